@@ -47,28 +47,40 @@ func (d Date) Compare(e Date) int {
 // day, and some clocks go back across it; the result is the first instant from which on no clock in loc shows
 // d or an earlier date.
 func (d Date) EndIn(loc *time.Location) time.Time {
-	next := d.AddDays(1)
-	// No zone is further than 26 hours from UTC on either side of a change, so the end lies in this span.
-	from := time.Date(next.Year, next.Month, next.Day, 0, 0, 0, 0, time.UTC).Add(-48 * time.Hour)
-	until := from.Add(96 * time.Hour)
-	end := from
-	for at := from; at.Before(until); {
-		_, zoneEnd := at.In(loc).ZoneBounds()
-		if zoneEnd.IsZero() || zoneEnd.After(until) {
-			zoneEnd = until
+	isLater := func(t time.Time) bool { return DateOf(t.In(loc)).Compare(d) > 0 }
+	// No zone is further east than 15 hours, on either side of a change, so the end does not lie before this.
+	end := time.Date(d.Year, d.Month, d.Day+1, 0, 0, 0, 0, time.UTC).Add(-15 * time.Hour)
+	for again := true; again; {
+		end, again = FirstInstant(end, isLater), false
+		for back := end; back.Before(end.Add(3*time.Hour)) && !again; back = back.Add(clockStep) {
+			if !isLater(back) {
+				end, again = back, true
+			}
 		}
-		_, offset := at.In(loc).Zone()
-		midnight := time.Date(next.Year, next.Month, next.Day, 0, 0, 0, 0, time.FixedZone("", offset))
-		switch {
-		case !midnight.After(at): // the whole segment lies after d
-		case midnight.Before(zoneEnd):
-			end = midnight
-		default:
-			end = zoneEnd
-		}
-		at = zoneEnd
 	}
-	return end.UTC()
+	return end
+}
+
+// clockStep is shorter than any time that clocks which were set back need to show the same again.
+const clockStep = 15 * time.Minute
+
+// FirstInstant returns the first whole second, in UTC, at or after from at which holds is true. It looks every 15
+// minutes first and then closer, so holds has to stay true or false for as long: what local clocks show does, whatever
+// they are set to. It relies on no tables of when they are set.
+func FirstInstant(from time.Time, holds func(time.Time) bool) time.Time {
+	at := from.UTC().Truncate(time.Second)
+	if at.Before(from) {
+		at = at.Add(time.Second)
+	}
+	if holds(at) {
+		return at
+	}
+	for _, step := range []time.Duration{clockStep, time.Minute, time.Second} {
+		for !holds(at.Add(step)) {
+			at = at.Add(step)
+		}
+	}
+	return at.Add(time.Second)
 }
 
 // Deadline returns the instant at which a manifest's retries end: the first instant that exists in loc after
