@@ -1,0 +1,58 @@
+package store
+
+import (
+	"encoding/hex"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// maxSessions is how many identifiers are remembered: more processes than that never compete for one destination.
+const maxSessions = 16
+
+// sessionRecord is the number given last, and to whom the last numbers were given, oldest first.
+type sessionRecord struct {
+	Last     int64           `json:"last"`
+	Sessions []sessionNumber `json:"sessions"`
+}
+
+type sessionNumber struct {
+	Process string `json:"process"` // hexadecimal
+	Number  int64  `json:"number"`
+}
+
+// Session returns the number of a process's session: for an identifier that is remembered the one it has, for a new
+// one a number higher than all before. The last 16 are remembered. It is durable before it is returned.
+func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	r, err := l.sessions()
+	if err != nil {
+		return 0, err
+	}
+	process := hex.EncodeToString(processID[:])
+	for _, s := range r.Sessions {
+		if s.Process == process {
+			return s.Number, nil
+		}
+	}
+	r.Last++
+	r.Sessions = append(r.Sessions, sessionNumber{process, r.Last})
+	r.Sessions = r.Sessions[max(len(r.Sessions)-maxSessions, 0):]
+	err = l.update("session", func(tx *badger.Txn) error { return set(tx, l.id.key(tableSessions), r) })
+	if err != nil {
+		return 0, err
+	}
+	l.publish(func(s *snapshot) { s.session = r.Last })
+	return r.Last, nil
+}
+
+func (l *Ledger) sessions() (r sessionRecord, err error) {
+	err = l.db.view(func(tx *badger.Txn) error {
+		_, err := get(tx, l.id.key(tableSessions), &r)
+		return err
+	})
+	return r, err
+}
+
+// CurrentSession returns the highest number that was given, 0 where none was.
+func (l *Ledger) CurrentSession() int64 { return l.state.Load().session }
