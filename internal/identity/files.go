@@ -1,0 +1,133 @@
+package identity
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/wolkvox/backup/internal/durable"
+)
+
+// The names of the files that keys and certificates are kept in, all in PEM.
+const (
+	KeyFile          = "tls.key"       // the holder's private key, PKCS #8
+	CertificateFile  = "tls.crt"       // the holder's certificate
+	AuthorityFile    = "authority.crt" // the authority's certificate
+	AuthorityKeyFile = "authority.key" // the authority's private key, PKCS #8
+)
+
+const (
+	keyBlock         = "PRIVATE KEY" // RFC 7468 §10
+	certificateBlock = "CERTIFICATE" // RFC 7468 §5
+)
+
+// CheckKey reports why a public key cannot be in a certificate here: it has to be ECDSA on P-256.
+func CheckKey(public crypto.PublicKey) error {
+	key, ok := public.(*ecdsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("the key is a %T, not ECDSA on P-256", public)
+	}
+	if key.Curve != elliptic.P256() {
+		return fmt.Errorf("the key is ECDSA on %s, not on P-256", key.Params().Name)
+	}
+	return nil
+}
+
+// SaveKey writes a private key that only its owner can read, durably; a file of that name is replaced.
+func SaveKey(path string, key *ecdsa.PrivateKey) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("write private key %s: %w", path, err)
+	}
+	return WritePrivate(path, pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}))
+}
+
+// LoadKey reads a private key that [SaveKey] wrote. It refuses a file that others than its owner can read. The
+// error is [os.ErrNotExist] where there is no such file.
+func LoadKey(path string) (*ecdsa.PrivateKey, error) {
+	data, err := ReadPrivate(path)
+	if err != nil {
+		return nil, err
+	}
+	der, err := decodePEM(data, keyBlock)
+	if err != nil {
+		return nil, fmt.Errorf("read private key %s: %w", path, err)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("read private key %s: %w", path, err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("read private key %s: it is a %T, not ECDSA", path, parsed)
+	}
+	if err := CheckKey(key.Public()); err != nil {
+		return nil, fmt.Errorf("read private key %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// WritePrivate writes a file that only its owner can read, durably; a file of that name is replaced.
+func WritePrivate(path string, data []byte) error {
+	if err := durable.WriteFile(path, data, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// ReadPrivate reads a file that holds a secret, and refuses it where others than its owner can read or change it.
+// On Windows the folder's access list guards it, and the mode says nothing.
+func ReadPrivate(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read secret file: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read secret file: %w", err)
+	}
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
+		return nil, fmt.Errorf("secret file %s can be used by others than its owner (mode %04o): run chmod 600 %s", path, mode, path)
+	}
+	data := make([]byte, info.Size())
+	if n, err := file.ReadAt(data, 0); err != nil {
+		return nil, fmt.Errorf("read secret file %s, %d of %d bytes: %w", path, n, len(data), err)
+	}
+	return data, nil
+}
+
+// SaveCertificate writes a certificate, given in DER, durably; a file of that name is replaced.
+func SaveCertificate(path string, der []byte) error {
+	return WritePrivate(path, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der}))
+}
+
+// LoadCertificate reads a file of exactly one certificate. The error is [os.ErrNotExist] where there is none.
+func LoadCertificate(path string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	der, err := decodePEM(data, certificateBlock)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate %s: %w", path, err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate %s: %w", path, err)
+	}
+	return cert, nil
+}
+
+func decodePEM(data []byte, kind string) ([]byte, error) {
+	block, rest := pem.Decode(data)
+	if block == nil || block.Type != kind || len(rest) != 0 {
+		return nil, fmt.Errorf("it is not one PEM block of type %q", kind)
+	}
+	return block.Bytes, nil
+}

@@ -1,0 +1,41 @@
+package wire
+
+// Reasons of errors between server and agent (proto/README.md, part 5). Each service documents which of them its methods
+// return.
+const (
+	ReasonNoCertificate     = "NO_CERTIFICATE"     // the caller showed no certificate, and the method wants one
+	ReasonNotAllowed        = "NOT_ALLOWED"        // the caller's role may not call this method
+	ReasonNotEnrolled       = "NOT_ENROLLED"       // the server does not know this agent
+	ReasonNotAssigned       = "NOT_ASSIGNED"       // the destination is served by another agent, or by none
+	ReasonSuperseded        = "SUPERSEDED"         // another process of this agent began later
+	ReasonReplaced          = "REPLACED"           // the same process opened a new watch of the destination
+	ReasonOfferWanted       = "OFFER_WANTED"       // the server's log does not contain the caller's head or the kept one
+	ReasonTooManyWatches    = "TOO_MANY_WATCHES"   // close one first
+	ReasonNoManifest        = "NO_MANIFEST"        // the manifest is not sealed
+	ReasonTooLarge          = "TOO_LARGE"          // the message exceeds the table of limits
+	ReasonBadRequest        = "BAD_REQUEST"        // a field is missing or not of its form
+	ReasonBadReceipt        = "BAD_RECEIPT"        // a receipt is no canonical, signed text
+	ReasonBadIndexes        = "BAD_INDEXES"        // the indexes are not of their form, or not of the manifest
+	ReasonTryLater          = "TRY_LATER"          // the server serves enough for now
+	ReasonSourceUnreachable = "SOURCE_UNREACHABLE" // the recordings cannot be reached at the moment
+	ReasonShuttingDown      = "SHUTTING_DOWN"      // the server is being stopped
+	ReasonNoDestination     = "NO_DESTINATION"     // there is no destination of that name
+	ReasonForeignMarker     = "FOREIGN_MARKER"     // the place belongs to another log
+	ReasonDestinationUnfit  = "DESTINATION_UNFIT"  // the place cannot do what safe copying needs
+
+	ReasonDestinationUnreachable = "DESTINATION_UNREACHABLE" // the place cannot be reached
+)
+
+// Reasons of errors of AdminService, besides those above and [ReasonDestinationAssigned].
+const (
+	ReasonTenantExists      = "TENANT_EXISTS"      // there is already a tenant of that name
+	ReasonSourceExists      = "SOURCE_EXISTS"      // the tenant has already a source of that name
+	ReasonDestinationExists = "DESTINATION_EXISTS" // the tenant has already a destination of that name
+	ReasonNoTenant          = "NO_TENANT"          // there is no tenant of that name
+	ReasonNoSource          = "NO_SOURCE"          // the tenant has no source yet
+	ReasonBadName           = "BAD_NAME"           // the name is no label
+	ReasonBadTimeZone       = "BAD_TIME_ZONE"      // the time zone is no IANA name
+	ReasonBadWindow         = "BAD_WINDOW"         // a time of the nightly schedule, or its rate, is not allowed
+	ReasonBadPath           = "BAD_PATH"           // the path is not absolute, or leads out of its directory
+	ReasonSourceReadOnly    = "SOURCE_READ_ONLY"   // no marker can be written there: name a file that proves the source
+)

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/wolkvox/backup/internal/durable"
+	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/server/internal/config"
+	"github.com/wolkvox/backup/server/internal/credential"
+)
+
+// ErrInitialized says that a server was set up already.
+var ErrInitialized = errors.New("the server is set up already")
+
+// Init makes what a server needs before it can run: the state directory, the authority, the server's certificate and
+// the first operator's credential, whose path it returns. One that was interrupted can be repeated. The error is
+// [ErrInitialized] where nothing is left to do.
+func Init(c config.Config, operator string, at time.Time) (credentialPath string, err error) {
+	dir := filepath.Join(c.StateDir, identityDir)
+	credentialPath = filepath.Join(c.StateDir, credentialFile)
+	if _, err := os.Lstat(credentialPath); !errors.Is(err, fs.ErrNotExist) {
+		return "", errors.Join(fmt.Errorf("%w in %s; `serve` runs it, and `credential create` makes more credentials", ErrInitialized, c.StateDir), err)
+	}
+	if err := durable.CreateDir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the state directory: %w", err)
+	}
+	authority, err := makeAuthority(dir, at)
+	if err != nil {
+		return "", err
+	}
+	if _, err := authority.ServerCertificate(dir, c.Names, at); err != nil {
+		return "", err
+	}
+	made, err := NewCredential(c, operator, at)
+	if err != nil {
+		return "", err
+	}
+	return credentialPath, made.Save(credentialPath)
+}
+
+// makeAuthority returns the authority in dir, and makes it where an earlier attempt has not. The certificate is saved
+// after the key, so where it is missing nothing was issued yet; where only the key is missing, it was lost.
+func makeAuthority(dir string, at time.Time) (*identity.Authority, error) {
+	if _, err := os.Lstat(filepath.Join(dir, identity.AuthorityFile)); !errors.Is(err, fs.ErrNotExist) {
+		return identity.LoadAuthority(dir)
+	}
+	authority, err := identity.NewAuthority(at)
+	if err != nil {
+		return nil, err
+	}
+	return authority, authority.Save(dir)
+}
+
+func loadAuthority(c config.Config) (*identity.Authority, error) {
+	authority, err := identity.LoadAuthority(filepath.Join(c.StateDir, identityDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; run `wolkvox-server init` first, as the user that serves", err)
+	}
+	return authority, err
+}
+
+// NewCredential makes the credential of one more operator; the name is a label.
+func NewCredential(c config.Config, operator string, at time.Time) (credential.Credential, error) {
+	authority, err := loadAuthority(c)
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	made, err := authority.NewOperator(operator, at)
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	_, portText, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	port, err := net.LookupPort("tcp", portText)
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	return credential.Credential{Credential: made, Server: c.ServerAddress(port)}, nil
+}

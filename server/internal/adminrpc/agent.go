@@ -1,0 +1,47 @@
+package adminrpc
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/wire"
+	"github.com/wolkvox/backup/server/internal/registry"
+)
+
+// ListAgents lists agents and how they were when last heard.
+func (s *Service) ListAgents(ctx context.Context, req *backupv1.ListAgentsRequest) (*backupv1.ListAgentsResponse, error) {
+	all, err := s.Registry.Agents(req.GetTenant())
+	if err != nil {
+		return nil, s.refused(ctx, err)
+	}
+	res := &backupv1.ListAgentsResponse{}
+	for _, a := range all {
+		heard, err := s.Hearer.Heard(a.Tenant, a.Name)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		res.Agents = append(res.Agents, agent(a, heard))
+	}
+	return res, nil
+}
+
+func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
+	m := &backupv1.AgentSummary{
+		Name: a.Name, Tenant: a.Tenant, HostName: a.HostName, Version: a.Version, Platform: a.Platform,
+		CertificateExpireTime: wire.Time(a.CertificateEnd),
+	}
+	if heard.At.IsZero() {
+		return m
+	}
+	m.Version, m.HeardTime, m.ClockOffset = heard.Version, wire.Time(heard.At), durationpb.New(heard.ClockOffset)
+	for _, r := range heard.Reports {
+		m.Destinations = append(m.Destinations, &backupv1.DestinationReport{
+			Origin: string(r.Origin), SessionNumber: r.SessionNumber, Size: r.Size, OutboxCount: r.OutboxCount,
+			EchoedTime: wire.Time(r.EchoedTime), AgreedHead: r.AgreedHead, Health: backupv1.DestinationHealth(r.Health), Message: r.Message,
+			FreeBytes: r.FreeBytes, FreeInodeCount: r.FreeInodeCount, ConfirmedCount: r.ConfirmedCount, FetchedBytes: r.FetchedBytes,
+		})
+	}
+	return m
+}

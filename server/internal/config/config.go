@@ -1,0 +1,150 @@
+// Package config reads the server's configuration: one strict YAML file in which an unknown key is an error. It
+// holds no secrets; those lie below the state directory. It opens nothing but that file.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wolkvox/backup/internal/join"
+)
+
+// Config is the server's configuration.
+type Config struct {
+	// StateDir holds the authority, the registry and the ledgers. Absolute.
+	StateDir string `yaml:"state_dir"`
+	// Listen is the address to listen at, HOST:PORT or :PORT; port 0 takes a free one. ":443" where not set.
+	Listen string `yaml:"listen"`
+	// Names are the DNS names and IP addresses by which agents and operators call the server: those of its certificate.
+	Names []string `yaml:"names"`
+	// Address is what join strings tell agents to call, HOST:PORT with a host among Names. Where not set: the first
+	// of Names, with the port that the server listens at.
+	Address string `yaml:"address"`
+	// LogLevel is debug, info, warn or error. info where not set.
+	LogLevel slog.Level `yaml:"log_level"`
+	// Limits bound what is served at once.
+	Limits Limits `yaml:"limits"`
+}
+
+// Limits bound what is served at once.
+type Limits struct {
+	// Streams is how many streams of contents are served at once. 64 where not set.
+	Streams int `yaml:"streams"`
+	// StreamsPerAgent is how many of them one agent may have. 8 where not set.
+	StreamsPerAgent int `yaml:"streams_per_agent"`
+	// BytesPerSecond limits the contents that are served, over all agents; no limit where not set.
+	BytesPerSecond *Size `yaml:"bytes_per_second"`
+}
+
+// Defaults of values that are not set.
+const (
+	DefaultListen          = ":443"
+	DefaultStreams         = 64
+	DefaultStreamsPerAgent = 8
+)
+
+// Load reads the file at path and checks it. An error names the file, the key and the remedy.
+func Load(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	c, err := Parse(text)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads a configuration and fills in what is not set.
+func Parse(text []byte) (Config, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	var c Config
+	if err := decoder.Decode(&c); err != nil {
+		if errors.Is(err, io.EOF) {
+			return Config{}, errors.New("the file is empty; it needs at least state_dir and names")
+		}
+		return Config{}, err
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("the file holds a second document after ---; keep one")
+	}
+	c.setDefaults()
+	return c, c.check()
+}
+
+// ServerAddress returns the address, HOST:PORT, by which agents call the server when it listens at port.
+func (c *Config) ServerAddress(port int) string {
+	if c.Address != "" {
+		return c.Address
+	}
+	return net.JoinHostPort(c.Names[0], strconv.Itoa(port))
+}
+
+func (c *Config) setDefaults() {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Limits.Streams == 0 {
+		c.Limits.Streams = DefaultStreams
+	}
+	if c.Limits.StreamsPerAgent == 0 {
+		c.Limits.StreamsPerAgent = DefaultStreamsPerAgent
+	}
+}
+
+func (c *Config) check() error {
+	if !filepath.IsAbs(c.StateDir) {
+		return fmt.Errorf("state_dir is %q; give an absolute path", c.StateDir)
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) {
+		return fmt.Errorf("listen is %q; write it like :443 or 192.0.2.1:443", c.Listen)
+	}
+	if len(c.Names) == 0 {
+		return errors.New("names is empty; give the DNS names or IP addresses by which agents call this server")
+	}
+	for _, name := range c.Names {
+		if err := join.CheckAddress(net.JoinHostPort(name, "443")); err != nil || strings.Contains(name, ":") && net.ParseIP(name) == nil {
+			return fmt.Errorf("names has %q, which is neither a DNS name nor an IP address; write it without port", name)
+		}
+	}
+	if c.Address != "" {
+		if err := join.CheckAddress(c.Address); err != nil {
+			return fmt.Errorf("address: %w", err)
+		}
+		if host, _, _ := net.SplitHostPort(c.Address); !slices.Contains(c.Names, host) {
+			return fmt.Errorf("address is %q, but names has no %q; add it, so that the server's certificate is good for it", c.Address, host)
+		}
+	}
+	return c.Limits.check()
+}
+
+func (l *Limits) check() error {
+	if l.Streams < 1 || l.Streams > 10000 {
+		return fmt.Errorf("limits: streams is %d; give 1 to 10000", l.Streams)
+	}
+	if l.StreamsPerAgent < 1 || l.StreamsPerAgent > 64 {
+		return fmt.Errorf("limits: streams_per_agent is %d; give 1 to 64", l.StreamsPerAgent)
+	}
+	if l.BytesPerSecond != nil && *l.BytesPerSecond < 1<<10 {
+		return fmt.Errorf("limits: bytes_per_second is %d; give at least 1KiB", *l.BytesPerSecond)
+	}
+	return nil
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}

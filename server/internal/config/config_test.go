@@ -1,0 +1,118 @@
+package config
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	got, err := Parse([]byte(`
+state_dir: /var/lib/wolkvox
+listen: 192.0.2.1:8443
+names: [backup.example.com, 192.0.2.1, "2001:db8::1"]
+address: backup.example.com:443
+log_level: debug
+limits:
+  streams: 100
+  streams_per_agent: 4
+  bytes_per_second: 50MB
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rate := Size(50e6)
+	want := Config{
+		StateDir: "/var/lib/wolkvox", Listen: "192.0.2.1:8443", Names: []string{"backup.example.com", "192.0.2.1", "2001:db8::1"},
+		Address: "backup.example.com:443", LogLevel: slog.LevelDebug, Limits: Limits{Streams: 100, StreamsPerAgent: 4, BytesPerSecond: &rate},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Parse (-want +got):\n%s", diff)
+	}
+	if address := got.ServerAddress(8443); address != "backup.example.com:443" {
+		t.Errorf("ServerAddress = %q", address)
+	}
+}
+
+func TestParseDefaults(t *testing.T) {
+	t.Parallel()
+	got, err := Parse([]byte("state_dir: /s\nnames: ['::1']\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{StateDir: "/s", Listen: ":443", Names: []string{"::1"}, Limits: Limits{Streams: 64, StreamsPerAgent: 8}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Parse (-want +got):\n%s", diff)
+	}
+	if address := got.ServerAddress(8443); address != "[::1]:8443" {
+		t.Errorf("ServerAddress = %q", address)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	const good = "state_dir: /s\nnames: [backup.example.com]\n"
+	if _, err := Parse([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for text, word := range map[string]string{
+		"":                                       "empty",
+		good + "statedir: /x":                    "statedir",
+		good + "limits: {stream: 3}":             "stream",
+		good + "---\nstate_dir: /x":              "second document",
+		"names: [a]":                             "state_dir",
+		"state_dir: relative\nnames: [a]":        "absolute",
+		"state_dir: /s":                          "names",
+		"state_dir: /s\nnames: ['a:443']":        "without port",
+		"state_dir: /s\nnames: ['https://a']":    "without port",
+		good + "listen: 443":                     "listen",
+		good + "listen: ':https'":                "listen",
+		good + "listen: ':65536'":                "listen",
+		good + "address: backup.example.com":     "address",
+		good + "address: other.example.com:443":  "names has no",
+		good + "log_level: loud":                 "loud",
+		good + "limits: {streams: -1}":           "streams",
+		good + "limits: {streams_per_agent: 65}": "streams_per_agent",
+		good + "limits: {bytes_per_second: 1}":   "bytes_per_second",
+		good + "limits: {bytes_per_second: 1QB}": "1QB",
+		good + "names: [b]":                      "already",
+	} {
+		_, err := Parse([]byte(text))
+		if err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("Parse(%q) = %v, want an error that names %q", text, err, word)
+		}
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "server.yaml")
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Load of a missing file = %v", err)
+	}
+	if err := os.WriteFile(path, []byte("state_dirr: /s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("Load of a file with an unknown key = %v, want its name and the line", err)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Size{"0": 0, "17": 17, "1KB": 1000, "512KiB": 512 << 10, "20GiB": 20 << 30, "3TB": 3e12, "1 MiB": 1 << 20} {
+		if got, err := ParseSize(text); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "GiB", "-1", "1.5GiB", "1QB", "9999999999TiB", "1iB"} {
+		if got, err := ParseSize(text); err == nil {
+			t.Errorf("ParseSize(%q) = %d, want an error", text, got)
+		}
+	}
+}

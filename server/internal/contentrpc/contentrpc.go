@@ -1,0 +1,170 @@
+// Package contentrpc serves ContentService: it streams the contents of pending and expired items from the tenant's
+// sources, many files back to back. It serves only a file that still looks like the one that was sealed, and asks for a
+// check of every other ([Checker]). It does not hash what it serves: the agent does, and reports what differs.
+package contentrpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/wolkvox/backup"
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/wire"
+	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/rpcerror"
+	"github.com/wolkvox/backup/server/internal/sequencer"
+)
+
+// Checker is told of items whose source is gone or looks different. It does not block, and may be called concurrently.
+type Checker interface {
+	RequestCheck(origin ledger.Origin, manifest int64, indexes ledger.Set)
+}
+
+// Options of [New]. The zero value is what a program uses.
+type Options struct {
+	MaxStreams         int   // at once, over all agents; 0 is 64
+	MaxStreamsPerAgent int   // at once; 0 is 8
+	BytesPerSecond     int64 // over all agents; 0 is no limit
+	// OnServed, where set, is called when the first bytes of an item are about to be sent, with how many will be: its
+	// size less the offset asked for. It may be called concurrently and must not block.
+	OnServed func(origin ledger.Origin, manifest, index, sizeBytes int64)
+	Logger   *slog.Logger // nil: silent
+}
+
+// Service implements ContentService.
+type Service struct {
+	backupv1.UnsafeContentServiceServer
+	sequencers *sequencer.Set
+	registry   *registry.Registry
+	catalog    *registry.Catalog
+	checker    Checker
+	options    Options
+	pace       pace
+	small      sync.Pool // of *[]byte with smallBytes
+
+	mu      sync.Mutex // guards what follows
+	streams map[identity.Role]int
+	total   int
+	served  map[ledger.Origin]Served
+}
+
+// Served is what was served of one destination since the service was made.
+type Served struct {
+	Files int64 // those that were begun; one served again counts again
+	Bytes int64
+}
+
+// New returns the service.
+func New(sequencers *sequencer.Set, r *registry.Registry, checker Checker, options Options) *Service {
+	if options.MaxStreams == 0 {
+		options.MaxStreams = 64
+	}
+	if options.MaxStreamsPerAgent == 0 {
+		options.MaxStreamsPerAgent = 8
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{sequencers: sequencers, registry: r, catalog: r.Catalog(), checker: checker, options: options,
+		pace: pace{bytesPerSecond: options.BytesPerSecond}, streams: map[identity.Role]int{}, served: map[ledger.Origin]Served{}}
+	s.small.New = func() any { b := make([]byte, smallBytes); return &b }
+	return s
+}
+
+// Served returns what was served of a destination since the service was made.
+func (s *Service) Served(origin ledger.Origin) Served {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.served[origin]
+}
+
+// FetchContents streams the contents of a set of items.
+func (s *Service) FetchContents(req *backupv1.FetchContentsRequest, stream grpc.ServerStreamingServer[backupv1.FetchContentsResponse]) error {
+	err := s.fetch(req, stream)
+	if err == nil {
+		return nil
+	}
+	answer := rpcerror.Status(err)
+	if !errors.Is(answer, err) && wire.Reason(answer) == "" && stream.Context().Err() == nil {
+		s.options.Logger.LogAttrs(stream.Context(), slog.LevelError, "contents not served", slog.String("origin", req.GetOrigin()),
+			slog.Int64("manifest", req.GetManifest()), slog.Any("error", err))
+	}
+	return answer
+}
+
+func (s *Service) fetch(req *backupv1.FetchContentsRequest, stream grpc.ServerStreamingServer[backupv1.FetchContentsResponse]) error {
+	seq, role, err := authz.Destination(stream.Context(), s.sequencers, req.GetOrigin())
+	if err != nil {
+		return err
+	}
+	if err := seq.CheckSession(req.GetSessionNumber()); err != nil {
+		return err
+	}
+	m, ok := seq.Manifest(req.GetManifest())
+	if !ok {
+		return wire.Error(codes.NotFound, wire.ReasonNoManifest, "manifest %d of %s is not sealed", req.GetManifest(), seq.Origin())
+	}
+	indexes, err := wire.ParseIndexes(req.GetIndexes())
+	if err != nil {
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadIndexes, "%v", err)
+	}
+	if indexes.IsEmpty() || indexes.Max() >= m.Items || req.GetReadOffsetBytes() < 0 {
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadIndexes, "manifest %d has %d items; %d of them, up to index %d, are asked for, from offset %d of the first",
+			m.Number, m.Items, indexes.Len(), indexes.Max(), req.GetReadOffsetBytes())
+	}
+	if !s.admit(role) {
+		return wire.RetryError(codes.ResourceExhausted, wire.ReasonTryLater, rpcerror.ComeBack, "the server serves as much as it can at the moment")
+	}
+	defer s.leave(role)
+	states, err := seq.Ledger().States(m.Number)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	f := &fetch{
+		service: s, seq: seq, session: req.GetSessionNumber(), manifest: m.Number, indexes: indexes,
+		wanted: states.Among(indexes, backup.Pending, backup.Expired),
+		offset: req.GetReadOffsetBytes(), stream: stream, ctx: ctx, cancel: cancel,
+	}
+	return f.run()
+}
+
+func (s *Service) admit(role identity.Role) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total >= s.options.MaxStreams || s.streams[role] >= s.options.MaxStreamsPerAgent {
+		return false
+	}
+	s.total++
+	s.streams[role]++
+	return true
+}
+
+func (s *Service) leave(role identity.Role) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total--
+	if s.streams[role]--; s.streams[role] == 0 {
+		delete(s.streams, role)
+	}
+}
+
+// count takes down that the first bytes of a file are about to be sent.
+func (s *Service) count(origin ledger.Origin, manifest, index, sizeBytes int64) {
+	s.mu.Lock()
+	served := s.served[origin]
+	s.served[origin] = Served{served.Files + 1, served.Bytes + sizeBytes}
+	s.mu.Unlock()
+	if s.options.OnServed != nil {
+		s.options.OnServed(origin, manifest, index, sizeBytes)
+	}
+}

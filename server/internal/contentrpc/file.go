@@ -1,0 +1,120 @@
+package contentrpc
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/wolkvox/backup"
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/server/internal/sealer"
+	"github.com/wolkvox/backup/server/internal/source"
+)
+
+// file is one item on its way. Whoever closes ready has set what follows it.
+type file struct {
+	index  int64
+	line   ledger.Line
+	offset int64
+	ready  chan struct{}
+
+	data        []byte   // of a small file, from offset on; part of buffer
+	buffer      *[]byte  // nil where data is empty
+	handle      *os.File // of a large file
+	unavailable backupv1.Unavailability
+	err         error // ends the call
+}
+
+// drop gives back what the file holds, once it is ready.
+func (f *file) drop(s *Service) {
+	<-f.ready
+	if f.handle != nil {
+		f.handle.Close()
+		f.handle = nil
+	}
+	if f.buffer != nil {
+		s.small.Put(f.buffer)
+		f.buffer = nil
+	}
+}
+
+// open opens a file, and reads it where it is small.
+func (f *fetch) open(file *file) {
+	defer close(file.ready)
+	item := file.line.Item
+	if file.line.Forgotten || !f.wanted.Contains(file.index) {
+		file.unavailable = backupv1.Unavailability_UNAVAILABILITY_NOT_PENDING
+		return
+	}
+	tree, below := f.sources.of(item)
+	if tree == nil {
+		file.unavailable = backupv1.Unavailability_UNAVAILABILITY_SOURCE_UNREADABLE
+		return
+	}
+	handle, identity, err := tree.Open(f.ctx, below)
+	if err != nil {
+		if f.ctx.Err() != nil || errors.Is(err, source.ErrUnreachable) {
+			file.err = err
+			return
+		}
+		file.unavailable = f.unreadable(file, err)
+		return
+	}
+	file.handle = handle
+	if changed, err := f.changed(item, file.index, identity); err != nil {
+		file.err = err
+		return
+	} else if changed || file.offset > item.Digest.SizeBytes {
+		file.unavailable = f.unreadable(file, source.ErrChanging)
+		return
+	}
+	if size := item.Digest.SizeBytes - file.offset; size <= smallBytes {
+		f.read(file, int(size))
+	}
+}
+
+// read reads a small file from its offset on and closes it.
+func (f *fetch) read(file *file, sizeBytes int) {
+	defer func() {
+		file.handle.Close()
+		file.handle = nil
+	}()
+	if sizeBytes == 0 {
+		return
+	}
+	file.buffer = f.service.small.Get().(*[]byte)
+	file.data = (*file.buffer)[:sizeBytes]
+	if n, err := file.handle.ReadAt(file.data, file.offset); n < sizeBytes {
+		file.unavailable = f.unreadable(file, err)
+	}
+}
+
+// changed reports whether a file does not look any more like the one that was sealed. Looks that only an inode or a
+// change of its metadata tells apart do not count: the agent hashes what it gets.
+func (f *fetch) changed(item backup.Item, index int64, now source.Identity) (bool, error) {
+	if now.SizeBytes != item.Digest.SizeBytes {
+		return true, nil
+	}
+	record, found, err := f.service.catalog.Lookup(f.seq.Origin(), sealer.SourcePath(item))
+	if err != nil || !found || record.Manifest != f.manifest || record.Index != index || record.ModTimeNs == 0 {
+		return false, err
+	}
+	return record.ModTimeNs != now.ModTime.UnixNano(), nil
+}
+
+// unreadable says how a file that could not be read, or is not what it was, is to be called, and asks for a check where
+// it may have to be withdrawn.
+func (f *fetch) unreadable(file *file, cause error) backupv1.Unavailability {
+	f.service.options.Logger.LogAttrs(f.ctx, slog.LevelWarn, "recording cannot be served", slog.String("origin", string(f.seq.Origin())),
+		slog.Int64("manifest", f.manifest), slog.Int64("index", file.index), slog.Any("error", cause))
+	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, source.ErrChanging, io.EOF} {
+		if errors.Is(cause, gone) {
+			f.service.checker.RequestCheck(f.seq.Origin(), f.manifest, ledger.NewSet(ledger.Range{First: file.index, Last: file.index}))
+			return backupv1.Unavailability_UNAVAILABILITY_SOURCE_CHANGED
+		}
+	}
+	return backupv1.Unavailability_UNAVAILABILITY_SOURCE_UNREADABLE
+}

@@ -1,0 +1,38 @@
+package contentrpc
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// pace spreads bytes over time. Its methods may be called concurrently.
+type pace struct {
+	bytesPerSecond int64 // 0 is no limit
+
+	mu   sync.Mutex // guards next
+	next time.Time  // when the bytes let through so far are used up
+}
+
+// wait lets n bytes through, when it is their turn.
+func (p *pace) wait(ctx context.Context, n int) error {
+	if p.bytesPerSecond == 0 {
+		return nil
+	}
+	now := time.Now()
+	p.mu.Lock()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	turn := p.next
+	p.next = turn.Add(time.Duration(float64(n) / float64(p.bytesPerSecond) * float64(time.Second)))
+	p.mu.Unlock()
+	timer := time.NewTimer(turn.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

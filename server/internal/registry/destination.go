@@ -1,0 +1,145 @@
+package registry
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+// Destination is one place where a tenant's recordings go.
+type Destination struct {
+	Tenant    string             `json:"tenant"`
+	Name      string             `json:"name"` // a label, within the tenant
+	Kind      backup.StorageKind `json:"kind"`
+	Origin    ledger.Origin      `json:"origin"`     // of its log
+	ServerKey ledger.Verifier    `json:"server_key"` // the server's key when the log began
+	CreatedAt time.Time          `json:"created_at"`
+	Agent     string             `json:"agent"`      // the name of the agent that a token let in; empty before
+	AgentKey  ledger.Verifier    `json:"agent_key"`  // that agent's key for the log; empty before
+	RunNumber int64              `json:"run_number"` // how often a run was asked for
+}
+
+// logKey is the server's private key of a destination's log.
+type logKey struct {
+	Name string `json:"name"` // as in signed notes: the origin
+	Seed []byte `json:"seed"` // RFC 8032 §5.1.5
+}
+
+// CreateDestination keeps a new destination, with a new log identifier and a new key for the log. Errors are
+// [ErrBadName], [ErrNotFound] for the tenant and [ErrExists].
+func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKind, at time.Time) (Destination, error) {
+	if kind.WindowDays() == 0 {
+		return Destination{}, fmt.Errorf("create destination %s/%s: unknown storage kind %v", tenant, name, kind)
+	}
+	if err := ledger.CheckLabel(name); err != nil {
+		return Destination{}, fmt.Errorf("create destination: %w: %w", ErrBadName, err)
+	}
+	var logID [16]byte
+	rand.Read(logID[:]) // never fails, see crypto/rand
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	d := Destination{Tenant: tenant, Name: name, Kind: kind, CreatedAt: at.UTC()}
+	err := r.update(func(txn *badger.Txn) error {
+		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
+			return err
+		}
+		var err error
+		if d.Origin, err = ledger.NewOrigin(tenant, name, hex.EncodeToString(logID[:])); err != nil {
+			return fmt.Errorf("create destination %s/%s: %w", tenant, name, err)
+		}
+		signing, err := signingKey(logKey{string(d.Origin), seed})
+		if err != nil {
+			return err
+		}
+		d.ServerKey = signing.Verifier()
+		if err := create(txn, key(destinationTable, tenant, name), SubjectDestination, tenant+"/"+name, d); err != nil {
+			return err
+		}
+		return put(txn, key(logKeyTable, tenant, name), logKey{string(d.Origin), seed})
+	})
+	if err != nil {
+		return Destination{}, err
+	}
+	return d, nil
+}
+
+// Destination returns a destination, or [ErrNotFound].
+func (r *Registry) Destination(tenant, name string) (d Destination, err error) {
+	err = r.db.View(func(txn *badger.Txn) error {
+		d, err = destination(txn, tenant, name)
+		return err
+	})
+	return d, err
+}
+
+// DestinationOf returns the destination whose log has this origin, or [ErrNotFound].
+func (r *Registry) DestinationOf(origin ledger.Origin) (d Destination, err error) {
+	err = r.db.View(func(txn *badger.Txn) error {
+		d, err = destinationOf(txn, origin)
+		return err
+	})
+	return d, err
+}
+
+// Destinations returns a tenant's destinations by name, or all by tenant and name where tenant is empty. The error
+// is [ErrNotFound] for a tenant that does not exist.
+func (r *Registry) Destinations(tenant string) ([]Destination, error) {
+	return listOf[Destination](r, destinationTable, tenant)
+}
+
+// LogKey returns the server's current key of a log, or [ErrNotFound].
+func (r *Registry) LogKey(origin ledger.Origin) (signing *ledger.SigningKey, err error) {
+	err = r.db.View(func(txn *badger.Txn) error {
+		d, err := destinationOf(txn, origin)
+		if err != nil {
+			return err
+		}
+		k, err := get[logKey](txn, key(logKeyTable, d.Tenant, d.Name), SubjectDestination, d.Tenant+"/"+d.Name)
+		if err != nil {
+			return err
+		}
+		signing, err = signingKey(k)
+		return err
+	})
+	return signing, err
+}
+
+// RequestRun counts one more request to run a destination now and returns their number. The error is [ErrNotFound].
+func (r *Registry) RequestRun(tenant, name string) (number int64, err error) {
+	err = r.update(func(txn *badger.Txn) error {
+		d, err := destination(txn, tenant, name)
+		if err != nil {
+			return err
+		}
+		d.RunNumber++
+		number = d.RunNumber
+		return put(txn, key(destinationTable, tenant, name), d)
+	})
+	return number, err
+}
+
+func destination(txn *badger.Txn, tenant, name string) (Destination, error) {
+	return get[Destination](txn, key(destinationTable, tenant, name), SubjectDestination, tenant+"/"+name)
+}
+
+func destinationOf(txn *badger.Txn, origin ledger.Origin) (Destination, error) {
+	d, err := destination(txn, origin.Tenant(), origin.Destination())
+	if err == nil && d.Origin != origin {
+		err = &SubjectError{SubjectDestination, string(origin), ErrNotFound}
+	}
+	return d, err
+}
+
+func signingKey(k logKey) (*ledger.SigningKey, error) {
+	if len(k.Seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("log key %s: its seed has %d bytes instead of %d", k.Name, len(k.Seed), ed25519.SeedSize)
+	}
+	return ledger.NewSigningKey(k.Name, ed25519.NewKeyFromSeed(k.Seed))
+}

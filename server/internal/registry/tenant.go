@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+const day = 24 * time.Hour
+
+// Tenant is a client of wolkvox with its nightly schedule, by the clock of its own zone.
+type Tenant struct {
+	Name           string        `json:"name"`             // a label
+	TimeZone       string        `json:"time_zone"`        // IANA name
+	WindowStart    time.Duration `json:"window_start"`     // when copying begins, after local midnight
+	WindowEnd      time.Duration `json:"window_end"`       // when it ends; at or before the start means on the following day
+	CutOff         time.Duration `json:"cut_off"`          // when the night is cut off and sealed, after local midnight
+	Quiet          time.Duration `json:"quiet"`            // how long a file has to be unchanged before it is sealed
+	BytesPerSecond int64         `json:"bytes_per_second"` // the most that is fetched; 0 for no limit
+}
+
+// Check reports why t cannot be kept. Errors wrap [ErrBadName], [ErrBadTimeZone] or [ErrBadWindow].
+func (t Tenant) Check() error {
+	if err := ledger.CheckLabel(t.Name); err != nil {
+		return fmt.Errorf("tenant: %w: %w", ErrBadName, err)
+	}
+	if _, err := t.Location(); err != nil {
+		return err
+	}
+	for what, after := range map[string]time.Duration{"start": t.WindowStart, "end": t.WindowEnd, "cut-off": t.CutOff} {
+		if after < 0 || after >= day {
+			return fmt.Errorf("tenant %s: %w: its %s, %v after midnight, is not within a day", t.Name, ErrBadWindow, what, after)
+		}
+	}
+	if t.Quiet < 0 || t.Quiet > day {
+		return fmt.Errorf("tenant %s: %w: the quiet time %v is not between 0 and 24 hours", t.Name, ErrBadWindow, t.Quiet)
+	}
+	if t.BytesPerSecond < 0 {
+		return fmt.Errorf("tenant %s: %w: %d bytes per second", t.Name, ErrBadWindow, t.BytesPerSecond)
+	}
+	return nil
+}
+
+// Location returns the tenant's zone. The error wraps [ErrBadTimeZone] where it is not in the database of zones.
+func (t Tenant) Location() (*time.Location, error) {
+	if t.TimeZone == "" || t.TimeZone == "Local" {
+		return nil, fmt.Errorf("tenant %s: %w: %q; name one such as \"America/Bogota\"", t.Name, ErrBadTimeZone, t.TimeZone)
+	}
+	zone, err := time.LoadLocation(t.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("tenant %s: %w: %w", t.Name, ErrBadTimeZone, err)
+	}
+	return zone, nil
+}
+
+// CreateTenant keeps a new tenant. Errors are those of [Tenant.Check], and [ErrExists].
+func (r *Registry) CreateTenant(t Tenant) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	return r.update(func(txn *badger.Txn) error {
+		return create(txn, key(tenantTable, t.Name), SubjectTenant, t.Name, t)
+	})
+}
+
+// Tenant returns a tenant, or [ErrNotFound].
+func (r *Registry) Tenant(name string) (t Tenant, err error) {
+	err = r.db.View(func(txn *badger.Txn) error {
+		t, err = get[Tenant](txn, key(tenantTable, name), SubjectTenant, name)
+		return err
+	})
+	return t, err
+}
+
+// Tenants returns all tenants by name.
+func (r *Registry) Tenants() (tenants []Tenant, err error) {
+	err = r.db.View(func(txn *badger.Txn) error {
+		tenants, err = list[Tenant](txn, tenantTable)
+		return err
+	})
+	return tenants, err
+}
+
+// Source is a directory tree on the server where a tenant's recordings lie, and by what it is known to be there.
+// Either MarkerID is set, or ProofFile and ProofDigest are.
+type Source struct {
+	Tenant      string        `json:"tenant"`
+	Name        string        `json:"name"`         // a label, within the tenant
+	Directory   string        `json:"directory"`    // absolute
+	MarkerID    string        `json:"marker_id"`    // what the server's own marker in the tree says
+	ProofFile   string        `json:"proof_file"`   // the path below Directory of a file that the tree has of its own
+	ProofDigest backup.Digest `json:"proof_digest"` // of ProofFile
+}
+
+// Check reports why s cannot be kept. Errors wrap [ErrBadName] or [ErrBadPath].
+func (s Source) Check() error {
+	if err := ledger.CheckLabel(s.Name); err != nil {
+		return fmt.Errorf("source: %w: %w", ErrBadName, err)
+	}
+	if !filepath.IsAbs(s.Directory) || filepath.Clean(s.Directory) != s.Directory || !utf8.ValidString(s.Directory) {
+		return fmt.Errorf("source %s: %w: %q is not an absolute path in its shortest form", s.Name, ErrBadPath, s.Directory)
+	}
+	if (s.MarkerID == "") == (s.ProofFile == "") {
+		return fmt.Errorf("source %s: %w: it needs either a marker or a file that proves it", s.Name, ErrBadPath)
+	}
+	if s.ProofFile != "" && (!filepath.IsLocal(s.ProofFile) || !utf8.ValidString(s.ProofFile)) {
+		return fmt.Errorf("source %s: %w: %q is not a path below it", s.Name, ErrBadPath, s.ProofFile)
+	}
+	return nil
+}
+
+// CreateSource keeps a new source. Errors are those of [Source.Check], [ErrNotFound] for the tenant and [ErrExists].
+func (r *Registry) CreateSource(s Source) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	return r.update(func(txn *badger.Txn) error {
+		if _, err := get[Tenant](txn, key(tenantTable, s.Tenant), SubjectTenant, s.Tenant); err != nil {
+			return err
+		}
+		return create(txn, key(sourceTable, s.Tenant, s.Name), SubjectSource, s.Tenant+"/"+s.Name, s)
+	})
+}
+
+// Sources returns a tenant's sources by name, or all by tenant and name where tenant is empty. The error is
+// [ErrNotFound] for a tenant that does not exist.
+func (r *Registry) Sources(tenant string) ([]Source, error) {
+	return listOf[Source](r, sourceTable, tenant)
+}
+
+// listOf lists a table whose keys begin with the tenant: that tenant's records, or all where tenant is empty.
+func listOf[T any](r *Registry, table byte, tenant string) (records []T, err error) {
+	err = r.db.View(func(txn *badger.Txn) error {
+		if tenant == "" {
+			records, err = list[T](txn, table)
+			return err
+		}
+		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
+			return err
+		}
+		records, err = list[T](txn, table, tenant)
+		return err
+	})
+	return records, err
+}

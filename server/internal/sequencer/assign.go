@@ -1,0 +1,76 @@
+package sequencer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+// AssignedError says that another agent serves the destination.
+type AssignedError struct {
+	Origin ledger.Origin
+	Agent  string // the one that serves it
+}
+
+// Error names the agent and the remedy.
+func (e *AssignedError) Error() string {
+	return fmt.Sprintf("the destination %s of tenant %s is served by agent %s already: use that agent, or create another destination",
+		e.Origin.Destination(), e.Origin.Tenant(), e.Agent)
+}
+
+// Assigned returns the name and the key of the agent that serves the destination; false where none was assigned.
+func (s *Sequencer) Assigned() (agent string, key ledger.Verifier, ok bool) {
+	s.log.View(func(log *ledger.Log) { key = log.AgentKey })
+	_, agent, err := ledger.ParseAgentKeyName(key.Name())
+	return agent, key, err == nil
+}
+
+// EverAssigned reports whether the agent of this name serves the destination or ever did.
+func (s *Sequencer) EverAssigned(agent string) (bool, error) {
+	if current, _, ok := s.Assigned(); ok && current == agent {
+		return true, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size, _ := s.log.Position()
+	for leaf, err := range s.log.Entries(s.read, size) {
+		if err != nil {
+			return false, fmt.Errorf("look for the agents of %s: %w", s.Origin(), err)
+		}
+		e, err := ledger.ParseEntry(leaf)
+		if err != nil {
+			return false, fmt.Errorf("look for the agents of %s: %w", s.Origin(), err)
+		}
+		if assigned, ok := e.Body.(ledger.Assigned); ok {
+			if _, name, err := ledger.ParseAgentKeyName(assigned.Request.AgentKey.Name()); err == nil {
+				s.agents[name] = true
+			}
+		}
+		s.read++
+	}
+	return s.agents[agent], nil
+}
+
+// Assign lets the agent that signed the request serve the destination. It does nothing where that key is assigned
+// already, and returns an [*AssignedError] where another agent serves the destination.
+func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, at time.Time) error {
+	if request.Origin != s.Origin() {
+		return fmt.Errorf("assign the destination %s: the request is for %s", s.Origin(), request.Origin)
+	}
+	_, wanted, err := ledger.ParseAgentKeyName(request.AgentKey.Name())
+	if err != nil {
+		return fmt.Errorf("assign the destination %s: %w", s.Origin(), err)
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	agent, key, ok := s.Assigned()
+	switch {
+	case ok && key == request.AgentKey:
+		return nil
+	case ok && agent != wanted:
+		return &AssignedError{Origin: s.Origin(), Agent: agent}
+	}
+	return s.append(ctx, at, ledger.Assigned{Request: request})
+}

@@ -1,0 +1,436 @@
+package sequencer
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+)
+
+var start = time.Date(2026, 3, 1, 5, 0, 0, 0, time.UTC)
+
+const (
+	origin  = ledger.Origin("wolkvox.com/backup/acme/nas/0123456789abcdef0123456789abcdef")
+	agentA  = "aaaaaaaaaaaaaaaa"
+	agentB  = "bbbbbbbbbbbbbbbb"
+	process = "0123456789abcdef"
+)
+
+func newKey(t *testing.T, name string, fill byte) *ledger.SigningKey {
+	t.Helper()
+	key, err := ledger.NewSigningKey(name, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{fill}, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// rig is a log with an agent assigned and manifests sealed.
+type rig struct {
+	t     *testing.T
+	seq   *Sequencer
+	agent *ledger.SigningKey
+	// of the receipt chain
+	number   int64
+	previous tlog.Hash
+}
+
+func newRig(t *testing.T, manifests ...int) *rig {
+	t.Helper()
+	db, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	log, err := db.Ledger(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq, err := New(log, newKey(t, string(origin), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, seq: seq, agent: newKey(t, origin.AgentKeyName(agentA), 2)}
+	r.must(seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
+	r.must(seq.Assign(t.Context(), r.request(r.agent), start))
+	for i, items := range manifests {
+		m := r.stage(int64(i+1), items)
+		r.must(seq.Seal(t.Context(), m, start))
+	}
+	return r
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) request(key *ledger.SigningKey) ledger.Request {
+	r.t.Helper()
+	request, err := ledger.SignRequest(origin, key)
+	r.must(err)
+	return request
+}
+
+func (r *rig) stage(number int64, items int) Manifest {
+	r.t.Helper()
+	w, err := r.seq.Ledger().StageManifest(number)
+	r.must(err)
+	for i := range items {
+		line, err := ledger.FormatLine(backup.Item{
+			Path: fmt.Sprintf("main/%d/%06d.gsm", number, i), Kind: backup.KindGSM,
+			Digest: backup.Digest{SHA256: sha256.Sum256(fmt.Append(nil, number, i)), SizeBytes: 33},
+		})
+		r.must(err)
+		r.must(w.Add(line))
+	}
+	m := Manifest{Number: number, Night: backup.Date{Year: 2026, Month: 2, Day: 28}, Deadline: start.Add(15 * 24 * time.Hour)}
+	m.Root, m.Items, m.Bytes, err = w.Commit()
+	r.must(err)
+	return m
+}
+
+func (r *rig) session() int64 {
+	r.t.Helper()
+	number, err := r.seq.OpenSession([16]byte([]byte(process)))
+	r.must(err)
+	return number
+}
+
+// receipt makes the next receipt of the chain; change may spoil it.
+func (r *rig) receipt(manifest int64, indexes ledger.Set, change func(*ledger.Receipt)) []byte {
+	r.t.Helper()
+	m, _ := r.seq.Manifest(manifest)
+	receipt := ledger.Receipt{Manifest: manifest, Root: m.Root, Number: r.number + 1, Previous: r.previous, Indexes: indexes}
+	if change != nil {
+		change(&receipt)
+	}
+	leaf := r.sign(ledger.Delivered{Receipt: receipt, Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic}, r.agent)
+	if change == nil {
+		r.number, r.previous = receipt.Number, sha256.Sum256(leaf)
+	}
+	return leaf
+}
+
+func (r *rig) sign(body ledger.Body, key *ledger.SigningKey) []byte {
+	r.t.Helper()
+	leaf, err := ledger.Sign(ledger.Entry{Origin: origin, Time: start, Body: body}, key)
+	r.must(err)
+	return leaf
+}
+
+func (r *rig) submit(session int64, leaves ...[]byte) []Verdict {
+	r.t.Helper()
+	verdicts, err := r.seq.SubmitReceipts(r.t.Context(), session, leaves)
+	r.must(err)
+	return verdicts
+}
+
+func (r *rig) states(manifest int64) string {
+	r.t.Helper()
+	counts, err := r.seq.Ledger().Counts(manifest)
+	r.must(err)
+	return fmt.Sprint(counts[1:])
+}
+
+func set(first, last int64) ledger.Set { return ledger.NewSet(ledger.Range{First: first, Last: last}) }
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10, 5)
+	session := r.session()
+	one := r.receipt(1, set(0, 1), nil)
+	two := r.receipt(1, set(2, 3), nil)
+	three := r.receipt(2, set(0, 0), nil)
+	if got := r.submit(session, one, two); !slices.Equal(got, []Verdict{OK, OK}) {
+		t.Fatalf("fresh receipts: %v", got)
+	}
+	size, _ := r.seq.Ledger().Position()
+	stranger := newKey(t, origin.AgentKeyName(agentB), 9)
+	m, _ := r.seq.Manifest(1)
+	tests := []struct {
+		name string
+		leaf []byte
+		want Verdict
+	}{
+		{"equal bytes again", one, OK},
+		{"the last one again", two, OK},
+		{"other bytes under a number", r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number, x.Previous = 1, tlog.Hash{} }), Fork},
+		{"other bytes under the last number", r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number, x.Previous = 2, sha256.Sum256(one) }), Fork},
+		{"another previous hash", r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number, x.Previous = 3, sha256.Sum256(one) }), Fork},
+		{"a number too far", r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number = 5 }), Gap},
+		{"another root", r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number, x.Root = 3, tlog.Hash{} }), BadRoot},
+		{"a manifest that is not sealed", r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number, x.Manifest = 3, 3 }), BadRoot},
+		{"an index beyond the manifest", r.receipt(1, set(10, 10), func(x *ledger.Receipt) { x.Number, x.Previous = 3, sha256.Sum256(two) }), BadRoot},
+		{"another key", r.sign(ledger.Delivered{Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: 1, Indexes: set(7, 7)},
+			Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic}, stranger), NotAssigned},
+	}
+	for _, test := range tests {
+		if got := r.submit(session, test.leaf); !slices.Equal(got, []Verdict{test.want}) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+		if now, _ := r.seq.Ledger().Position(); now != size {
+			t.Fatalf("%s: the log grew from %d to %d entries", test.name, size, now)
+		}
+	}
+	gap := r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number = 9 })
+	if got := r.submit(session, one, three, three, gap, two); !slices.Equal(got, []Verdict{OK, OK, OK, Gap, Gap}) {
+		t.Errorf("what follows the first refusal: %v", got)
+	}
+	if got, want := r.states(2), "[4 1 0 0 0 0 0]"; got != want {
+		t.Errorf("states of manifest 2: %s, want %s", got, want)
+	}
+	for name, leaf := range map[string][]byte{
+		"no text":                []byte("hello"),
+		"an entry of the server": r.sign(ledger.Retired{Reason: ledger.RetiredEnded}, newKey(t, string(origin), 1)),
+		"a flipped bit":          append(bytes.Clone(three[:len(three)-10]), append([]byte{three[len(three)-10] ^ 1}, three[len(three)-9:]...)...),
+	} {
+		if _, err := r.seq.SubmitReceipts(t.Context(), session, [][]byte{leaf}); !errors.Is(err, ErrReceipt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Receipts far back are found, and many at once go into as many transactions as they need.
+func TestManyReceipts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 2000)
+	session := r.session()
+	var leaves [][]byte
+	for i := range int64(700) {
+		leaves = append(leaves, r.receipt(1, set(i, i), nil))
+	}
+	for range 2 {
+		for i, v := range r.submit(session, leaves...) {
+			if v != OK {
+				t.Fatalf("receipt %d: %v", i, v)
+			}
+		}
+	}
+	if size, _ := r.seq.Ledger().Position(); size != 3+700 {
+		t.Errorf("the log has %d entries", size)
+	}
+}
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	first := r.session()
+	if again := r.session(); again != first {
+		t.Errorf("the same process got %d and %d", first, again)
+	}
+	second, err := r.seq.OpenSession([16]byte{1})
+	r.must(err)
+	if second <= first {
+		t.Errorf("a new process got %d after %d", second, first)
+	}
+	if err := r.seq.CheckSession(first); !errors.Is(err, ErrSuperseded) {
+		t.Errorf("the earlier session: %v", err)
+	}
+	if err := r.seq.CheckSession(second); err != nil {
+		t.Errorf("the current session: %v", err)
+	}
+	if _, err := r.seq.SubmitReceipts(t.Context(), first, [][]byte{r.receipt(1, set(0, 0), nil)}); !errors.Is(err, ErrSuperseded) {
+		t.Errorf("submitting in the earlier session: %v", err)
+	}
+}
+
+func TestAssign(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	size, _ := r.seq.Ledger().Position()
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), start))
+	r.must(r.seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
+	if now, _ := r.seq.Ledger().Position(); now != size {
+		t.Errorf("doing it again added %d entries", now-size)
+	}
+	err := r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentB), 3)), start)
+	if assigned, ok := errors.AsType[*AssignedError](err); !ok || assigned.Agent != agentA {
+		t.Errorf("a second agent: %v", err)
+	}
+	for agent, want := range map[string]bool{agentA: true, agentB: false} {
+		if got, err := r.seq.EverAssigned(agent); err != nil || got != want {
+			t.Errorf("ever assigned %s: %v, %v", agent, got, err)
+		}
+	}
+	r.must(r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), start))
+	if _, key, _ := r.seq.Assigned(); key == r.agent.Verifier() {
+		t.Error("the agent's new key was not assigned")
+	}
+}
+
+func TestHeads(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3, 3)
+	note, head, err := r.seq.Head()
+	r.must(err)
+	if opened, err := ledger.OpenHead(note, r.seq.ServerKey()); err != nil || opened != head {
+		t.Fatalf("open the head: %v, %v", opened, err)
+	}
+	early, earlyHead, err := r.seq.HeadAt(2)
+	r.must(err)
+	again, _, err := r.seq.Head()
+	r.must(err)
+	if !bytes.Equal(again, note) || bytes.Equal(early, note) {
+		t.Error("heads of the same size differ, or of different sizes do not")
+	}
+	r.must(r.seq.Compare(head.Size, head.Root, early))
+	r.must(r.seq.Compare(0, ledger.EmptyRoot(), nil))
+	other := tlog.Hash(sha256.Sum256([]byte("other")))
+	for name, err := range map[string]error{
+		"another root":       r.seq.Compare(2, other, nil),
+		"a longer log":       r.seq.Compare(head.Size+1, other, nil),
+		"a kept head beyond": r.seq.Compare(2, earlyHead.Root, r.foreignHead(head.Size+1, other)),
+		"another kept head":  r.seq.Compare(2, earlyHead.Root, r.foreignHead(2, other)),
+	} {
+		if !errors.Is(err, ErrOfferWanted) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, ok := errors.AsType[*ledger.RefusedError](r.seq.Compare(2, earlyHead.Root, []byte("no head"))); !ok {
+		t.Error("a kept head that is none was taken")
+	}
+
+	agree := func(head []byte, key *ledger.SigningKey) []byte {
+		cosigned, err := ledger.Cosign(head, r.seq.ServerKey(), key, start)
+		r.must(err)
+		return cosigned
+	}
+	r.must(r.seq.RecordAgreement(agree(note, r.agent)))
+	r.must(r.seq.RecordAgreement(agree(early, r.agent)))
+	if agreed, ok := r.seq.Agreed(); !ok || agreed != head {
+		t.Errorf("agreed on %v", agreed)
+	}
+	if err := r.seq.RecordAgreement(agree(r.foreignHead(head.Size+1, other), r.agent)); !errors.Is(err, ErrOfferWanted) {
+		t.Errorf("agreeing on another history: %v", err)
+	}
+	if _, ok := errors.AsType[*ledger.RefusedError](r.seq.RecordAgreement(agree(early, newKey(t, origin.AgentKeyName(agentB), 5)))); !ok {
+		t.Error("a stranger's cosignature was taken")
+	}
+}
+
+// foreignHead is a head that the server's key signed and the log does not contain.
+func (r *rig) foreignHead(size int64, root tlog.Hash) []byte {
+	r.t.Helper()
+	note, err := ledger.SignHead(ledger.Head{Origin: origin, Size: size, Root: root}, newKey(r.t, string(origin), 1))
+	r.must(err)
+	return note
+}
+
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	session := r.session()
+	r.submit(session, r.receipt(1, set(0, 2), nil))
+	withdrawn, err := r.seq.Withdraw(t.Context(), Withdrawal{1, set(2, 4), ledger.WithdrawnLost}, start)
+	r.must(err)
+	if !withdrawn.Equal(set(3, 4)) {
+		t.Errorf("withdrew %s", withdrawn)
+	}
+	size, _ := r.seq.Ledger().Position()
+	if withdrawn, err = r.seq.Withdraw(t.Context(), Withdrawal{1, set(0, 4), ledger.WithdrawnLost}, start); err != nil || !withdrawn.IsEmpty() {
+		t.Errorf("again: %s, %v", withdrawn, err)
+	}
+	if now, _ := r.seq.Ledger().Position(); now != size {
+		t.Error("withdrawing nothing added an entry")
+	}
+	withdrawn, err = r.seq.Replace(t.Context(), Withdrawal{1, set(4, 6), ledger.WithdrawnChanged}, r.stage(2, 2), start)
+	r.must(err)
+	if !withdrawn.Equal(set(5, 6)) || r.seq.Last() != 2 {
+		t.Errorf("replaced %s, the last manifest is %d", withdrawn, r.seq.Last())
+	}
+	var kinds []ledger.Kind
+	for leaf, err := range r.seq.Ledger().Entries(size, size+10) {
+		r.must(err)
+		e, err := ledger.ParseEntry(leaf)
+		r.must(err)
+		kinds = append(kinds, e.Body.Kind())
+	}
+	if diff := cmp.Diff([]ledger.Kind{ledger.KindWithdrawn, ledger.KindSealed}, kinds); diff != "" {
+		t.Error(diff)
+	}
+	// Nothing changes its state any more: the manifest is sealed alone.
+	if withdrawn, err = r.seq.Replace(t.Context(), Withdrawal{1, set(4, 6), ledger.WithdrawnChanged}, r.stage(3, 2), start); err != nil || !withdrawn.IsEmpty() || r.seq.Last() != 3 {
+		t.Errorf("replaced %s, last %d, %v", withdrawn, r.seq.Last(), err)
+	}
+	// A replacement that is not staged leaves nothing behind.
+	size, _ = r.seq.Ledger().Position()
+	if _, err := r.seq.Replace(t.Context(), Withdrawal{1, set(7, 7), ledger.WithdrawnChanged}, Manifest{
+		Number: 4, Night: backup.Date{Year: 2026, Month: 2, Day: 28}, Items: 1, Bytes: 1, Deadline: start,
+	}, start); !errors.Is(err, store.ErrNoManifest) {
+		t.Errorf("a replacement that is not staged: %v", err)
+	}
+	if now, _ := r.seq.Ledger().Position(); now != size {
+		t.Error("half of a transaction was appended")
+	}
+	if got, want := r.states(1), "[3 3 0 0 0 4 0]"; got != want {
+		t.Errorf("states: %s, want %s", got, want)
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	deadline := start.Add(15 * 24 * time.Hour)
+	tests := []struct {
+		name   string
+		at     time.Time
+		uptime time.Duration
+		heard  time.Time
+		closes bool
+	}{
+		{"before the deadline", deadline.Add(-time.Second), 1000 * time.Hour, deadline.Add(time.Hour), false},
+		{"at the deadline, heard before", deadline, 1000 * time.Hour, deadline, false},
+		{"heard after", deadline.Add(time.Minute), time.Minute, deadline.Add(time.Second), true},
+		{"not heard, 24 hours not over", deadline.Add(24*time.Hour - time.Second), 1000 * time.Hour, time.Time{}, false},
+		{"not heard, 24 hours over", deadline.Add(24 * time.Hour), 1000 * time.Hour, time.Time{}, true},
+		{"not heard, the server was down", deadline.Add(240 * time.Hour), 23 * time.Hour, time.Time{}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 4, 2, 0)
+			r.submit(r.session(), r.receipt(1, set(1, 1), nil))
+			r.seq.Heard(test.heard)
+			closed, err := r.seq.Close(t.Context(), test.at, test.uptime)
+			r.must(err)
+			if got := len(closed) == 3; got != test.closes || !got && len(closed) > 0 {
+				t.Fatalf("closed %v", closed)
+			}
+			if !test.closes {
+				return
+			}
+			if got, want := r.states(1)+r.states(2), "[0 1 3 0 0 0 0][0 0 2 0 0 0 0]"; got != want {
+				t.Errorf("states %s, want %s", got, want)
+			}
+			if closed, err = r.seq.Close(t.Context(), test.at.Add(time.Hour), test.uptime); err != nil || len(closed) > 0 {
+				t.Errorf("closed again: %v, %v", closed, err)
+			}
+		})
+	}
+}
+
+func TestOtherKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if _, err := New(r.seq.Ledger(), newKey(t, string(origin), 7)); !errors.Is(err, ErrOtherKey) {
+		t.Errorf("a sequencer with another key: %v", err)
+	}
+}

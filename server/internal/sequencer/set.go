@@ -1,0 +1,85 @@
+package sequencer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/registry"
+)
+
+// Set has the sequencer of every destination. Its methods may be called concurrently.
+type Set struct {
+	registry *registry.Registry
+	db       *store.DB
+
+	mu       sync.RWMutex // guards what follows
+	byOrigin map[ledger.Origin]*Sequencer
+}
+
+// OpenSet opens the logs of all destinations in the registry, and begins those that have no genesis yet.
+func OpenSet(ctx context.Context, r *registry.Registry, db *store.DB, at time.Time) (*Set, error) {
+	set := &Set{registry: r, db: db, byOrigin: map[ledger.Origin]*Sequencer{}}
+	destinations, err := r.Destinations("")
+	if err != nil {
+		return nil, fmt.Errorf("open the logs: %w", err)
+	}
+	for _, d := range destinations {
+		if _, err := set.Add(ctx, d, at); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+// Add opens the log of a destination that the registry has, begins it where it has no genesis yet, and returns its
+// sequencer. Added again it is the same.
+func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*Sequencer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.byOrigin[d.Origin]; known != nil {
+		return known, nil
+	}
+	key, err := s.registry.LogKey(d.Origin)
+	if err != nil {
+		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
+	}
+	log, err := s.db.Ledger(d.Origin)
+	if err != nil {
+		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
+	}
+	sequencer, err := New(log, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := sequencer.Begin(ctx, d.Kind, d.Kind.WindowDays(), at); err != nil {
+		return nil, fmt.Errorf("begin the log %s: %w", d.Origin, err)
+	}
+	s.byOrigin[d.Origin] = sequencer
+	return sequencer, nil
+}
+
+// Of returns the sequencer of the log with this origin; false where no destination has it.
+func (s *Set) Of(origin ledger.Origin) (*Sequencer, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	sequencer, ok := s.byOrigin[origin]
+	return sequencer, ok
+}
+
+// All returns all sequencers by origin.
+func (s *Set) All() []*Sequencer {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]*Sequencer, 0, len(s.byOrigin))
+	for _, sequencer := range s.byOrigin {
+		all = append(all, sequencer)
+	}
+	slices.SortFunc(all, func(a, b *Sequencer) int { return strings.Compare(string(a.Origin()), string(b.Origin())) })
+	return all
+}
