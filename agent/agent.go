@@ -1,0 +1,167 @@
+// Package agent builds the agent from its parts and runs them: one store, one connection to the server, and for each
+// destination a session that keeps its log and a night that copies its recordings. What the parts do is theirs.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/wolkvox/backup/agent/internal/config"
+	"github.com/wolkvox/backup/agent/internal/control"
+	"github.com/wolkvox/backup/agent/internal/enroll"
+	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/durable"
+	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/store"
+)
+
+// Options is what an agent is built from.
+type Options struct {
+	Config    config.Config
+	Version   string
+	BuildDate time.Time // certificates are never judged with an earlier time
+	Logger    *slog.Logger
+}
+
+// Agent is a built agent. It holds the store until Close.
+type Agent struct {
+	options      Options
+	identity     *enroll.Identity
+	db           *store.DB
+	conn         *grpc.ClientConn
+	client       *uplink.Client
+	destinations []*destination
+
+	beating sync.Mutex // one heartbeat at a time
+	mu      sync.Mutex
+	problem error // why the last heartbeat failed
+}
+
+const storeDir = "store"
+
+// Open loads who the agent is, opens its store and builds its parts. It calls nobody. The errors are sentences for a
+// person; one wraps enroll.ErrNotEnrolled or store.ErrInUse where that is the cause.
+func Open(o Options) (*Agent, error) {
+	if err := checkOwner(o.Config.StateDir); err != nil {
+		return nil, err
+	}
+	id, err := enroll.Load(o.Config.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := stateRoom(o.Config)(); err != nil {
+		return nil, err
+	}
+	db, err := store.Open(filepath.Join(o.Config.StateDir, storeDir), store.Options{Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{options: o, identity: id, db: db}
+	if err := a.build(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Agent) build() error {
+	clock := &uplink.ServerClock{}
+	started := time.Now()
+	judged := func() time.Time {
+		server, _ := clock.At(time.Now())
+		return identity.JudgedTime(server, a.options.BuildDate, time.Since(started))
+	}
+	tlsConfig, err := a.identity.TLSConfig(judged)
+	if err != nil {
+		return err
+	}
+	if a.conn, err = uplink.Dial(a.identity.Server, a.options.Config.Proxy, tlsConfig); err != nil {
+		return err
+	}
+	a.client = uplink.NewClient(a.conn, clock)
+	for _, c := range a.options.Config.Destinations {
+		d, err := a.newDestination(c)
+		if err != nil {
+			return err
+		}
+		a.destinations = append(a.destinations, d)
+	}
+	return nil
+}
+
+// Close releases the store and the connection. Run must have returned.
+func (a *Agent) Close() error {
+	var errs []error
+	if a.conn != nil {
+		errs = append(errs, a.conn.Close())
+	}
+	return errors.Join(append(errs, a.db.Close())...)
+}
+
+// Run keeps all parts going until ctx ends, returning nil, or one of them fails.
+func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.db.Run(ctx) })
+	group.Go(func() error { return a.Serve(ctx, listener) })
+	group.Go(func() error { a.beat(ctx); return nil })
+	for _, d := range a.destinations {
+		group.Go(func() error { return d.session.Run(ctx) })
+		group.Go(func() error { d.night.Loop(ctx, d.window); return nil })
+		group.Go(func() error { d.watchSpace(ctx); return nil })
+	}
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Serve answers people at the listener until ctx ends; the other parts need not run.
+func (a *Agent) Serve(ctx context.Context, listener net.Listener) error {
+	service := &control.Service{
+		Agent: a.identity.Agent, Version: a.options.Version, ServerAddress: a.identity.Server,
+		ServerProblem:  a.serverProblem,
+		CertificateEnd: a.identity.Credential.Certificate.Leaf.NotAfter,
+	}
+	for _, d := range a.destinations {
+		service.Destinations = append(service.Destinations, control.Destination{
+			Name: d.config.Name, Location: d.config.Directory, Log: d.log, Night: d.night, Store: d.store, Space: d.space.get,
+		})
+	}
+	return service.Serve(ctx, listener)
+}
+
+func (a *Agent) serverProblem() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.problem
+}
+
+// stateRoom returns the check that the volume of the agent's own state has its reserve: the store writes through
+// memory maps, which a full disk would kill.
+func stateRoom(c config.Config) func() error {
+	return func() error {
+		dir, err := os.Open(c.StateDir)
+		if err != nil {
+			return fmt.Errorf("look for room on the volume of the agent's state: %w", err)
+		}
+		defer dir.Close()
+		space, err := durable.FreeSpace(dir)
+		if err != nil {
+			return fmt.Errorf("look for room on the volume of %s: %w", c.StateDir, err)
+		}
+		if free, reserve := space.FreeBytes, int64(*c.StateReserve); free < reserve {
+			return fmt.Errorf("the volume of the agent's own state (%s) has %d MiB free, and %d MiB stay in reserve: "+
+				"free space there, or lower `state_reserve`; nothing is copied meanwhile, and nothing is lost", c.StateDir, free>>20, reserve>>20)
+		}
+		return nil
+	}
+}

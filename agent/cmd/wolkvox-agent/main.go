@@ -1,0 +1,19 @@
+// Command wolkvox-agent copies a client's recordings from wolkvox to the client's own storage.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // Windows and small containers have no zone database
+
+	"github.com/wolkvox/backup/agent/internal/command"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := command.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}

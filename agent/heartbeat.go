@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/wolkvox/backup/agent/internal/uplink"
+)
+
+// beat sends heartbeats until ctx ends.
+func (a *Agent) beat(ctx context.Context) {
+	tick := time.NewTicker(time.Duration(a.options.Config.Heartbeat))
+	defer tick.Stop()
+	for {
+		if err := a.heartbeat(ctx); err != nil && ctx.Err() == nil {
+			a.options.Logger.LogAttrs(ctx, slog.LevelWarn, "heartbeat not delivered", slog.Any("error", err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// heartbeat reports on all destinations, hands over agreed heads, and follows the server's orders.
+func (a *Agent) heartbeat(ctx context.Context) error {
+	a.beating.Lock()
+	defer a.beating.Unlock()
+	reports := make([]uplink.Report, len(a.destinations))
+	for i, d := range a.destinations {
+		reports[i] = d.report()
+	}
+	orders, err := a.client.Heartbeat(ctx, a.options.Version, reports)
+	a.mu.Lock()
+	a.problem = err
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for i, d := range a.destinations {
+		d.take(ctx, orders[i])
+	}
+	return nil
+}

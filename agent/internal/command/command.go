@@ -1,0 +1,132 @@
+// Package command is what people type: the commands of wolkvox-agent. Each asks the running service, and opens the
+// agent's state itself only when no service answers. It holds flags, texts and exit statuses, and nothing else.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wolkvox/backup/agent"
+	"github.com/wolkvox/backup/agent/internal/config"
+)
+
+// Exit statuses.
+const (
+	statusGood  = 0
+	statusBad   = 1 // it failed, or what was asked about is not well
+	statusUsage = 2
+)
+
+// errBad makes a command exit with statusBad after it has said everything itself.
+var errBad = errors.New("not well")
+
+// program is what all commands share.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	configPath     string
+	output         string
+}
+
+// Run runs one command and returns the exit status.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return statusGood
+	case errors.Is(err, errBad):
+		return statusBad
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "wolkvox-agent: %v\n", err)
+		return statusUsage
+	}
+	fmt.Fprintf(stderr, "wolkvox-agent: %s\n", sentence(err))
+	return statusBad
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "wolkvox-agent",
+		Short: "Copies recordings from wolkvox to your own storage, and proves it",
+		Long: "wolkvox-agent pulls the recordings of each night, writes them to your storage, reads them back, and signs\n" +
+			"for what is there. Both sides hold the same ledger: what is confirmed, pending and expired.",
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if p.output != outputHuman && p.output != outputJSON {
+				return usageError{fmt.Errorf("--output is %q; give human or json", p.output)}
+			}
+			return nil
+		},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	flags := root.PersistentFlags()
+	flags.StringVar(&p.configPath, "config", defaultConfigPath, "the configuration file")
+	flags.StringVar(&p.output, "output", outputHuman, "human or json")
+	root.AddCommand(p.enroll(), p.destination(), p.run(), p.status(), p.ledger(), p.version())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, but there is %q", cmd.CommandPath(), args[0])}
+	}
+	return nil
+}
+
+func (p *program) load() (config.Config, error) { return config.Load(p.configPath) }
+
+func (p *program) options(c config.Config, level slog.Level) agent.Options {
+	version, built := buildInfo()
+	return agent.Options{Config: c, Version: version, BuildDate: built,
+		Logger: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))}
+}
+
+// buildInfo returns the version and the date of the commit that this program was built from, as far as the build knows.
+func buildInfo() (version string, built time.Time) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown", time.Time{}
+	}
+	version = info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.time" {
+			if t, err := time.Parse(time.RFC3339, setting.Value); err == nil {
+				built = t
+			}
+		}
+	}
+	return version, built
+}
+
+func (p *program) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Says which version this is", Example: "  wolkvox-agent version", Args: noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			version, _ := buildInfo()
+			if p.output == outputJSON {
+				return p.writeJSON(map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+			}
+			_, err := fmt.Fprintf(p.stdout, "wolkvox-agent %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}

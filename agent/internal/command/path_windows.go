@@ -1,0 +1,3 @@
+package command
+
+const defaultConfigPath = `C:\ProgramData\wolkvox\agent\agent.yaml`

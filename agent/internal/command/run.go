@@ -1,0 +1,146 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"github.com/wolkvox/backup/agent"
+	"github.com/wolkvox/backup/agent/internal/control"
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+)
+
+func (p *program) run() *cobra.Command {
+	var once bool
+	var destination string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Runs the agent; with --once copies what is pending now and ends",
+		Long: "run is what the service does: it keeps in touch with the server and copies in the nightly window.\n" +
+			"run --once copies everything that is pending now, outside the window too, shows how far it has come, and\n" +
+			"ends with status 0 only if nothing is pending any more and both sides agree.",
+		Example: "  wolkvox-agent run\n  wolkvox-agent run --once\n  wolkvox-agent run --once --destination nas",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if once {
+				return p.withAgent(cmd.Context(), true, func(ctx context.Context, client backupv1.AgentServiceClient) error {
+					return p.runOnce(ctx, client, destination)
+				})
+			}
+			if destination != "" {
+				return usageError{errors.New("--destination goes with --once")}
+			}
+			return p.serve(cmd.Context())
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "copy what is pending now, then end")
+	cmd.Flags().StringVar(&destination, "destination", "", "only this destination")
+	return cmd
+}
+
+// serve is the agent as a service.
+func (p *program) serve(ctx context.Context) (err error) {
+	c, err := p.load()
+	if err != nil {
+		return err
+	}
+	a, err := agent.Open(p.options(c, slog.LevelInfo))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	listener, err := control.Listen(c.Socket, c.SocketGroup)
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx, listener)
+}
+
+func (p *program) runOnce(ctx context.Context, client backupv1.AgentServiceClient, destination string) error {
+	stream, err := client.Run(ctx, &backupv1.RunRequest{Destination: destination})
+	if err != nil {
+		return err
+	}
+	show := p.progress()
+	complete := true
+	for {
+		step, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		show.step(step)
+		if result := step.GetResult(); result != nil {
+			complete = complete && result.GetComplete()
+			if err := p.result(step); err != nil {
+				return err
+			}
+		}
+	}
+	if !complete {
+		return errBad
+	}
+	return nil
+}
+
+// result says how a run ended.
+func (p *program) result(step *backupv1.RunResponse) error {
+	if p.output == outputJSON {
+		return p.writeMessage(step)
+	}
+	r := step.GetResult()
+	fmt.Fprintf(p.stdout, "%s: %d recordings confirmed, %s fetched", step.GetDestination(), step.GetConfirmedCount(), bytesText(step.GetFetchedBytes()))
+	if n := step.GetFaultCount(); n > 0 {
+		fmt.Fprintf(p.stdout, ", %d faults", n)
+	}
+	fmt.Fprintf(p.stdout, "; agreed head %s\n", headText(r.GetAgreed()))
+	if !r.GetComplete() {
+		_, err := fmt.Fprintf(p.stdout, "%s: not complete: %s\n", step.GetDestination(), r.GetMessage())
+		return err
+	}
+	return nil
+}
+
+// progressBar shows how far a run has come, on a terminal only.
+type progressBar struct {
+	container *mpb.Progress
+	bar       *mpb.Bar
+	name      string
+}
+
+func (p *program) progress() *progressBar {
+	file, ok := p.stdout.(*os.File)
+	if p.output != outputHuman || !ok || !term.IsTerminal(int(file.Fd())) {
+		return &progressBar{}
+	}
+	return &progressBar{container: mpb.New(mpb.WithOutput(p.stdout))}
+}
+
+func (b *progressBar) step(step *backupv1.RunResponse) {
+	if b.container == nil {
+		return
+	}
+	if b.bar == nil || b.name != step.GetDestination() {
+		b.name = step.GetDestination()
+		b.bar = b.container.AddBar(0,
+			mpb.PrependDecorators(decor.Name(b.name+" ")),
+			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f"), decor.AverageSpeed(decor.SizeB1000(0), "  % .1f")))
+	}
+	b.bar.SetTotal(max(step.GetWantedBytes(), 1), false)
+	b.bar.SetCurrent(step.GetFetchedBytes())
+	if step.GetResult() != nil {
+		b.bar.SetTotal(-1, true)
+		b.container.Wait()
+		b.container, b.bar = nil, nil
+	}
+}

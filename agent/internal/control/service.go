@@ -1,0 +1,174 @@
+// Package control is how people on the agent's machine speak to the running agent: AgentService over a Unix socket
+// (on Windows too), and the client that the commands use. While a service runs it alone has the store open, so every
+// command asks it. Who may ask is said by the socket's file permissions. It decides nothing about recordings.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/night"
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
+)
+
+// Service implements AgentService. Its fields are set once.
+type Service struct {
+	backupv1.UnimplementedAgentServiceServer
+
+	Agent          string // its name
+	Version        string
+	ServerAddress  string
+	ServerProblem  func() error // why the server cannot be reached now
+	CertificateEnd time.Time
+	Destinations   []Destination
+}
+
+// Destination is what the service tells of and does with one destination.
+type Destination struct {
+	Name     string
+	Location string // for a person
+	Log      *store.Ledger
+	Night    *night.Night
+	Store    *dest.Store
+	Space    func() (dest.Space, bool, error) // false where not known; the error says why the place cannot be reached
+}
+
+func (s *Service) destination(name string) (Destination, error) {
+	for _, d := range s.Destinations {
+		if d.Name == name {
+			return d, nil
+		}
+	}
+	return Destination{}, wire.Error(codes.NotFound, wire.ReasonNoDestination, "there is no destination %q in the agent's configuration", name)
+}
+
+// Run copies what is pending now and streams how far it has come.
+func (s *Service) Run(request *backupv1.RunRequest, stream grpc.ServerStreamingServer[backupv1.RunResponse]) error {
+	chosen := s.Destinations
+	if request.GetDestination() != "" {
+		d, err := s.destination(request.GetDestination())
+		if err != nil {
+			return err
+		}
+		chosen = []Destination{d}
+	}
+	for _, d := range chosen {
+		if err := runOne(stream, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func runOne(stream grpc.ServerStreamingServer[backupv1.RunResponse], d Destination) error {
+	ctx := stream.Context()
+	type ended struct {
+		outcome night.Outcome
+		err     error
+	}
+	done := make(chan ended, 1)
+	go func() {
+		outcome, err := d.Night.RunNow(ctx)
+		done <- ended{outcome, err}
+	}()
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case e := <-done:
+			if e.err != nil {
+				return e.err
+			}
+			response := progress(d.Name, e.outcome.Progress)
+			response.Result = &backupv1.RunResult{Complete: e.outcome.Complete}
+			response.Result.Agreed, _ = agreed(d.Log)
+			if e.outcome.Err != nil {
+				response.Result.Message = e.outcome.Err.Error()
+			}
+			return stream.Send(response)
+		case <-tick.C:
+			if err := stream.Send(progress(d.Name, d.Night.Progress())); err != nil {
+				<-done
+				return err
+			}
+		}
+	}
+}
+
+func progress(name string, p night.Progress) *backupv1.RunResponse {
+	return &backupv1.RunResponse{
+		Destination: name, WantedCount: p.WantedItems, ConfirmedCount: p.ConfirmedItems, FaultCount: p.FaultItems,
+		WantedBytes: p.WantedBytes, FetchedBytes: p.FetchedBytes,
+	}
+}
+
+// InitDestination marks a configured destination as the place for its log.
+func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDestinationRequest) (*backupv1.InitDestinationResponse, error) {
+	d, err := s.destination(request.GetDestination())
+	if err != nil {
+		return nil, err
+	}
+	already := d.Store.CheckMarker(ctx) == nil
+	marker, err := d.Store.Init(ctx)
+	switch {
+	case errors.Is(err, dest.ErrForeignMarker), errors.Is(err, dest.ErrMarker):
+		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s: %v", d.Location, err)
+	case errors.Is(err, dest.ErrUnsuitable):
+		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s: %v", d.Location, err)
+	case errors.Is(err, dest.ErrUnreachable), errors.Is(err, fs.ErrNotExist):
+		return nil, wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s: %v", d.Location, err)
+	case err != nil:
+		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)
+	}
+	return &backupv1.InitDestinationResponse{Location: d.Location, MarkerId: marker.ID, AlreadyInitialized: already}, nil
+}
+
+// VerifyAgentLedger folds the agent's copy of a log from nothing.
+func (s *Service) VerifyAgentLedger(ctx context.Context, request *backupv1.VerifyAgentLedgerRequest) (*backupv1.VerifyAgentLedgerResponse, error) {
+	d, err := s.destination(request.GetDestination())
+	if err != nil {
+		return nil, err
+	}
+	report, err := d.Log.Verify(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verify the ledger of %s: %w", d.Name, err)
+	}
+	return &backupv1.VerifyAgentLedgerResponse{Report: wire.LedgerReport(report)}, nil
+}
+
+// ExportAgentLedger streams the agent's copy of a log as plain files.
+func (s *Service) ExportAgentLedger(request *backupv1.ExportAgentLedgerRequest, stream grpc.ServerStreamingServer[backupv1.ExportAgentLedgerResponse]) error {
+	d, err := s.destination(request.GetDestination())
+	if err != nil {
+		return err
+	}
+	return d.Log.Export(wire.ExportTo(func(file *backupv1.ExportedFile) error {
+		return stream.Send(&backupv1.ExportAgentLedgerResponse{File: file})
+	}))
+}
+
+// agreed returns the last agreed head, nil where there is none.
+func agreed(log *store.Ledger) (*backupv1.LogPosition, error) {
+	note := log.Agreed()
+	if note == nil {
+		return nil, nil
+	}
+	return wire.HeadPosition(note)
+}
+
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

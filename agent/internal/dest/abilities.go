@@ -1,0 +1,28 @@
+package dest
+
+import "errors"
+
+// abilities is what one driver can do beyond [Driver]; an absent ability is nil. This is the only place where
+// they are asserted.
+type abilities struct {
+	Keeper
+	stager  Stager
+	mover   Mover
+	settler Settler
+	lister  Lister
+	spacer  Spacer
+}
+
+func abilitiesOf(driver Driver) (abilities, error) {
+	var a abilities
+	var ok bool
+	if a.Keeper, ok = driver.(Keeper); !ok {
+		return a, errors.New("the driver cannot keep the marker")
+	}
+	a.stager, _ = driver.(Stager)
+	a.mover, _ = driver.(Mover)
+	a.settler, _ = driver.(Settler)
+	a.lister, _ = driver.(Lister)
+	a.spacer, _ = driver.(Spacer)
+	return a, nil
+}

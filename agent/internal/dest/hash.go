@@ -1,0 +1,190 @@
+package dest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wolkvox/backup"
+)
+
+// workers bounds how many files are read at once: enough to hide a share's latency, few enough that their
+// buffers (1 MiB each) stay small.
+const workers = 8
+
+// Found is what lies under one name.
+type Found struct {
+	Name     string
+	Digest   backup.Digest // of what is stored, where Err is nil
+	Uncached bool          // it was read past this machine's caches
+	Err      error         // nil, fs.ErrNotExist (truly absent), ErrConflict (not a regular file), ErrName, or another
+}
+
+// Hash makes durable and then hashes what lies under names, several files at once, and returns it in the same
+// order. A file that is equal to what is wanted may be confirmed as it is (adopted). The error of Hash itself says
+// that nothing is known of any of them.
+func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
+	found := make([]Found, len(names))
+	valid := make([]string, 0, len(names))
+	for i, name := range names {
+		found[i] = Found{Name: name, Err: checkName(name)}
+		if found[i].Err == nil {
+			valid = append(valid, name)
+		}
+	}
+	if p.able.settler != nil && len(valid) > 0 {
+		if err := p.able.settler.Settle(ctx, valid); err != nil {
+			return nil, fmt.Errorf("make what is there durable at %s: %w", p.store.label, err)
+		}
+	}
+	err := parallel(ctx, len(found), func(i int) {
+		if found[i].Err == nil {
+			found[i] = p.hashOne(ctx, found[i].Name)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hash what is at %s: %w", p.store.label, err)
+	}
+	for i := range found {
+		if errors.Is(found[i].Err, fs.ErrNotExist) {
+			// Missing is only what is missing at the right place; it may have been emptied or replaced meanwhile.
+			if err := p.CheckMarker(ctx); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	return found, nil
+}
+
+// HashExisting returns the digest of what lies under one name; the error is that of [Found] or of [Place.Hash].
+func (p *Place) HashExisting(ctx context.Context, name string) (backup.Digest, error) {
+	found, err := p.Hash(ctx, []string{name})
+	if err != nil {
+		return backup.Digest{}, err
+	}
+	return found[0].Digest, found[0].Err
+}
+
+func (p *Place) hashOne(ctx context.Context, name string) Found {
+	found := Found{Name: name}
+	r, err := p.driver.Open(ctx, name)
+	if err != nil {
+		found.Err = fmt.Errorf("open %q: %w", name, err)
+		return found
+	}
+	found.Digest, found.Uncached, err = sumAndClose(ctx, r)
+	if err != nil {
+		found.Err = fmt.Errorf("read %q: %w", name, err)
+	}
+	return found
+}
+
+// Sum returns the digest of what r yields. Drivers use it to check a [Precondition].
+func Sum(ctx context.Context, r io.Reader) (backup.Digest, error) {
+	h := sha256.New()
+	n, err := io.Copy(&contextWriter{ctx: ctx, w: h}, r)
+	if err != nil {
+		return backup.Digest{}, err
+	}
+	return digestOf(h, n), nil
+}
+
+func sumAndClose(ctx context.Context, r io.ReadCloser) (d backup.Digest, uncached bool, err error) {
+	d, err = Sum(ctx, r)
+	if passer, ok := r.(CachePasser); ok {
+		uncached = passer.PassesCache()
+	}
+	return d, uncached, errors.Join(err, r.Close())
+}
+
+func digestOf(h hash.Hash, sizeBytes int64) backup.Digest {
+	d := backup.Digest{SizeBytes: sizeBytes}
+	h.Sum(d.SHA256[:0])
+	return d
+}
+
+// contextWriter ends a long copy when its context ends; it lives as long as that copy.
+type contextWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w *contextWriter) Write(p []byte) (int, error) {
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
+	}
+	return w.w.Write(p)
+}
+
+// digestReader yields what r yields, but instead of the last bytes an error where the whole is not what is
+// wanted: a driver that was given it never sees a complete stream of wrong contents.
+type digestReader struct {
+	r    io.Reader
+	h    hash.Hash
+	want backup.Digest
+	n    int64
+	err  error
+}
+
+func newDigestReader(r io.Reader, want backup.Digest) *digestReader {
+	return &digestReader{r: r, h: sha256.New(), want: want}
+}
+
+func (d *digestReader) Read(p []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	n, err := d.r.Read(p)
+	d.h.Write(p[:n])
+	d.n += int64(n)
+	ended := errors.Is(err, io.EOF)
+	if d.n > d.want.SizeBytes || (ended || d.n == d.want.SizeBytes) && digestOf(d.h, d.n) != d.want {
+		d.err = fmt.Errorf("%w: received %v, recorded %v", backup.ErrDigest, digestOf(d.h, d.n), d.want)
+		return 0, d.err
+	}
+	d.err = err
+	return n, err
+}
+
+// checkName refuses a name that is not portable, or that this system would not take as it stands, before
+// anything was touched.
+func checkName(name string) error {
+	if err := backup.CheckPath(name); err != nil {
+		return fmt.Errorf("%w: %q: %v", ErrName, name, err)
+	}
+	if !fs.ValidPath(name) {
+		return fmt.Errorf("%w: %q is not a path of plain components", ErrName, name)
+	}
+	if _, err := filepath.Localize(name); err != nil {
+		return fmt.Errorf("%w: %q is not a name on this system", ErrName, name)
+	}
+	return nil
+}
+
+// parallel calls do for 0 to n-1, several at once, and returns when all calls have ended; it begins no more
+// when ctx ends, and then returns its cause.
+func parallel(ctx context.Context, n int, do func(i int)) error {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(n, workers) {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				do(i)
+			}
+		})
+	}
+	group.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,271 @@
+// Package fetch brings the contents of a set of items from the server: several streams at a time, no round trip
+// per file, going on inside a file where a stream broke. It writes to what its caller stages and knows neither
+// destinations nor the ledger; whether contents are right is the staged file's judgement.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/wire"
+)
+
+// ErrTransport says that the server or the line kept some items from coming; others may have come.
+var ErrTransport = errors.New("the contents could not be fetched from the server")
+
+// Item is one item of the manifest that is fetched from.
+type Item struct {
+	Index  int64
+	Path   string
+	Digest backup.Digest
+}
+
+// File is one file being staged. It is used by one goroutine.
+type File interface {
+	Write(p []byte) (int, error)
+	Offset() int64
+	Commit() error // backup.ErrDigest where what was received differs; then the file was dropped
+	Drop() error
+}
+
+// Outcome is what became of one item.
+type Outcome struct {
+	Item        Item
+	Err         error                 // nil: staged and equal to its digest; backup.ErrDigest: received, but different
+	Unavailable uplink.Unavailability // set where the server cannot serve it
+}
+
+// Fetcher fetches from one destination's manifests. Its fields are set once.
+type Fetcher struct {
+	Session *uplink.Session
+	Streams int           // how many at a time
+	Limiter *rate.Limiter // bytes per second over all streams; nil for no limit
+	Bytes   func(n int)   // told of what arrives; may be called from several goroutines
+	// Patience is how often in a row a stream may break without bringing anything.
+	Patience int
+}
+
+// Fetch brings items, which ascend by index, and tells done of each that came to an end, from several goroutines.
+// stage begins a file. An error that is ErrTransport leaves out some items; any other error is stage's or a
+// file's own, after which nothing more is known.
+func (f *Fetcher) Fetch(ctx context.Context, manifest int64, items []Item, stage func(context.Context, Item) (File, error), done func(Outcome)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	var transport []error
+	parts := split(items, f.Streams)
+	broken := make(chan error, len(parts))
+	for _, part := range parts {
+		group.Go(func() error {
+			p := &pull{Fetcher: f, manifest: manifest, remaining: part, stage: stage, done: done}
+			err := p.run(ctx)
+			if errors.Is(err, ErrTransport) {
+				broken <- err
+				return nil
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	close(broken)
+	for e := range broken {
+		transport = append(transport, e)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(transport...)
+}
+
+// split cuts items into at most n runs of about equal bytes.
+func split(items []Item, n int) [][]Item {
+	var total int64
+	for _, item := range items {
+		total += item.Digest.SizeBytes + perItemBytes
+	}
+	var parts [][]Item
+	first, part := 0, int64(0)
+	for i, item := range items {
+		part += item.Digest.SizeBytes + perItemBytes
+		if part >= (total+int64(n)-1)/int64(n) || i == len(items)-1 {
+			parts = append(parts, items[first:i+1])
+			first, part = i+1, 0
+		}
+	}
+	return parts
+}
+
+// perItemBytes is what opening one file costs, in bytes of transfer.
+const perItemBytes = 4 << 10
+
+// pull brings one run of items over one stream at a time.
+type pull struct {
+	*Fetcher
+	manifest  int64
+	remaining []Item
+	current   File // of remaining[0], once begun
+	stage     func(context.Context, Item) (File, error)
+	done      func(Outcome)
+	progress  bool // since the last break
+}
+
+func (p *pull) run(ctx context.Context) error {
+	defer func() {
+		if p.current != nil {
+			p.current.Drop()
+		}
+	}()
+	retry := uplink.Backoff{Base: 200 * time.Millisecond, Max: 15 * time.Second}
+	for len(p.remaining) > 0 {
+		p.progress = false
+		err := p.stream(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, ErrTransport):
+			return err
+		case !retriable(err):
+			return err
+		}
+		if p.progress {
+			retry.Reset()
+		}
+		if retry.Attempts() >= p.Patience {
+			return err
+		}
+		if err := retry.Wait(ctx, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retriable reports whether asking again can help within this run.
+func retriable(err error) bool {
+	switch wire.Reason(err) {
+	case wire.ReasonNotAssigned, wire.ReasonNotAllowed, wire.ReasonNotEnrolled, wire.ReasonSourceUnreachable:
+		return false
+	}
+	return !errors.Is(err, uplink.ErrSuperseded) && status.Code(err) != codes.Unimplemented
+}
+
+// stream asks for what is still missing and takes it in until the stream ends.
+func (p *pull) stream(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	request := uplink.ContentsRequest{Manifest: p.manifest, Items: indexes(p.remaining)}
+	if p.current != nil {
+		request.OffsetBytes = p.current.Offset()
+	}
+	contents, err := p.Session.Contents(ctx, request)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTransport, err)
+	}
+	for {
+		segments, complete, err := contents.Next()
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrTransport, err)
+		}
+		for _, segment := range segments {
+			if err := p.take(ctx, segment); err != nil {
+				return err
+			}
+		}
+		if complete {
+			if len(p.remaining) > 0 {
+				return fmt.Errorf("%w: the server says complete, but item %d did not come", ErrTransport, p.remaining[0].Index)
+			}
+			return nil
+		}
+	}
+}
+
+// take adds one segment to the file that it belongs to.
+func (p *pull) take(ctx context.Context, segment uplink.Segment) error {
+	if len(p.remaining) == 0 || p.remaining[0].Index != segment.Index {
+		return fmt.Errorf("%w: the server sent item %d out of order", ErrTransport, segment.Index)
+	}
+	item := p.remaining[0]
+	if segment.Unavailable != uplink.Available {
+		return p.end(Outcome{Item: item, Unavailable: segment.Unavailable})
+	}
+	if p.current == nil {
+		file, err := p.stage(ctx, item)
+		if err != nil {
+			return err
+		}
+		p.current = file
+	}
+	if segment.OffsetBytes != p.current.Offset() {
+		return fmt.Errorf("%w: the server sent item %d from byte %d, byte %d is next", ErrTransport, item.Index, segment.OffsetBytes, p.current.Offset())
+	}
+	data := segment.Data
+	if err := p.wait(ctx, len(data)); err != nil {
+		return err
+	}
+	if _, err := p.current.Write(data); err != nil {
+		if errors.Is(err, backup.ErrDigest) {
+			return p.end(Outcome{Item: item, Err: err})
+		}
+		return err
+	}
+	p.progress = p.progress || len(data) > 0
+	p.Bytes(len(data))
+	if !segment.Last {
+		return nil
+	}
+	file := p.current
+	p.current = nil
+	if err := file.Commit(); err != nil && !errors.Is(err, backup.ErrDigest) {
+		return err
+	} else {
+		return p.end(Outcome{Item: item, Err: err})
+	}
+}
+
+// end passes on what became of the first remaining item and goes on to the next.
+func (p *pull) end(outcome Outcome) error {
+	if p.current != nil {
+		if err := p.current.Drop(); err != nil {
+			return err
+		}
+		p.current = nil
+	}
+	p.remaining = p.remaining[1:]
+	p.progress = true
+	p.done(outcome)
+	return nil
+}
+
+// wait keeps to the rate limit.
+func (p *pull) wait(ctx context.Context, n int) error {
+	if p.Limiter == nil {
+		return nil
+	}
+	for n > 0 {
+		part := min(n, p.Limiter.Burst())
+		if err := p.Limiter.WaitN(ctx, part); err != nil {
+			return err
+		}
+		n -= part
+	}
+	return nil
+}
+
+func indexes(items []Item) ledger.Set {
+	ranges := make([]ledger.Range, len(items))
+	for i, item := range items {
+		ranges[i] = ledger.Range{First: item.Index, Last: item.Index}
+	}
+	return ledger.NewSet(ranges...)
+}

@@ -1,0 +1,249 @@
+package night
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+
+	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
+	"github.com/wolkvox/backup/agent/internal/fetch"
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+// batch is work on its way through the steps 3 to 7, on one handle of the destination.
+type batch struct {
+	pass     *pass
+	work     work
+	place    *dest.Place
+	stage    *dest.Batch
+	indexes  map[string]int64                 // of the items by path
+	reserved int64                            // bytes counted as in flight
+	present  map[ledger.Method][]ledger.Range // what is at the destination, compared by the method
+}
+
+// fetch opens the destination, adopts what is already there, and stages the rest. The batch is returned with an error
+// too: what was staged before it goes on, and finish or discard ends it.
+func (p *pass) fetch(ctx context.Context, w work) (*batch, error) {
+	n := p.night
+	b := &batch{pass: p, work: w, indexes: make(map[string]int64, len(w.items)), present: make(map[ledger.Method][]ledger.Range)}
+	if err := n.Room(); err != nil {
+		return b, err
+	}
+	place, err := n.openPlace(ctx)
+	if err != nil {
+		return b, err
+	}
+	b.place = place
+	missing, err := b.adopt(ctx)
+	if err != nil || w.expired {
+		return b, err
+	}
+	missing, shortage := b.fit(ctx, missing)
+	if len(missing) > 0 {
+		if err := b.receive(ctx, missing); err != nil {
+			return b, errors.Join(err, p.report(ctx))
+		}
+	}
+	return b, errors.Join(shortage, p.report(ctx))
+}
+
+// adopt looks for the items at the destination: equal contents are confirmed as they are, other contents under the
+// name are a conflict and stay untouched. It returns what is absent.
+func (b *batch) adopt(ctx context.Context) ([]fetch.Item, error) {
+	names := make([]string, len(b.work.items))
+	for i, item := range b.work.items {
+		names[i] = item.Path
+		b.indexes[item.Path] = item.Index
+	}
+	found, err := b.place.Hash(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var missing []fetch.Item
+	for i, f := range found {
+		item := b.work.items[i]
+		switch {
+		case errors.Is(f.Err, fs.ErrNotExist):
+			missing = append(missing, item)
+		case f.Err != nil:
+			b.fail(item.Index, f.Err)
+		case f.Digest == item.Digest:
+			b.add(item.Index, f.Uncached)
+		default:
+			b.fail(item.Index, fmt.Errorf("%w: %q holds %v, wanted is %v", dest.ErrConflict, item.Path, f.Digest, item.Digest))
+		}
+	}
+	return missing, nil
+}
+
+// fit leaves out what would go below the reserve, and says so.
+func (b *batch) fit(ctx context.Context, items []fetch.Item) ([]fetch.Item, error) {
+	space, err := b.place.Space(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return items, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := b.pass
+	reserve := p.night.Reserve(space)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	room := space.FreeBytes - reserve - p.inFlight
+	fits := 0
+	for _, item := range items {
+		if b.reserved+item.Digest.SizeBytes > room || (space.FreeInodes >= 0 && int64(fits)+reservedInodes >= space.FreeInodes) {
+			break
+		}
+		b.reserved += item.Digest.SizeBytes
+		fits++
+	}
+	p.inFlight += b.reserved
+	if fits == len(items) {
+		return items, nil
+	}
+	var waiting int64
+	for _, item := range items[fits:] {
+		waiting += item.Digest.SizeBytes
+	}
+	return items[:fits], fault.NewShortage(space, reserve, waiting, len(items)-fits)
+}
+
+// reservedInodes is what must stay free where the destination counts inodes.
+const reservedInodes = 1000
+
+// receive stages the contents of items.
+func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
+	n := b.pass.night
+	stage, err := b.place.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	b.stage = stage
+	fetcher := fetch.Fetcher{
+		Session: n.Session, Streams: n.Streams, Limiter: n.Limiter, Patience: 8,
+		Bytes: func(count int) { n.count(func(c *Progress) { c.FetchedBytes += int64(count) }) },
+	}
+	return fetcher.Fetch(ctx, b.work.manifest, items,
+		func(ctx context.Context, item fetch.Item) (fetch.File, error) {
+			file, err := stage.Stage(ctx, item.Path, item.Digest)
+			if err != nil {
+				return nil, err
+			}
+			return file, nil
+		},
+		func(outcome fetch.Outcome) {
+			if outcome.Err != nil || outcome.Unavailable != 0 {
+				b.pass.received(b.work.manifest, outcome)
+			}
+		})
+}
+
+// finish makes what was staged durable, reads it back, publishes it, and signs for what is then at the destination.
+func (b *batch) finish(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, b.discard()) }()
+	if b.stage != nil {
+		// 4. Write: one sync for all.
+		if err := b.stage.Sync(ctx); err != nil {
+			return err
+		}
+		// 5. Verify: read the staged files back, past the caches that can be passed, and hash them.
+		if err := b.stage.Verify(ctx); err != nil {
+			return err
+		}
+		// 6. Publish: rename without replacing, sync the names.
+		results, err := b.stage.Publish(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range results {
+			if r.Err != nil {
+				b.fail(b.indexes[r.Name], r.Err)
+			} else {
+				b.add(b.indexes[r.Name], r.Uncached)
+			}
+		}
+	}
+	if err := b.pass.report(ctx); err != nil {
+		return err
+	}
+	// 7. Confirm: a signed receipt into the outbox, and from there to the server.
+	return b.confirm(ctx)
+}
+
+// confirm signs for everything in the batch that is at the destination.
+func (b *batch) confirm(ctx context.Context) error {
+	if b.place == nil {
+		return nil
+	}
+	n := b.pass.night
+	confirmed := int64(0)
+	for _, method := range []ledger.Method{ledger.ReadbackUncached, ledger.ReadbackCached} {
+		for part := range parts(ledger.NewSet(b.present[method]...)) {
+			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
+				return err
+			}
+			confirmed += part.Len()
+		}
+	}
+	if confirmed == 0 {
+		return nil
+	}
+	n.count(func(c *Progress) { c.ConfirmedItems += confirmed })
+	// What cannot be sent now waits in the outbox; a verdict against it ends the pass.
+	if err := n.submit(ctx); err != nil && !errors.Is(err, errNotSent) {
+		return err
+	}
+	return nil
+}
+
+// discard ends the batch, whatever its state.
+func (b *batch) discard() error {
+	p := b.pass
+	p.mu.Lock()
+	p.inFlight -= b.reserved
+	b.reserved = 0
+	p.mu.Unlock()
+	var errs []error
+	if b.stage != nil {
+		errs = append(errs, b.stage.Discard())
+		b.stage = nil
+	}
+	if b.place != nil {
+		errs = append(errs, b.place.Close())
+		b.place = nil
+	}
+	return errors.Join(errs...)
+}
+
+func (b *batch) add(index int64, uncached bool) {
+	method := ledger.ReadbackCached
+	if uncached {
+		method = ledger.ReadbackUncached
+	}
+	b.present[method] = append(b.present[method], ledger.Range{First: index, Last: index})
+}
+
+func (b *batch) fail(index int64, err error) {
+	if errors.Is(err, fs.ErrNotExist) && b.work.expired {
+		return
+	}
+	b.pass.fail(b.work.manifest, ledger.NewSet(ledger.Range{First: index, Last: index}), err)
+}
+
+// parts cuts a set into pieces that a receipt can hold.
+func parts(set ledger.Set) iter.Seq[ledger.Set] {
+	return func(yield func(ledger.Set) bool) {
+		ranges := set.Ranges()
+		for len(ranges) > 0 {
+			count := min(len(ranges), ledger.MaxRanges)
+			if !yield(ledger.NewSet(ranges[:count]...)) {
+				return
+			}
+			ranges = ranges[count:]
+		}
+	}
+}

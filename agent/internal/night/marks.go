@@ -1,0 +1,192 @@
+package night
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+// errWentBack says that what stands beside the marker is not what log and outbox say: the destination, or this
+// agent's state, is an older version of itself.
+var errWentBack = errors.New("the destination or this agent's state went back in time")
+
+// marks remembers the last delivered receipt in log and outbox.
+type marks struct {
+	size int64 // entries of the log that were looked at
+	last tlog.Hash
+	any  bool
+}
+
+// receiptHash is the hash by which the next receipt of a key names this one (proto/README.md, section 1.3).
+func receiptHash(leaf []byte) tlog.Hash { return sha256.Sum256(leaf) }
+
+func formatMark(h tlog.Hash) []byte { return append(hex.AppendEncode(nil, h[:]), '\n') }
+
+// lastDelivered returns the hash of the last delivered receipt in log and outbox, and false where there is none. It
+// is called with n.receipts held.
+func (n *Night) lastDelivered() (tlog.Hash, bool, error) {
+	size, _ := n.Log.Position()
+	for leaf, err := range n.Log.Entries(n.marks.size, size) {
+		if err != nil {
+			return tlog.Hash{}, false, err
+		}
+		n.marks.note(leaf)
+	}
+	n.marks.size = size
+	waiting, err := n.Log.Outbox()
+	if err != nil {
+		return tlog.Hash{}, false, err
+	}
+	for _, leaf := range waiting {
+		n.marks.note(leaf)
+	}
+	return n.marks.last, n.marks.any, nil
+}
+
+func (m *marks) note(leaf []byte) {
+	if bytes.HasPrefix(leaf, []byte("wolkvox-backup entry delivered ")) {
+		m.last, m.any = receiptHash(leaf), true
+	}
+}
+
+// checkMarks compares what stands beside the marker with log and outbox: the last delivered receipt must be the same,
+// and the head kept there not older than the last one agreed. errWentBack says that it is not so.
+func (n *Night) checkMarks(ctx context.Context, place *dest.Place) error {
+	n.receipts.Lock()
+	defer n.receipts.Unlock()
+	last, any, err := n.lastDelivered()
+	if err != nil {
+		return err
+	}
+	mark, err := place.ReadOwn(ctx, dest.LastDelivered)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if any {
+			return fmt.Errorf("%w: it knows of no receipt", errWentBack)
+		}
+	case err != nil:
+		return err
+	case !any || !bytes.Equal(mark, formatMark(last)):
+		return fmt.Errorf("%w: it knows of another last receipt", errWentBack)
+	}
+	return n.checkKeptHead(ctx, place)
+}
+
+func (n *Night) checkKeptHead(ctx context.Context, place *dest.Place) error {
+	agreed := n.Log.Agreed()
+	if agreed == nil {
+		return nil
+	}
+	ours, _, err := ledger.ParseHead(agreed)
+	if err != nil {
+		return err
+	}
+	kept, err := place.ReadOwn(ctx, dest.Head)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it keeps no agreed head", errWentBack)
+	}
+	if err != nil {
+		return err
+	}
+	theirs, _, err := ledger.ParseHead(kept)
+	if err != nil {
+		return fmt.Errorf("%w: the head that it keeps cannot be read: %w", errWentBack, err)
+	}
+	if theirs.Size < ours.Size {
+		return fmt.Errorf("%w: it keeps the agreed head of size %d, the last one is of size %d", errWentBack, theirs.Size, ours.Size)
+	}
+	return nil
+}
+
+// resume puts in order what an earlier pass or process left: a receipt that a crash caught half-way into the outbox,
+// old staging, a destination that is not as log and outbox say, receipts that were not sent.
+func (n *Night) resume(ctx context.Context) error {
+	if err := n.Room(); err != nil {
+		return err
+	}
+	place, err := n.Dest.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer place.Close()
+	if err := n.resolvePrepared(ctx, place); err != nil {
+		return err
+	}
+	if err := n.sweepOnce(ctx, place); err != nil {
+		return err
+	}
+	err = n.checkMarks(ctx, place)
+	if errors.Is(err, errWentBack) {
+		return n.audit(ctx, place, err)
+	}
+	return err
+}
+
+// resolvePrepared ends the making of a receipt that a crash interrupted. If its hash stands beside the marker the
+// receipt counts; otherwise it is forgotten, and what it was about is found by its hash again.
+func (n *Night) resolvePrepared(ctx context.Context, place *dest.Place) error {
+	n.receipts.Lock()
+	defer n.receipts.Unlock()
+	prepared, err := n.Log.Prepared()
+	if err != nil || prepared == nil {
+		return err
+	}
+	mark, err := place.ReadOwn(ctx, dest.LastDelivered)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return n.Log.ResolvePrepared(bytes.Equal(mark, formatMark(receiptHash(prepared))))
+}
+
+// sweepOnce deletes, once in the life of a process, what earlier ones left in staging.
+func (n *Night) sweepOnce(ctx context.Context, place *dest.Place) error {
+	n.mu.Lock()
+	swept := n.swept
+	n.mu.Unlock()
+	if swept {
+		return nil
+	}
+	if err := place.SweepStaging(ctx); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.swept = true
+	return nil
+}
+
+// openPlace opens the destination for a batch: the marker says that it is the place, what stands beside it that it
+// did not go back.
+func (n *Night) openPlace(ctx context.Context) (*dest.Place, error) {
+	place, err := n.Dest.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.checkMarks(ctx, place); err != nil {
+		return nil, errors.Join(err, place.Close())
+	}
+	return place, nil
+}
+
+// KeptHead returns the agreed head kept at the destination, nil where there is none or it cannot be read now.
+func (n *Night) KeptHead(ctx context.Context) []byte {
+	place, err := n.Dest.Open(ctx)
+	if err != nil {
+		return nil
+	}
+	defer place.Close()
+	kept, err := place.ReadOwn(ctx, dest.Head)
+	if err != nil {
+		return nil
+	}
+	return kept
+}

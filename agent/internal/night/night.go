@@ -1,0 +1,238 @@
+// Package night is the journey of a recording, from what the log says is pending to the head that both sides
+// signed. [Night.Run] is one pass over it, in the order of the eight steps of docs/journey.md; [Night.Loop] begins
+// passes when the nightly window opens or somebody asks. One Night serves one destination. It does not speak to
+// the server itself (package uplink), nor write to destinations itself (package dest), nor classify what went
+// wrong (package fault).
+package night
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+)
+
+// Config is what a Night works with. It is not changed after [New].
+type Config struct {
+	Name string             // of the destination in the configuration
+	Log  *store.Ledger      // the agent's copy of the log
+	Key  *ledger.SigningKey // signs receipts and heads
+	// ServerKey is the server's key of the log when the agent enrolled, which the client wrote down.
+	ServerKey ledger.Verifier
+	Client    *uplink.Client
+	Session   *uplink.Session
+	Dest      *dest.Store
+	Streams   int                          // how many files are fetched at a time
+	Limiter   *rate.Limiter                // bytes per second; may be changed by others while it runs
+	Reserve   func(space dest.Space) int64 // bytes that must stay free at the destination
+	Room      func() error                 // nil while the volume of the agent's own state has its reserve
+	Agreed    func(context.Context) error  // hands an agreed head to the server
+	Slog      *slog.Logger
+}
+
+// Night copies the recordings of one destination. Run is called by one goroutine at a time; all other methods may
+// be called from any.
+type Night struct {
+	Config
+	requests chan chan<- Outcome
+	wake     chan struct{} // holds at most one wish for a pass that nobody waits for
+
+	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
+	marks    marks      // guarded by receipts
+
+	mu       sync.Mutex
+	progress Progress
+	suspect  map[int64]losses // what one audit found in excess of what may be signed at once; the next one decides
+	scanned  int64            // entries up to here were looked at for `closed`
+	swept    bool             // staging of earlier processes was deleted
+	running  bool
+	problem  error // why the last pass could not do its work; nil where it could
+	lastRun  time.Time
+}
+
+// Progress is how far a pass has come.
+type Progress struct {
+	WantedItems, ConfirmedItems, FaultItems int64
+	WantedBytes, FetchedBytes               int64
+}
+
+// Outcome is how a pass ended.
+type Outcome struct {
+	Progress Progress
+	Complete bool  // nothing is pending, nothing waits, and the head is agreed
+	Err      error // why it ended early, or what keeps it from being complete
+}
+
+// New returns a Night that has not begun.
+func New(c Config) *Night {
+	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), suspect: make(map[int64]losses)}
+}
+
+// How a pass is cut into batches: large enough that one sync serves many files, small enough that little is
+// repeated after a crash.
+const (
+	batchItems = 2048
+	batchBytes = 96 << 20
+	patience   = 45 * time.Second // for the server to answer before a pass is given up
+)
+
+// Run makes one pass: it copies what is pending until nothing more can be done now. Step 1, sealing, is the
+// server's.
+func (n *Night) Run(ctx context.Context) Outcome {
+	n.begin()
+	p := newPass(n)
+	err := p.run(ctx)
+	return n.end(p, err)
+}
+
+func (p *pass) run(ctx context.Context) error {
+	n := p.night
+	// 2. Learn: the session takes in entries and manifests by itself; nothing is signed before it has caught up.
+	if err := n.Session.WaitSynced(ctx, patience); err != nil {
+		return err
+	}
+	if err := n.checkAssigned(); err != nil {
+		return err
+	}
+	if err := n.resume(ctx); err != nil {
+		return err
+	}
+	if err := p.work(ctx); err != nil {
+		// What is in the outbox is true whatever went wrong afterwards.
+		return errors.Join(err, n.deliver(ctx))
+	}
+	if err := n.deliver(ctx); err != nil {
+		return err
+	}
+	// 8. Agree: sign the head that the log has now, and hand it over.
+	if err := n.agree(ctx); err != nil {
+		return err
+	}
+	return n.Agreed(ctx)
+}
+
+// work takes batch after batch through the steps 3 to 7. While one batch is made durable and read back, the next is
+// already being fetched.
+func (p *pass) work(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	finishing := finished(nil)
+	defer func() { err = errors.Join(err, <-finishing) }()
+	for {
+		w, err := p.choose()
+		if err != nil {
+			return err
+		}
+		if w.empty() {
+			if err := <-finishing; err != nil {
+				finishing = finished(nil)
+				return err
+			}
+			finishing = finished(nil)
+			if again, err := p.awaitChange(ctx); err != nil || !again {
+				return err
+			}
+			continue
+		}
+		// 3. Fetch: stage every file by its digest, out of sight.
+		b, fetchErr := p.fetch(ctx, w)
+		if err := <-finishing; err != nil {
+			finishing = finished(nil)
+			return errors.Join(err, fetchErr, b.discard())
+		}
+		// 4. Write, 5. verify, 6. publish, 7. confirm: also what came before the line broke.
+		finishing = start(func() error { return b.finish(ctx) })
+		if fetchErr != nil {
+			return fetchErr
+		}
+	}
+}
+
+func finished(err error) chan error {
+	done := make(chan error, 1)
+	done <- err
+	return done
+}
+
+// start runs f and returns where its error arrives; whoever starts receives it.
+func start(f func() error) chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// checkAssigned makes sure that this agent works only while its key is the one last assigned in its own log.
+func (n *Night) checkAssigned() error {
+	var assigned ledger.Verifier
+	var retired, known bool
+	n.Log.View(func(log *ledger.Log) {
+		assigned, retired = log.AgentKey, log.Retired
+		known = log.ServerKey == n.ServerKey || log.Genesis.ServerKey == n.ServerKey
+	})
+	switch {
+	case !known:
+		return fmt.Errorf("the log of destination %s is not signed by the key that this agent was enrolled with (fingerprint %s): nothing is signed; call wolkvox", n.Name, n.ServerKey.Fingerprint())
+	case retired:
+		return fmt.Errorf("destination %s has ended: its log is retired", n.Name)
+	case assigned != n.Key.Verifier():
+		return fmt.Errorf("another agent serves destination %s now (%s); this one stands back", n.Name, assigned.Name())
+	}
+	return nil
+}
+
+func (n *Night) begin() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running, n.progress = true, Progress{}
+}
+
+func (n *Night) end(p *pass, err error) Outcome {
+	counts, countErr := n.Log.Total()
+	if err == nil {
+		err = countErr
+	}
+	if err == nil {
+		err = p.leftOver(counts[backup.Pending])
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running, n.problem, n.lastRun = false, err, time.Now()
+	return Outcome{Progress: n.progress, Complete: err == nil, Err: err}
+}
+
+// Progress returns how far the pass that runs, or else the last one, has come.
+func (n *Night) Progress() Progress {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.progress
+}
+
+// Condition is how a Night is doing.
+type Condition struct {
+	Running bool
+	Problem error     // why the last pass did not complete; nil where it did, or none ended yet
+	LastRun time.Time // when a pass last ended, by the local clock; zero where none did
+}
+
+// Condition returns how it is doing now.
+func (n *Night) Condition() Condition {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return Condition{Running: n.running, Problem: n.problem, LastRun: n.lastRun}
+}
+
+func (n *Night) count(change func(*Progress)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change(&n.progress)
+}

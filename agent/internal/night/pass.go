@@ -1,0 +1,293 @@
+package night
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/fault"
+	"github.com/wolkvox/backup/agent/internal/fetch"
+	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+)
+
+// pass is what one Run remembers.
+type pass struct {
+	night *Night
+
+	mu       sync.Mutex
+	taken    map[int64]ledger.Set // per manifest, what this pass need not look at again
+	tries    map[itemID]int       // how often contents came with a wrong digest
+	awaited  map[int64]ledger.Set // what the server is about to withdraw
+	faults   map[int64]faultSet   // what did not go through, per manifest
+	inFlight int64                // bytes staged or about to be
+}
+
+type itemID struct{ manifest, index int64 }
+
+// faultSet holds the items of one manifest by fault.
+type faultSet map[fault.Fault]ledger.Set
+
+// work is a batch to be: items of one manifest.
+type work struct {
+	manifest int64
+	items    []fetch.Item
+	expired  bool // only look whether they are there already
+}
+
+func (w work) empty() bool { return len(w.items) == 0 }
+
+func newPass(n *Night) *pass {
+	return &pass{
+		night: n, taken: make(map[int64]ledger.Set), tries: make(map[itemID]int),
+		awaited: make(map[int64]ledger.Set), faults: make(map[int64]faultSet),
+	}
+}
+
+// choose returns what to take up next: of what is pending, what expires first; then, where a manifest was closed
+// since they were last looked at, expired items, which may be at the destination all the same.
+func (p *pass) choose() (work, error) {
+	manifests, closed := p.night.manifests()
+	for _, m := range manifests {
+		state, expired := backup.Pending, false
+		if !m.Open {
+			if !closed[m.Number] {
+				continue
+			}
+			state, expired = backup.Expired, true
+		}
+		items, err := p.night.Log.Items(m.Number, state)
+		if err != nil {
+			return work{}, err
+		}
+		if w, err := p.collect(m.Number, items, expired); err != nil || !w.empty() {
+			return w, err
+		}
+	}
+	p.night.lookedAt(closed)
+	return work{}, nil
+}
+
+// collect reads the lines of the first wanted items that make a batch.
+func (p *pass) collect(manifest int64, wanted ledger.Set, expired bool) (work, error) {
+	n := p.night
+	p.mu.Lock()
+	wanted = wanted.Difference(n.Log.OutboxDelivered(manifest)).Difference(p.taken[manifest])
+	p.mu.Unlock()
+	w := work{manifest: manifest, expired: expired}
+	if wanted.IsEmpty() {
+		return w, nil
+	}
+	var sizeBytes int64
+	var took []ledger.Range
+	index := wanted.Ranges()[0].First
+	for line, err := range n.Log.Lines(manifest, index) {
+		if err != nil {
+			return work{}, err
+		}
+		if wanted.Contains(index) {
+			if line.Forgotten {
+				took = append(took, ledger.Range{First: index, Last: index})
+			} else {
+				if len(w.items) > 0 && (len(w.items) == batchItems || sizeBytes+line.Item.Digest.SizeBytes > batchBytes) {
+					break
+				}
+				sizeBytes += line.Item.Digest.SizeBytes
+				took = append(took, ledger.Range{First: index, Last: index})
+				w.items = append(w.items, fetch.Item{Index: index, Path: line.Item.Path, Digest: line.Item.Digest})
+			}
+		}
+		if index++; index > wanted.Max() {
+			break
+		}
+	}
+	p.mu.Lock()
+	p.taken[manifest] = p.taken[manifest].Union(ledger.NewSet(took...))
+	p.mu.Unlock()
+	if !expired {
+		n.count(func(c *Progress) { c.WantedItems += int64(len(w.items)); c.WantedBytes += sizeBytes })
+	}
+	return w, nil
+}
+
+// manifests returns those with something to do, the earliest deadline first, and which of them were closed since
+// expired items were last looked for.
+func (n *Night) manifests() (todo []ledger.Manifest, closed map[int64]bool) {
+	var all []ledger.Manifest
+	var size int64
+	n.Log.View(func(log *ledger.Log) { all, size = slices.Clone(log.Manifests), log.Size })
+	n.mu.Lock()
+	scanned := n.scanned
+	n.mu.Unlock()
+	closed = make(map[int64]bool)
+	for i := range all {
+		if !all[i].Open && scanned < size {
+			closed[all[i].Number] = true
+		}
+	}
+	for _, m := range all {
+		counts, err := n.Log.Counts(m.Number)
+		if err != nil || counts[backup.Pending] > 0 || (closed[m.Number] && counts[backup.Expired] > 0) {
+			todo = append(todo, m)
+		}
+	}
+	slices.SortFunc(todo, func(a, b ledger.Manifest) int {
+		return cmp.Or(boolOrder(b.Open, a.Open), a.Deadline.Compare(b.Deadline), cmp.Compare(a.Number, b.Number))
+	})
+	return todo, closed
+}
+
+func boolOrder(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// lookedAt remembers that expired items of everything closed so far were looked for.
+func (n *Night) lookedAt(closed map[int64]bool) {
+	if len(closed) == 0 {
+		return
+	}
+	size, _ := n.Log.Position()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.scanned = size
+}
+
+// maxDigestTries is how often contents are fetched again that came with a wrong digest while the server's source
+// was right.
+const maxDigestTries = 3
+
+// received takes note of an item that the fetch ended for without staging it.
+func (p *pass) received(manifest int64, outcome fetch.Outcome) {
+	item := ledger.NewSet(ledger.Range{First: outcome.Item.Index, Last: outcome.Item.Index})
+	id := itemID{manifest, outcome.Item.Index}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case outcome.Unavailable == uplink.NotPending:
+	case outcome.Unavailable == uplink.SourceChanged:
+		p.awaited[manifest] = p.awaited[manifest].Union(item)
+	case outcome.Unavailable != uplink.Available:
+		p.addFault(manifest, item, fault.SourceUnreadable())
+	case p.tries[id]+1 < maxDigestTries:
+		p.tries[id]++
+		p.taken[manifest] = p.taken[manifest].Difference(item)
+		p.addFault(manifest, item, fault.DigestMismatch())
+	default:
+		p.awaited[manifest] = p.awaited[manifest].Union(item)
+		p.addFault(manifest, item, fault.DigestMismatch())
+	}
+}
+
+// addFault is called with p.mu held.
+func (p *pass) addFault(manifest int64, items ledger.Set, f fault.Fault) {
+	if p.faults[manifest] == nil {
+		p.faults[manifest] = make(faultSet)
+	}
+	p.faults[manifest][f] = p.faults[manifest][f].Union(items)
+}
+
+// fail records that items met an error at the destination.
+func (p *pass) fail(manifest int64, items ledger.Set, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addFault(manifest, items, fault.Of(err))
+}
+
+// reportFaults is how many faults one report carries.
+const reportFaults = 500
+
+// report keeps the faults met so far and tells the server. That it cannot be told is no further fault.
+func (p *pass) report(ctx context.Context) error {
+	n := p.night
+	p.mu.Lock()
+	met := p.faults
+	p.faults = make(map[int64]faultSet)
+	p.mu.Unlock()
+	var report []uplink.ItemFault
+	for manifest, faults := range met {
+		for f, items := range faults {
+			kept := store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: time.Now().UTC(), Attempts: 1}
+			if err := n.Log.PutFault(manifest, items, kept); err != nil {
+				return err
+			}
+			report = append(report, uplink.ItemFault{Manifest: manifest, Items: items, Fault: kept, DigestMismatch: f == fault.DigestMismatch()})
+			n.count(func(c *Progress) { c.FaultItems += items.Len() })
+		}
+	}
+	for part := range slices.Chunk(report, reportFaults) {
+		if err := n.Session.ReportFaults(ctx, part); err != nil {
+			n.logWarn(ctx, "faults not reported", err)
+			break
+		}
+	}
+	return nil
+}
+
+// awaitChange waits for a short while where the server is about to withdraw something, so that a replacement still
+// comes in the same pass. It reports whether to choose again.
+func (p *pass) awaitChange(ctx context.Context) (bool, error) {
+	n := p.night
+	timeout := time.NewTimer(20 * time.Second)
+	defer timeout.Stop()
+	for {
+		changed := n.Log.Changed()
+		again, waiting, err := p.stillAwaited()
+		if err != nil || again || !waiting {
+			return again, err
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for manifest, items := range p.awaited {
+				p.addFault(manifest, items, fault.SourceChanged())
+			}
+			clear(p.awaited)
+			return false, nil
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// stillAwaited drops from what is awaited whatever is not pending any more, or may be fetched again; again says that
+// there was such.
+func (p *pass) stillAwaited() (again, waiting bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for manifest, items := range p.awaited {
+		pending, err := p.night.Log.Items(manifest, backup.Pending)
+		if err != nil {
+			return false, false, err
+		}
+		rest := items.Intersect(pending).Intersect(p.taken[manifest])
+		again = again || rest.Len() < items.Len()
+		if rest.IsEmpty() {
+			delete(p.awaited, manifest)
+		} else {
+			p.awaited[manifest] = rest
+			waiting = true
+		}
+	}
+	return again, waiting, nil
+}
+
+// leftOver says why items are still pending after a pass that did all it could.
+func (p *pass) leftOver(pending int64) error {
+	if pending == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d recordings are still pending; `status` says why", pending)
+}

@@ -1,0 +1,39 @@
+package uplink
+
+import (
+	"sync"
+	"time"
+)
+
+// ServerClock carries on the server's time from when it was last heard, by this process's own uptime, so that a
+// wrong clock on this machine neither stops nor dates anything. The zero value has heard nothing. It is safe for
+// concurrent use.
+type ServerClock struct {
+	mu     sync.Mutex
+	server time.Time // as the server said
+	local  time.Time // when it was heard, with its monotonic reading
+}
+
+// Set keeps a time of the server that was heard at the given local time.
+func (c *ServerClock) Set(server, local time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server, c.local = server.UTC(), local
+}
+
+// At returns the server's time at the given local time, and false where the server was not heard yet.
+func (c *ServerClock) At(local time.Time) (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server.IsZero() {
+		return time.Time{}, false
+	}
+	return c.server.Add(local.Sub(c.local)), true
+}
+
+// Heard returns the last time that the server said, as it said it; zero before the first.
+func (c *ServerClock) Heard() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server
+}

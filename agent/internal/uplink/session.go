@@ -1,0 +1,258 @@
+package uplink
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
+)
+
+// ErrSuperseded says that a later process of the same agent serves the destination. This one stops.
+var ErrSuperseded = errors.New("another process of this agent began later and serves the destination; " +
+	"if this machine was cloned, enrol one of the two anew")
+
+// ErrUnreachable says that the server, or what lies on the way to it, does not answer.
+var ErrUnreachable = errors.New("the server cannot be reached")
+
+// ErrOfferWanted says that the server's log does not contain what this agent or the destination holds.
+var ErrOfferWanted = errors.New("the server does not know the head that this agent or the destination holds: " +
+	"one of the sides went back in time")
+
+// Session keeps one log equal to the server's from the start of a process to its end. It is safe for concurrent
+// use.
+type Session struct {
+	client    *Client
+	log       *store.Ledger
+	keptHead  func(context.Context) []byte
+	room      func() error
+	slog      *slog.Logger
+	processID [16]byte
+
+	mu      sync.Mutex
+	number  int64              // of the session; 0 before the first answer
+	synced  bool               // an answer to a WatchLedger sent after this start, or the last Resync, was applied
+	fatal   error              // why the session ended for good
+	problem error              // why there is no watch now
+	restart context.CancelFunc // ends the watch that is open
+	changed chan struct{}      // closed and replaced whenever one of the above changes
+}
+
+// NewSession prepares a session for log. keptHead returns the agreed head kept at the destination, nil where there
+// is none or it cannot be read now. room returns nil while the store may be written to.
+func NewSession(client *Client, log *store.Ledger, keptHead func(context.Context) []byte, room func() error, logger *slog.Logger) *Session {
+	s := &Session{client: client, log: log, keptHead: keptHead, room: room, slog: logger, changed: make(chan struct{})}
+	rand.Read(s.processID[:]) // never fails (crypto/rand)
+	return s
+}
+
+// Run keeps a watch open until ctx ends, returning nil, or the session is superseded.
+func (s *Session) Run(ctx context.Context) error {
+	retry := Backoff{Base: 250 * time.Millisecond, Max: time.Minute}
+	for {
+		began := time.Now()
+		err := s.watch(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, ErrSuperseded) {
+			s.update(func() { s.fatal = err })
+			return err
+		}
+		s.update(func() { s.problem = err })
+		if time.Since(began) > time.Minute || errors.Is(err, errResync) {
+			retry.Reset()
+		}
+		if !errors.Is(err, errResync) {
+			s.slog.LogAttrs(ctx, slog.LevelWarn, "watch ended", slog.String("origin", string(s.log.Origin())), slog.Any("error", err))
+		}
+		if retry.Wait(ctx, err) != nil {
+			return nil
+		}
+	}
+}
+
+var errResync = errors.New("compare heads again")
+
+// watch opens one WatchLedger and applies what it brings until it ends.
+func (s *Session) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	resync := false
+	s.update(func() {
+		s.restart = func() { resync = true; cancel() }
+		s.synced = false
+	})
+	err := s.receive(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restart = nil
+	if resync {
+		return errResync
+	}
+	return err
+}
+
+func (s *Session) receive(ctx context.Context) error {
+	size, root := s.log.Position()
+	stream, err := s.client.ledger.WatchLedger(ctx, &backupv1.WatchLedgerRequest{
+		Origin: string(s.log.Origin()), ProcessId: s.processID[:], Position: wire.Position(size, root), KeptHead: s.keptHead(ctx),
+	})
+	if err != nil {
+		return sessionError(err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return sessionError(err)
+	}
+	opened := first.GetOpened()
+	if opened == nil || opened.GetSessionNumber() < 1 || opened.GetServerTime() == nil {
+		return errors.New("the server's first answer does not open a session")
+	}
+	s.client.Clock.Set(opened.GetServerTime().AsTime(), time.Now())
+	s.update(func() {
+		s.number, s.problem = opened.GetSessionNumber(), nil
+		s.synced = size >= opened.GetSize()
+	})
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return sessionError(err)
+		}
+		batch := message.GetBatch()
+		if batch == nil {
+			return errors.New("the server sent a message of an unknown kind")
+		}
+		if err := s.apply(ctx, batch); err != nil {
+			return err
+		}
+		if size, _ := s.log.Position(); size >= opened.GetSize() {
+			s.update(func() { s.synced = true })
+		}
+	}
+}
+
+// apply appends the entries of a batch if they lead from this log's head to the signed one.
+func (s *Session) apply(ctx context.Context, batch *backupv1.EntryBatch) error {
+	if err := s.room(); err != nil {
+		return err
+	}
+	size, _ := s.log.Position()
+	if batch.GetAfterSequence() != size {
+		return fmt.Errorf("the server sent what follows entry %d, this log has %d entries", batch.GetAfterSequence(), size)
+	}
+	for i, leaf := range batch.GetEntries() {
+		entry, err := ledger.ParseEntry(leaf)
+		if err != nil {
+			return fmt.Errorf("entry %d from the server: %w", size+int64(i), err)
+		}
+		if sealed, ok := entry.Body.(ledger.Sealed); ok {
+			if err := s.readManifest(ctx, sealed.Manifest); err != nil {
+				return fmt.Errorf("read manifest %d: %w", sealed.Manifest, err)
+			}
+		}
+	}
+	if err := s.log.AppendTo(batch.GetHead(), batch.GetEntries()...); err != nil {
+		return fmt.Errorf("append %d entries from the server: %w", len(batch.GetEntries()), err)
+	}
+	return nil
+}
+
+// Number returns the session's number for other calls, and false before there is one.
+func (s *Session) Number() (int64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.number, s.number > 0
+}
+
+// Problem says why there is no watch now; nil where there is one, or none was tried yet.
+func (s *Session) Problem() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.fatal, s.problem)
+}
+
+// Resync forgets that the log is caught up and compares heads anew.
+func (s *Session) Resync() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.synced = false
+	if s.restart != nil {
+		s.restart()
+	}
+}
+
+// WaitSynced returns when heads were compared and the log has caught up, which alone allows signing. Where that
+// cannot be now it returns why, after patience has passed.
+func (s *Session) WaitSynced(ctx context.Context, patience time.Duration) error {
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for {
+		s.mu.Lock()
+		synced, fatal, problem, changed := s.synced && s.problem == nil, s.fatal, s.problem, s.changed
+		s.mu.Unlock()
+		switch {
+		case fatal != nil:
+			return fatal
+		case synced:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			if problem == nil {
+				problem = errors.New("the server did not answer in time")
+			}
+			return problem
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Supersede ends the session for good: the server answered a call of this session that a later one began.
+func (s *Session) Supersede() {
+	s.update(func() { s.fatal = ErrSuperseded })
+	s.Resync()
+}
+
+// meant is [sessionError] of an answer to a call of this session; a session that was superseded ends with it.
+func (s *Session) meant(err error) error {
+	err = sessionError(err)
+	if errors.Is(err, ErrSuperseded) {
+		s.Supersede()
+	}
+	return err
+}
+
+func (s *Session) update(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// sessionError gives the server's answers that concern a session their meaning.
+func sessionError(err error) error {
+	switch wire.Reason(err) {
+	case wire.ReasonSuperseded:
+		return ErrSuperseded
+	case wire.ReasonOfferWanted:
+		return ErrOfferWanted
+	}
+	if status.Code(err) == codes.Unavailable {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return err
+}
