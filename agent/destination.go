@@ -54,7 +54,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
-		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Slog: logger,
+		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Patience: patience, Slog: logger,
 	})
 	return d, nil
 }
@@ -76,6 +76,9 @@ func (d *destination) keptHead(ctx context.Context) []byte {
 		return nil
 	}
 }
+
+// patience is how long a pass waits for the server before it is given up.
+const patience = 45 * time.Second
 
 // burst is the most that the rate limit lets through at once.
 const burst = 1 << 20

@@ -119,7 +119,7 @@ func (n *Night) spread(span schedule.Span) time.Duration {
 // settle agrees on the latest head between passes, once the log is caught up, and looks for expired items at the
 // destination after something was closed.
 func (n *Night) settle(ctx context.Context) error {
-	if err := n.Session.WaitSynced(ctx, patience); err != nil {
+	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return err
 	}
 	if err := n.checkAssigned(); err != nil {

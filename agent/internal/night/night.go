@@ -37,7 +37,9 @@ type Config struct {
 	Reserve   func(space dest.Space) int64 // bytes that must stay free at the destination
 	Room      func() error                 // nil while the volume of the agent's own state has its reserve
 	Agreed    func(context.Context) error  // hands an agreed head to the server
-	Slog      *slog.Logger
+	// Patience is how long a pass waits for the server before it is given up.
+	Patience time.Duration
+	Slog     *slog.Logger
 }
 
 // Night copies the recordings of one destination. Run is called by one goroutine at a time; all other methods may
@@ -83,7 +85,6 @@ func New(c Config) *Night {
 const (
 	batchItems = 2048
 	batchBytes = 96 << 20
-	patience   = 45 * time.Second // for the server to answer before a pass is given up
 )
 
 // Run makes one pass: it copies what is pending until nothing more can be done now. Step 1, sealing, is the
@@ -98,7 +99,7 @@ func (n *Night) Run(ctx context.Context) Outcome {
 func (p *pass) run(ctx context.Context) error {
 	n := p.night
 	// 2. Learn: the session takes in entries and manifests by itself; nothing is signed before it has caught up.
-	if err := n.Session.WaitSynced(ctx, patience); err != nil {
+	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return err
 	}
 	if err := n.checkAssigned(); err != nil {

@@ -249,17 +249,22 @@ func (p *pass) awaitChange(ctx context.Context) (bool, error) {
 		select {
 		case <-changed:
 		case <-timeout.C:
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			for manifest, items := range p.awaited {
-				p.addFault(manifest, items, fault.SourceChanged())
-			}
-			clear(p.awaited)
-			return false, nil
+			p.giveUpAwaited()
+			return false, p.report(ctx)
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
 	}
+}
+
+// giveUpAwaited says of everything that is still awaited why it is pending.
+func (p *pass) giveUpAwaited() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for manifest, items := range p.awaited {
+		p.addFault(manifest, items, fault.SourceChanged())
+	}
+	clear(p.awaited)
 }
 
 // stillAwaited drops from what is awaited whatever is not pending any more, or may be fetched again; again says that

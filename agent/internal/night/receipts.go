@@ -103,7 +103,7 @@ func (n *Night) fork(ctx context.Context) error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
 	n.Session.Resync()
-	if err := n.Session.WaitSynced(ctx, patience); err != nil {
+	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	if err := n.renew(func(leaf []byte, e ledger.Entry) bool { return e.Body.Kind() != ledger.KindDelivered }); err != nil {
@@ -163,7 +163,7 @@ func renumbered(body ledger.Body, number int64, previous tlog.Hash) ledger.Body 
 
 // deliver sends what waits and returns when this agent's own log holds it.
 func (n *Night) deliver(ctx context.Context) error {
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(n.Patience)
 	defer timeout.Stop()
 	retry := time.NewTicker(2 * time.Second)
 	defer retry.Stop()

@@ -56,7 +56,8 @@ func NewSession(client *Client, log *store.Ledger, keptHead func(context.Context
 	return s
 }
 
-// Run keeps a watch open until ctx ends, returning nil, or the session is superseded.
+// Run keeps a watch open until ctx ends, returning nil, or it cannot go on: the session is superseded, or the store has
+// to be opened again.
 func (s *Session) Run(ctx context.Context) error {
 	retry := Backoff{Base: 250 * time.Millisecond, Max: time.Minute}
 	for {
@@ -65,7 +66,7 @@ func (s *Session) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, ErrSuperseded) {
+		if errors.Is(err, ErrSuperseded) || errors.Is(err, store.ErrFailed) {
 			s.update(func() { s.fatal = err })
 			return err
 		}

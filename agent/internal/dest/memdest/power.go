@@ -105,3 +105,16 @@ func (d *Disk) FlipStaged() int {
 	}
 	return flipped
 }
+
+// Snapshot returns a disk with what is durable on this one, as a copy that was taken now and is put back later.
+func (d *Disk) Snapshot() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := New()
+	s.own = maps.Clone(d.own)
+	for name, n := range d.durable {
+		kept := &node{data: slices.Clone(n.durable), durable: slices.Clone(n.durable), odd: n.odd, closed: true}
+		s.names[name], s.durable[name] = kept, kept
+	}
+	return s
+}

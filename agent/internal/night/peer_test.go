@@ -1,0 +1,321 @@
+package night
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wolkvox/backup"
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
+)
+
+const (
+	testOrigin = ledger.Origin("wolkvox.com/backup/acme/nas/00112233445566778899aabbccddeeff")
+	testAgent  = "0123456789abcdef"
+)
+
+func testKey(t testing.TB, name, seed string) *ledger.SigningKey {
+	t.Helper()
+	sum := sha256.Sum256([]byte(seed))
+	key, err := ledger.NewSigningKey(name, ed25519.NewKeyFromSeed(sum[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// peer is a server for one agent: a real ledger in a real store, recordings in memory, no clock and no TLS. It keeps
+// the contract of the three services as far as an agent that is let in can see it, and watches for what must not happen.
+type peer struct {
+	backupv1.UnimplementedLedgerServiceServer
+	backupv1.UnimplementedContentServiceServer
+	backupv1.UnimplementedHeartbeatServiceServer
+
+	t      testing.TB
+	log    *store.Ledger
+	key    *ledger.SigningKey
+	agent  *ledger.SigningKey
+	listen *bufconn.Listener
+
+	mu       sync.Mutex
+	contents map[string][]byte // by path
+	served   int               // items sent
+	wrong    []string          // what must not happen and did
+	spoil    func(index int64, data []byte) []byte
+}
+
+func newPeer(t testing.TB) *peer {
+	db, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	log, err := db.Ledger(testOrigin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{t: t, log: log, key: testKey(t, string(testOrigin), "server"), agent: testKey(t, testOrigin.AgentKeyName(testAgent), "agent"),
+		listen: bufconn.Listen(1 << 20), contents: make(map[string][]byte)}
+	request, err := ledger.SignRequest(testOrigin, p.agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.append(ledger.Genesis{Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: p.key.Verifier()})
+	p.append(ledger.Assigned{Request: request})
+	server := grpc.NewServer()
+	backupv1.RegisterLedgerServiceServer(server, p)
+	backupv1.RegisterContentServiceServer(server, p)
+	backupv1.RegisterHeartbeatServiceServer(server, p)
+	go server.Serve(p.listen)
+	t.Cleanup(server.Stop)
+	return p
+}
+
+func (p *peer) dial() *grpc.ClientConn {
+	conn, err := grpc.NewClient("passthrough:///peer", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.listen.DialContext(ctx) }))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return conn
+}
+
+func (p *peer) append(body ledger.Body) {
+	p.t.Helper()
+	leaf, err := ledger.Sign(ledger.Entry{Origin: testOrigin, Time: time.Now().UTC().Truncate(time.Second), Body: body}, p.key)
+	if err == nil {
+		err = p.log.Append(leaf)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// seal seals a manifest of items with these names and contents, in the order of their names.
+func (p *peer) seal(names []string, content func(name string) []byte) int64 {
+	p.t.Helper()
+	var n int64
+	p.log.View(func(log *ledger.Log) { n = int64(len(log.Manifests)) + 1 })
+	writer, err := p.log.StageManifest(n)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, name := range names {
+		data := content(name)
+		p.mu.Lock()
+		p.contents[name] = data
+		p.mu.Unlock()
+		line, err := ledger.FormatLine(backup.Item{Path: name, Kind: backup.KindGSM, Digest: digestOf(data)})
+		if err == nil {
+			err = writer.Add(line)
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	root, items, sizeBytes, err := writer.Commit()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.append(ledger.Sealed{Manifest: n, Root: root, Night: backup.Date{Year: 2026, Month: 3, Day: int(n)}, Items: items, Bytes: sizeBytes,
+		Deadline: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)})
+	return n
+}
+
+func digestOf(data []byte) backup.Digest {
+	return backup.Digest{SHA256: sha256.Sum256(data), SizeBytes: int64(len(data))}
+}
+
+// violation records what must not happen.
+func (p *peer) violation(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrong = append(p.wrong, fmt.Sprintf(format, args...))
+}
+
+func (p *peer) WatchLedger(req *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+	size, root, err := wire.ParsePosition(req.GetPosition())
+	if err != nil {
+		return err
+	}
+	if ours, err := p.log.RootAt(size); err != nil || size > 0 && ours != root {
+		return wire.Error(codes.FailedPrecondition, wire.ReasonOfferWanted, "the head of size %d is unknown", size)
+	}
+	if kept := req.GetKeptHead(); len(kept) > 0 {
+		head, _, err := ledger.ParseHead(kept)
+		if err != nil {
+			return err
+		}
+		if ours, err := p.log.RootAt(head.Size); err != nil || ours != head.Root {
+			return wire.Error(codes.FailedPrecondition, wire.ReasonOfferWanted, "the kept head of size %d is unknown", head.Size)
+		}
+	}
+	session, err := p.log.Session([16]byte(req.GetProcessId()))
+	if err != nil {
+		return err
+	}
+	now, _ := p.log.Position()
+	opened := &backupv1.SessionOpened{SessionNumber: session, ServerTime: timestamppb.Now(), Size: now}
+	if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
+		return err
+	}
+	for {
+		changed := p.log.Changed()
+		now, root := p.log.Position()
+		if now > size {
+			batch := &backupv1.EntryBatch{AfterSequence: size}
+			for leaf, err := range p.log.Entries(size, now) {
+				if err != nil {
+					return err
+				}
+				batch.Entries = append(batch.Entries, leaf)
+			}
+			if batch.Head, err = ledger.SignHead(ledger.Head{Origin: testOrigin, Size: now, Root: root}, p.key); err != nil {
+				return err
+			}
+			if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Batch{Batch: batch}}); err != nil {
+				return err
+			}
+			size = now
+		}
+		select {
+		case <-changed:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
+func (p *peer) ReadManifest(req *backupv1.ReadManifestRequest, stream grpc.ServerStreamingServer[backupv1.ReadManifestResponse]) error {
+	var items int64
+	p.log.View(func(log *ledger.Log) { m, _ := log.Manifest(req.GetManifest()); items = m.Items })
+	at := req.GetStartIndex()
+	for lines, err := range p.log.RawLines(req.GetManifest(), at) {
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&backupv1.ReadManifestResponse{StartIndex: at, Lines: lines}); err != nil {
+			return err
+		}
+		for _, c := range lines {
+			if c == '\n' {
+				at++
+			}
+		}
+	}
+	return stream.Send(&backupv1.ReadManifestResponse{StartIndex: at, Last: at == items})
+}
+
+func (p *peer) SubmitReceipts(_ context.Context, req *backupv1.SubmitReceiptsRequest) (*backupv1.SubmitReceiptsResponse, error) {
+	response := &backupv1.SubmitReceiptsResponse{ServerTime: timestamppb.Now()}
+	verdict := backupv1.Verdict_VERDICT_OK
+	for _, receipt := range req.GetReceipts() {
+		if verdict == backupv1.Verdict_VERDICT_OK {
+			verdict = p.submit(receipt)
+		}
+		response.Verdicts = append(response.Verdicts, verdict)
+	}
+	return response, nil
+}
+
+func (p *peer) submit(receipt []byte) backupv1.Verdict {
+	err := p.log.Append(receipt)
+	if err == nil {
+		return backupv1.Verdict_VERDICT_OK
+	}
+	size, _ := p.log.Position()
+	for leaf, err := range p.log.Entries(0, size) {
+		if err == nil && string(leaf) == string(receipt) {
+			return backupv1.Verdict_VERDICT_OK
+		}
+	}
+	entry, parseErr := ledger.ParseEntry(receipt)
+	refused, known := errors.AsType[*ledger.RefusedError](err)
+	if parseErr != nil || !known {
+		p.violation("a receipt was refused: %v", err)
+		return backupv1.Verdict_VERDICT_BAD_ROOT
+	}
+	body, _ := ledger.ReceiptOf(entry.Body)
+	var last int64
+	p.log.View(func(log *ledger.Log) { last = log.Chains[log.AgentKey].Number })
+	switch {
+	case refused.Reason == ledger.ReasonKey:
+		return backupv1.Verdict_VERDICT_NOT_ASSIGNED
+	case refused.Reason == ledger.ReasonChain && body.Number > last+1:
+		return backupv1.Verdict_VERDICT_GAP
+	case refused.Reason == ledger.ReasonChain:
+		return backupv1.Verdict_VERDICT_FORK
+	}
+	return backupv1.Verdict_VERDICT_BAD_ROOT
+}
+
+func (p *peer) FetchContents(req *backupv1.FetchContentsRequest, stream grpc.ServerStreamingServer[backupv1.FetchContentsResponse]) error {
+	set, err := wire.ParseIndexes(req.GetIndexes())
+	if err != nil {
+		return err
+	}
+	offset := req.GetReadOffsetBytes()
+	for index := range set.All() {
+		state, err := p.log.StateOf(req.GetManifest(), index)
+		if err != nil {
+			return err
+		}
+		if state == backup.Confirmed {
+			p.violation("item %d/%d is fetched though it is confirmed", req.GetManifest(), index)
+		}
+		line, err := p.log.Line(req.GetManifest(), index)
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		data, ok := p.contents[line.Item.Path]
+		if p.spoil != nil {
+			data = p.spoil(index, data)
+		}
+		p.served++
+		p.mu.Unlock()
+		segment := &backupv1.ContentSegment{Index: index, OffsetBytes: offset, Last: true}
+		if ok {
+			segment.Data = data[offset:]
+		} else {
+			segment.Unavailable = backupv1.Unavailability_UNAVAILABILITY_SOURCE_UNREADABLE
+		}
+		offset = 0
+		if err := stream.Send(&backupv1.FetchContentsResponse{Segments: []*backupv1.ContentSegment{segment}}); err != nil {
+			return err
+		}
+	}
+	return stream.Send(&backupv1.FetchContentsResponse{Complete: true})
+}
+
+func (p *peer) Heartbeat(_ context.Context, req *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+	response := &backupv1.HeartbeatResponse{ServerTime: timestamppb.Now()}
+	for _, d := range req.GetDestinations() {
+		if head := d.GetAgreedHead(); len(head) > 0 {
+			if err := p.log.PutAgreed(head); err != nil {
+				p.violation("the agreed head is refused: %v", err)
+			}
+		}
+		response.Destinations = append(response.Destinations, &backupv1.DestinationOrder{Origin: d.GetOrigin(), Status: backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED})
+	}
+	return response, nil
+}
+
+func (p *peer) ReportFaults(context.Context, *backupv1.ReportFaultsRequest) (*backupv1.ReportFaultsResponse, error) {
+	return &backupv1.ReportFaultsResponse{}, nil
+}
