@@ -30,6 +30,7 @@ func badgerOptions(dir string, o Options, logger *slog.Logger) badger.Options {
 		WithValueLogFileSize(32 << 20).
 		WithValueThreshold(valueThresholdBytes).
 		WithVerifyValueChecksum(true).
+		WithCompression(options.None). // so that checkTables sees what Badger will see
 		WithChecksumVerificationMode(options.OnBlockRead)
 	switch {
 	case o.Compactors > 0:
@@ -58,10 +59,13 @@ func openBadger(opts badger.Options) (db *badger.DB, err error) {
 		}
 	}
 	db, err = badger.Open(opts)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ErrDamaged)
+	if err == nil {
+		return db, nil
 	}
-	return db, nil
+	if cause := checkAccess(opts.Dir); cause != nil {
+		return nil, fmt.Errorf("%w: %w", err, cause)
+	}
+	return nil, fmt.Errorf("%w: %w", err, ErrDamaged)
 }
 
 // view calls f with a consistent view of the store.
@@ -114,11 +118,15 @@ func read(tx *badger.Txn, key []byte) ([]byte, error) {
 	return valueOf(item)
 }
 
-// valueOf returns a copy of the value, never nil.
+// valueOf returns a copy of the value. No record is empty, but Badger says so of a value that it cannot find where the
+// table says it is.
 func valueOf(item *badger.Item) ([]byte, error) {
-	value, err := item.ValueCopy([]byte{})
+	value, err := item.ValueCopy(nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the record %q: %w: %w", item.Key(), err, ErrDamaged)
+	}
+	if len(value) == 0 {
+		return nil, fmt.Errorf("read the record %q: it is empty: %w", item.Key(), ErrDamaged)
 	}
 	return value, nil
 }

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // schemaVersion is raised whenever an older version of the program could not read what this one writes.
@@ -68,10 +70,38 @@ func openFolder(dir string) (_ *folder, err error) {
 
 // check reports a folder that has lost Badger's list of tables: Badger would begin an empty one and remove the tables.
 func (f *folder) check() error {
-	if _, err := os.Stat(filepath.Join(f.dir, "MANIFEST")); err != nil {
-		return fmt.Errorf("the file MANIFEST cannot be read: %w: %w", err, ErrDamaged)
+	_, err := os.Stat(filepath.Join(f.dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", err, ErrDamaged)
 	}
-	return nil
+	return err
+}
+
+// checkAccess returns why the files of a store cannot be used, where that is no damage: rights, a full volume. Badger's
+// errors do not tell.
+func checkAccess(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		f, err := os.OpenFile(filepath.Join(dir, name.Name()), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	f, err := os.CreateTemp(dir, "space-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 64<<10))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
 
 // format writes the format file durably. The database has its schema record by then.

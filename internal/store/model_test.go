@@ -168,12 +168,12 @@ func TestAgainstModel(t *testing.T) {
 	l := openLedger(t, db)
 	m := &model{author: newAuthor(t, testOrigin), random: rand.New(rand.NewPCG(seed, 0))}
 	must(t, l.Append(m.genesis(), m.assign()))
-	for i := range 300 {
+	for i := range 120 {
 		if err := m.step(l); err != nil {
 			t.Fatalf("step %d: %v", i, err)
 		}
 		m.check(l)
-		if i%75 == 74 {
+		if i%40 == 39 {
 			checkWell(t, l, m.author)
 			must(t, db.Close())
 			db = openStore(t, dir, Options{noSync: true})

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -50,9 +51,9 @@ func TestNewerSchema(t *testing.T) {
 	}
 }
 
-// fill makes a store with everything in it, and returns its author.
+// fill makes a store part of which is in tables and part in Badger's logs, as a crash leaves it, and returns its author.
 func fill(t *testing.T, dir string) *author {
-	db := openStore(t, dir, Options{})
+	db := openStore(t, t.TempDir(), Options{})
 	l := openLedger(t, db)
 	a := newAuthor(t, testOrigin)
 	must(t, l.Append(a.genesis(), a.assign()))
@@ -60,9 +61,27 @@ func fill(t *testing.T, dir string) *author {
 	must(t, l.Append(a.add(a.sealed(1, longLines(t, 60)))))
 	for i := range int64(30) {
 		must(t, l.Append(a.add(a.delivered(1, span(i, i+3)))))
+		if i == 20 {
+			path := db.folder.dir
+			must(t, db.Close())
+			db = openStore(t, path, Options{})
+			l = openLedger(t, db)
+		}
 	}
-	must(t, db.Close())
+	copyStore(t, dir, db.folder.dir)
 	return a
+}
+
+// copyStore copies a store without the zeros that its files end in.
+func copyStore(t *testing.T, to, from string) {
+	t.Helper()
+	names, err := os.ReadDir(from)
+	must(t, err)
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(from, name.Name()))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(to, name.Name()), bytes.TrimRight(content, "\x00"), 0o600))
+	}
 }
 
 // A store that lost files, or whose bytes were changed, is reported or goes on from an earlier time of its own; it never
@@ -80,7 +99,7 @@ func TestDamage(t *testing.T) {
 	for _, name := range names {
 		for round := range 4 {
 			dir := t.TempDir()
-			must(t, os.CopyFS(dir, os.DirFS(whole)))
+			copyStore(t, dir, whole)
 			damage(t, filepath.Join(dir, name.Name()), round, random)
 			size, err := look(t, dir, a)
 			switch {
@@ -105,9 +124,6 @@ func damage(t *testing.T, name string, round int, random *rand.Rand) {
 	content, err := os.ReadFile(name)
 	must(t, err)
 	used := len(content)
-	for used > 0 && content[used-1] == 0 {
-		used--
-	}
 	switch {
 	case round == 0:
 		must(t, os.Remove(name))
@@ -124,7 +140,7 @@ func damage(t *testing.T, name string, round int, random *rand.Rand) {
 
 // look opens a store that may be damaged and returns the size of its ledger, or what is reported.
 func look(t *testing.T, dir string, a *author) (int64, error) {
-	db, err := Open(dir, Options{Compactors: -1})
+	db, err := Open(dir, Options{})
 	if err != nil {
 		return 0, err
 	}
@@ -205,5 +221,24 @@ func writeUntilKilled(t *testing.T, dir string) {
 	for i := int64(0); ; i++ {
 		must(t, l.Append(a.add(a.delivered(1, span(i%1000, i%1000)))))
 		os.Stdout.WriteString(strconv.FormatInt(a.fold.Size, 10) + "\n")
+	}
+}
+
+// A store that this user may not open is not called damaged: damaged stores are given up.
+func TestNoAccessIsNotDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	if err := checkAccess(dir); err != nil {
+		t.Errorf("checkAccess of a folder that is all right: %v", err)
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "folder"), 0o700))
+	if err := checkAccess(dir); err == nil {
+		t.Error("a name that cannot be opened for writing was not found")
+	}
+	taken := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(taken, nil, 0o600))
+	if _, err := Open(taken, Options{}); err == nil || errors.Is(err, ErrDamaged) {
+		t.Errorf("a file in the place of the folder: %v", err)
 	}
 }

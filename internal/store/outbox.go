@@ -67,10 +67,14 @@ func chainAfter(log *ledger.Log, all []waiting) ledger.Chain {
 // Enqueue makes a receipt, keeps it until the log holds it, and returns it when it is durable. build is given its number
 // and the hash of the receipt before it, and signs it with the current agent's key; it must call no method of the
 // ledger that changes it. The receipt is checked as if all that waits were in the log: the error wraps the
-// [*ledger.RefusedError]. It returns [ErrNoAgent] where no agent is assigned.
+// [*ledger.RefusedError]. It returns [ErrNoAgent] where no agent is assigned, and [ErrPrepared] where an earlier receipt
+// is not resolved.
 func (l *Ledger) Enqueue(build func(number int64, previous tlog.Hash) ([]byte, error)) ([]byte, error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
+	if err := l.checkResolved(); err != nil {
+		return nil, err
+	}
 	s := l.state.Load()
 	w, err := l.next(s.log, s.waiting, build)
 	if err != nil {
@@ -178,6 +182,9 @@ func (l *Ledger) RenewOutbox(build func(old []byte, number int64, previous tlog.
 	s := l.state.Load()
 	if len(s.waiting) == 0 {
 		return nil
+	}
+	if err := l.checkResolved(); err != nil {
+		return err
 	}
 	var renewed []waiting
 	for _, w := range s.waiting {

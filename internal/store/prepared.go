@@ -20,8 +20,8 @@ var ErrPrepared = errors.New("an earlier receipt was announced and is not resolv
 func (l *Ledger) EnqueueDelivered(build func(number int64, previous tlog.Hash) ([]byte, error), announce func(leaf []byte) error) ([]byte, error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
-	if w, err := l.prepared(); err != nil || w != nil {
-		return nil, errors.Join(err, fmt.Errorf("ledger %s: make a receipt: %w", l.origin, ErrPrepared))
+	if err := l.checkResolved(); err != nil {
+		return nil, err
 	}
 	s := l.state.Load()
 	w, err := l.next(s.log, s.waiting, build)
@@ -35,6 +35,15 @@ func (l *Ledger) EnqueueDelivered(build func(number int64, previous tlog.Hash) (
 		return nil, fmt.Errorf("announce receipt %d: %w", w.receipt.Number, err)
 	}
 	return w.leaf, l.enqueuePrepared(w)
+}
+
+// checkResolved returns ErrPrepared where a receipt is half-way into the outbox: its number is taken. l.writer is held.
+func (l *Ledger) checkResolved() error {
+	w, err := l.prepared()
+	if err == nil && w != nil {
+		err = fmt.Errorf("ledger %s: make a receipt: %w", l.origin, ErrPrepared)
+	}
+	return err
 }
 
 // Prepared returns the receipt that is half-way into the outbox, nil where there is none.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,15 +11,16 @@ import (
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
 	sst "github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"google.golang.org/protobuf/proto"
 )
 
-// checkTables reports a table whose end, which says where everything in it is, was changed. Badger looks at it in
-// goroutines of its own and ends the process where it makes no sense; it does check everything else when it reads it.
-// Only the tables that Badger's list names count: others are what a crash left behind.
+// checkTables reads every table and reports those whose bytes were changed. Badger verifies a block or an index only after
+// it used the numbers in it, some of them in goroutines of its own, and so ends the process where they make no sense. Only
+// the tables that Badger's list names count: others are what a crash left behind.
 func checkTables(dir string, opts badger.Options) error {
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -34,15 +36,19 @@ func checkTables(dir string, opts badger.Options) error {
 	}
 	for id := range manifest.Tables {
 		name := sst.NewFilename(id, dir)
-		if err := checkTable(name); err != nil {
+		err := checkTable(name)
+		if _, isFile := errors.AsType[*fs.PathError](err); isFile && !errors.Is(err, fs.ErrNotExist) {
+			return err // not damage: it cannot be opened or read
+		}
+		if err != nil {
 			return fmt.Errorf("the table %s: %w: %w", filepath.Base(name), err, ErrDamaged)
 		}
 	}
 	return nil
 }
 
-// checkTable checks the end of a table file: index, its length, the index's checksum, its length; lengths are big-endian
-// in four bytes.
+// checkTable checks the checksums of a table's index and blocks. The file ends in the index, and the index and each
+// block in its checksum; index and checksums are followed by their length, big-endian in four bytes.
 func checkTable(name string) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -57,21 +63,50 @@ func checkTable(name string) error {
 	if err != nil {
 		return fmt.Errorf("checksum of the index: %w", err)
 	}
-	index, _, err := lastPart(f, end)
+	data, blocks, err := lastPart(f, end)
+	if err == nil {
+		err = verifyChecksum(data, sum)
+	}
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	var expected pb.Checksum
-	if err := proto.Unmarshal(sum, &expected); err != nil {
-		return fmt.Errorf("checksum of the index: %w", err)
+	index := fb.GetRootAsTableIndex(data, 0)
+	for i := range index.OffsetsLength() {
+		var at fb.BlockOffset
+		if !index.Offsets(&at, i) || int64(at.Offset())+int64(at.Len()) > blocks {
+			return fmt.Errorf("block %d is not in the file", i)
+		}
+		if err := checkBlock(io.NewSectionReader(f, int64(at.Offset()), int64(at.Len()))); err != nil {
+			return fmt.Errorf("block %d: %w", i, err)
+		}
 	}
-	if expected.Algo != pb.Checksum_CRC32C && expected.Algo != pb.Checksum_XXHash64 {
-		return fmt.Errorf("checksum of the index: unknown method %d", expected.Algo)
-	}
-	return y.VerifyChecksum(index, &expected)
+	return nil
 }
 
-// lastPart returns the bytes before end that are followed by their length, and where they begin.
+func checkBlock(r *io.SectionReader) error {
+	block := make([]byte, r.Size())
+	if _, err := io.ReadFull(r, block); err != nil {
+		return err
+	}
+	sum, end, err := lastPart(bytes.NewReader(block), r.Size())
+	if err != nil {
+		return err
+	}
+	return verifyChecksum(block[:end], sum)
+}
+
+func verifyChecksum(data, sum []byte) error {
+	var expected pb.Checksum
+	if err := proto.Unmarshal(sum, &expected); err != nil {
+		return err
+	}
+	if expected.Algo != pb.Checksum_CRC32C && expected.Algo != pb.Checksum_XXHash64 {
+		return fmt.Errorf("its checksum is of the unknown kind %d", expected.Algo)
+	}
+	return y.VerifyChecksum(data, &expected)
+}
+
+// lastPart returns the bytes that end before their length, which ends at end, and where they begin.
 func lastPart(f io.ReaderAt, end int64) ([]byte, int64, error) {
 	var length [4]byte
 	if end < int64(len(length)) {

@@ -103,7 +103,7 @@ func TestManyRecords(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	r := open(t, dir)
-	records := make([]Record, 20_000)
+	records := make([]Record, 10_000)
 	for i := range records {
 		path := fmt.Sprintf("2026/03/01/recording-of-a-call-%06d.gsm", i)
 		records[i] = record(path, path, path, 1, int64(i))

@@ -7,16 +7,19 @@ import (
 
 // What callers act on. They are wrapped; test with errors.Is.
 var (
-	ErrNotFound    = errors.New("there is none of that name")          // in a [*SubjectError]
-	ErrExists      = errors.New("there is already one of that name")   // in a [*SubjectError]
-	ErrBadName     = errors.New("the name is not allowed")             //
-	ErrBadTimeZone = errors.New("the time zone is not an IANA name")   //
-	ErrBadWindow   = errors.New("the nightly window is not allowed")   // also of cut-off, quiet time and rate
-	ErrBadPath     = errors.New("the path is not allowed")             //
-	ErrBadLifetime = errors.New("the lifetime of a token is too long") // or none at all
-	ErrUsed        = errors.New("the token was already used")          // by other keys
-	ErrExpired     = errors.New("the token expired")                   //
-	ErrNameTaken   = errors.New("another agent already has this name") // that is, another key
+	// ErrNotFound and ErrExists come in a [*SubjectError].
+	ErrNotFound = errors.New("there is none of that name")
+	ErrExists   = errors.New("there is already one of that name")
+
+	ErrBadName     = errors.New("the name is not allowed")
+	ErrBadTimeZone = errors.New("the time zone is not an IANA name")
+	ErrBadWindow   = errors.New("the nightly window is not allowed") // also of cut-off, quiet time and rate
+	ErrBadPath     = errors.New("the path is not allowed")
+	ErrBadLifetime = errors.New("the lifetime of a token is not allowed")
+
+	ErrUsed      = errors.New("the token was already used") // with other keys
+	ErrExpired   = errors.New("the token expired")
+	ErrNameTaken = errors.New("another agent already has this name") // that is, one with another key
 )
 
 // Subject is a kind of record.

@@ -145,7 +145,9 @@ func (l *look) scan(ctx context.Context, one registry.Source, looks *source.Look
 	var failed error
 	found, err := tree.Scan(ctx, func(c source.Candidate) bool {
 		known, err := l.known(one.Name+"/"+c.SourcePath, c.Identity)
-		failed = errors.Join(failed, err)
+		if failed == nil {
+			failed = err
+		}
 		return known
 	})
 	if err = errors.Join(err, failed); err != nil {

@@ -29,7 +29,8 @@ func describe(t *testing.T, seq *sequencer.Sequencer) []string {
 	var lines []string
 	for number := int64(1); number <= seq.Last(); number++ {
 		m, _ := seq.Manifest(number)
-		line := fmt.Sprintf("%d %s", number, m.Night)
+		var line strings.Builder
+		fmt.Fprintf(&line, "%d %s", number, m.Night)
 		index := int64(0)
 		for item, err := range seq.Ledger().Lines(number, 0) {
 			if err != nil {
@@ -39,10 +40,10 @@ func describe(t *testing.T, seq *sequencer.Sequencer) []string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			line += fmt.Sprintf(" %s:%d:%s", item.Item.Path, item.Item.Digest.SizeBytes, state)
+			fmt.Fprintf(&line, " %s:%d:%s", item.Item.Path, item.Item.Digest.SizeBytes, state)
 			index++
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	return lines
 }
@@ -96,6 +97,28 @@ func TestSealOnDemand(t *testing.T) {
 	m, _ := s.Sequencer().Manifest(1)
 	if want := time.Date(2026, 3, 26, 5, 0, 0, 0, time.UTC); !m.Deadline.Equal(want) {
 		t.Errorf("sealed late, the deadline is %v, want %v", m.Deadline, want)
+	}
+}
+
+// What differs only by case, by Unicode form, or as a file from a folder, gets another name, also later and after a restart.
+func TestNamesStayDistinct(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, bogota, backup.StorageRSYNC, noon)
+	s.Write("folder/x.gsm", "1", noon.Add(-time.Hour))
+	s.Write("caf\u00e9.gsm", "2", noon.Add(-time.Hour))
+	s.Write("a:b/CON", "3", noon.Add(-time.Hour))
+	s.Look(false, noon)
+	s.Restart()
+	s.Write("FOLDER", "4", noon)
+	s.Write("cafe\u0301.gsm", "5", noon)
+	s.Write("A:B", "6", noon)
+	s.Look(false, noon.Add(time.Hour))
+	check(t, s.Sequencer(), "1 2026-03-10 main/a%3ab/%43ON:1:pending main/caf\u00e9.gsm:1:pending main/folder/x.gsm:1:pending",
+		"2 2026-03-10 main/A%3aB~2:1:pending main/FOLDER~2:1:pending main/cafe\u0301~2.gsm:1:pending")
+	line, err := s.Sequencer().Ledger().Line(1, 0)
+	s.Must(err)
+	if want := "main/a:b/CON"; line.Item.SourcePath != want {
+		t.Errorf("source path %q, want %q", line.Item.SourcePath, want)
 	}
 }
 
