@@ -2037,9 +2037,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"RequestRun\x12$.wolkvox.backup.v1.RequestRunRequest\x1a%.wolkvox.backup.v1.RequestRunResponse\x12_\n" +
 	"\fVerifyLedger\x12&.wolkvox.backup.v1.VerifyLedgerRequest\x1a'.wolkvox.backup.v1.VerifyLedgerResponse\x12a\n" +
-	"\fExportLedger\x12&.wolkvox.backup.v1.ExportLedgerRequest\x1a'.wolkvox.backup.v1.ExportLedgerResponse0\x01B\xc3\x01\n" +
-	"\x15com.wolkvox.backup.v1B\n" +
-	"AdminProtoP\x01Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1\xa2\x02\x03WBX\xaa\x02\x11Wolkvox.Backup.V1\xca\x02\x11Wolkvox\\Backup\\V1\xe2\x02\x1dWolkvox\\Backup\\V1\\GPBMetadata\xea\x02\x13Wolkvox::Backup::V1b\x06proto3"
+	"\fExportLedger\x12&.wolkvox.backup.v1.ExportLedgerRequest\x1a'.wolkvox.backup.v1.ExportLedgerResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_admin_proto_rawDescOnce sync.Once

@@ -876,9 +876,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
 	"\x0fInitDestination\x12).wolkvox.backup.v1.InitDestinationRequest\x1a*.wolkvox.backup.v1.InitDestinationResponse\x12n\n" +
 	"\x11VerifyAgentLedger\x12+.wolkvox.backup.v1.VerifyAgentLedgerRequest\x1a,.wolkvox.backup.v1.VerifyAgentLedgerResponse\x12p\n" +
-	"\x11ExportAgentLedger\x12+.wolkvox.backup.v1.ExportAgentLedgerRequest\x1a,.wolkvox.backup.v1.ExportAgentLedgerResponse0\x01B\xc3\x01\n" +
-	"\x15com.wolkvox.backup.v1B\n" +
-	"AgentProtoP\x01Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1\xa2\x02\x03WBX\xaa\x02\x11Wolkvox.Backup.V1\xca\x02\x11Wolkvox\\Backup\\V1\xe2\x02\x1dWolkvox\\Backup\\V1\\GPBMetadata\xea\x02\x13Wolkvox::Backup::V1b\x06proto3"
+	"\x11ExportAgentLedger\x12+.wolkvox.backup.v1.ExportAgentLedgerRequest\x1a,.wolkvox.backup.v1.ExportAgentLedgerResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once

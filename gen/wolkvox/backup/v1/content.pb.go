@@ -323,8 +323,7 @@ const file_wolkvox_backup_v1_content_proto_rawDesc = "" +
 	" UNAVAILABILITY_SOURCE_UNREADABLE\x10\x02\x12\x1e\n" +
 	"\x1aUNAVAILABILITY_NOT_PENDING\x10\x032v\n" +
 	"\x0eContentService\x12d\n" +
-	"\rFetchContents\x12'.wolkvox.backup.v1.FetchContentsRequest\x1a(.wolkvox.backup.v1.FetchContentsResponse0\x01B\xc5\x01\n" +
-	"\x15com.wolkvox.backup.v1B\fContentProtoP\x01Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1\xa2\x02\x03WBX\xaa\x02\x11Wolkvox.Backup.V1\xca\x02\x11Wolkvox\\Backup\\V1\xe2\x02\x1dWolkvox\\Backup\\V1\\GPBMetadata\xea\x02\x13Wolkvox::Backup::V1b\x06proto3"
+	"\rFetchContents\x12'.wolkvox.backup.v1.FetchContentsRequest\x1a(.wolkvox.backup.v1.FetchContentsResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_content_proto_rawDescOnce sync.Once

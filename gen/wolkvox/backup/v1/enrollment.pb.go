@@ -197,8 +197,7 @@ const file_wolkvox_backup_v1_enrollment_proto_rawDesc = "" +
 	"\vserver_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"serverTime2b\n" +
 	"\x11EnrollmentService\x12M\n" +
-	"\x06Enroll\x12 .wolkvox.backup.v1.EnrollRequest\x1a!.wolkvox.backup.v1.EnrollResponseB\xc8\x01\n" +
-	"\x15com.wolkvox.backup.v1B\x0fEnrollmentProtoP\x01Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1\xa2\x02\x03WBX\xaa\x02\x11Wolkvox.Backup.V1\xca\x02\x11Wolkvox\\Backup\\V1\xe2\x02\x1dWolkvox\\Backup\\V1\\GPBMetadata\xea\x02\x13Wolkvox::Backup::V1b\x06proto3"
+	"\x06Enroll\x12 .wolkvox.backup.v1.EnrollRequest\x1a!.wolkvox.backup.v1.EnrollResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_enrollment_proto_rawDescOnce sync.Once

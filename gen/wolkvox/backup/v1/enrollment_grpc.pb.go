@@ -31,7 +31,9 @@ type EnrollmentServiceClient interface {
 	// Enroll redeems a one-time secret for a certificate and the assignment of a destination. Asked again with the
 	// same secret and the same keys it gives the same answer.
 	// Errors: UNAUTHENTICATED TOKEN_INVALID (unknown, used or revoked: not told apart), TOKEN_EXPIRED;
-	// ALREADY_EXISTS DESTINATION_ASSIGNED (another agent serves it); INVALID_ARGUMENT BAD_REQUEST.
+	// ALREADY_EXISTS DESTINATION_ASSIGNED (another agent serves it), NAME_TAKEN (choose another agent's name);
+	// PERMISSION_DENIED OTHER_TENANT, NOT_ALLOWED (the caller is an agent of another tenant, or no agent);
+	// UNAVAILABLE TRY_LATER; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: anyone who holds the secret.
 	Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error)
 }
@@ -63,7 +65,9 @@ type EnrollmentServiceServer interface {
 	// Enroll redeems a one-time secret for a certificate and the assignment of a destination. Asked again with the
 	// same secret and the same keys it gives the same answer.
 	// Errors: UNAUTHENTICATED TOKEN_INVALID (unknown, used or revoked: not told apart), TOKEN_EXPIRED;
-	// ALREADY_EXISTS DESTINATION_ASSIGNED (another agent serves it); INVALID_ARGUMENT BAD_REQUEST.
+	// ALREADY_EXISTS DESTINATION_ASSIGNED (another agent serves it), NAME_TAKEN (choose another agent's name);
+	// PERMISSION_DENIED OTHER_TENANT, NOT_ALLOWED (the caller is an agent of another tenant, or no agent);
+	// UNAVAILABLE TRY_LATER; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: anyone who holds the secret.
 	Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error)
 	mustEmbedUnimplementedEnrollmentServiceServer()

@@ -802,8 +802,7 @@ const file_wolkvox_backup_v1_heartbeat_proto_rawDesc = "" +
 	"\x1eASSIGNMENT_STATUS_NOT_ASSIGNED\x10\x032\xcb\x01\n" +
 	"\x10HeartbeatService\x12V\n" +
 	"\tHeartbeat\x12#.wolkvox.backup.v1.HeartbeatRequest\x1a$.wolkvox.backup.v1.HeartbeatResponse\x12_\n" +
-	"\fReportFaults\x12&.wolkvox.backup.v1.ReportFaultsRequest\x1a'.wolkvox.backup.v1.ReportFaultsResponseB\xc7\x01\n" +
-	"\x15com.wolkvox.backup.v1B\x0eHeartbeatProtoP\x01Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1\xa2\x02\x03WBX\xaa\x02\x11Wolkvox.Backup.V1\xca\x02\x11Wolkvox\\Backup\\V1\xe2\x02\x1dWolkvox\\Backup\\V1\\GPBMetadata\xea\x02\x13Wolkvox::Backup::V1b\x06proto3"
+	"\fReportFaults\x12&.wolkvox.backup.v1.ReportFaultsRequest\x1a'.wolkvox.backup.v1.ReportFaultsResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_heartbeat_proto_rawDescOnce sync.Once

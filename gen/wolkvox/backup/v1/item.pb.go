@@ -1012,8 +1012,7 @@ const file_wolkvox_backup_v1_item_proto_rawDesc = "" +
 	"\x14STORAGE_KIND_WOLKVOX\x10\x01\x12\x16\n" +
 	"\x12STORAGE_KIND_RSYNC\x10\x02\x12\x17\n" +
 	"\x13STORAGE_KIND_AZBLOB\x10\x03\x12\x13\n" +
-	"\x0fSTORAGE_KIND_S3\x10\x04B\xc2\x01\n" +
-	"\x15com.wolkvox.backup.v1B\tItemProtoP\x01Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1\xa2\x02\x03WBX\xaa\x02\x11Wolkvox.Backup.V1\xca\x02\x11Wolkvox\\Backup\\V1\xe2\x02\x1dWolkvox\\Backup\\V1\\GPBMetadata\xea\x02\x13Wolkvox::Backup::V1b\x06proto3"
+	"\x0fSTORAGE_KIND_S3\x10\x04B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_item_proto_rawDescOnce sync.Once

@@ -686,8 +686,7 @@ const file_wolkvox_backup_v1_ledger_proto_rawDesc = "" +
 	"\rLedgerService\x12^\n" +
 	"\vWatchLedger\x12%.wolkvox.backup.v1.WatchLedgerRequest\x1a&.wolkvox.backup.v1.WatchLedgerResponse0\x01\x12a\n" +
 	"\fReadManifest\x12&.wolkvox.backup.v1.ReadManifestRequest\x1a'.wolkvox.backup.v1.ReadManifestResponse0\x01\x12e\n" +
-	"\x0eSubmitReceipts\x12(.wolkvox.backup.v1.SubmitReceiptsRequest\x1a).wolkvox.backup.v1.SubmitReceiptsResponseB\xc4\x01\n" +
-	"\x15com.wolkvox.backup.v1B\vLedgerProtoP\x01Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1\xa2\x02\x03WBX\xaa\x02\x11Wolkvox.Backup.V1\xca\x02\x11Wolkvox\\Backup\\V1\xe2\x02\x1dWolkvox\\Backup\\V1\\GPBMetadata\xea\x02\x13Wolkvox::Backup::V1b\x06proto3"
+	"\x0eSubmitReceipts\x12(.wolkvox.backup.v1.SubmitReceiptsRequest\x1a).wolkvox.backup.v1.SubmitReceiptsResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_ledger_proto_rawDescOnce sync.Once
