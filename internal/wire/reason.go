@@ -16,7 +16,7 @@ const (
 	ReasonBadRequest        = "BAD_REQUEST"        // a field is missing or not of its form
 	ReasonBadReceipt        = "BAD_RECEIPT"        // a receipt is no canonical, signed text
 	ReasonBadIndexes        = "BAD_INDEXES"        // the indexes are not of their form, or not of the manifest
-	ReasonTryLater          = "TRY_LATER"          // the server serves enough for now
+	ReasonTryLater          = "TRY_LATER"          // the server serves as much as it can at the moment
 	ReasonSourceUnreachable = "SOURCE_UNREACHABLE" // the recordings cannot be reached at the moment
 	ReasonShuttingDown      = "SHUTTING_DOWN"      // the server is being stopped
 	ReasonNoDestination     = "NO_DESTINATION"     // there is no destination of that name

@@ -6,7 +6,6 @@ package recordings
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"math/rand/v2"
@@ -54,6 +53,7 @@ func Make(dir string, o Options) error {
 		next    int
 		failed  error
 	)
+	sounds := formats()
 	take := func() (index int, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -62,9 +62,8 @@ func Make(dir string, o Options) error {
 	}
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			buffer := make([]byte, bufferBytes)
 			for index, ok := take(); ok; index, ok = take() {
-				if err := o.makeOne(dir, index, buffer); err != nil {
+				if err := o.makeOne(dir, index, sounds); err != nil {
 					mu.Lock()
 					failed = errors.Join(failed, fmt.Errorf("make recording %d: %w", index, err))
 					mu.Unlock()
@@ -96,7 +95,7 @@ func (o *Options) check() error {
 }
 
 // makeOne makes the recording with this index. Each has random numbers of its own, so that the order does not matter.
-func (o *Options) makeOne(dir string, index int, buffer []byte) error {
+func (o *Options) makeOne(dir string, index int, sounds map[Kind]audio) error {
 	source := rand.NewChaCha8(seed(o.Seed, index))
 	random := rand.New(source)
 	kind := o.Kinds[index%len(o.Kinds)]
@@ -108,7 +107,11 @@ func (o *Options) makeOne(dir string, index int, buffer []byte) error {
 	if err != nil {
 		return err
 	}
-	err = kind.write(file, source, sizeBytes, buffer)
+	if sound, ok := sounds[kind]; ok {
+		err = sound.write(file, source, sizeBytes)
+	} else {
+		err = writeChat(file, random, kind, sizeBytes/20)
+	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
@@ -142,12 +145,4 @@ func name(random *rand.Rand, index int, recorded time.Time, kind Kind) string {
 	caller := 3_000_000_000 + random.Int64N(600_000_000)
 	file := fmt.Sprintf("%s_57%d_%s_%d.%d%s", recorded.Format("20060102-150405"), caller, person, recorded.Unix(), index, kind.suffix())
 	return filepath.Join(campaign, person, recorded.Format(time.DateOnly), file)
-}
-
-// write writes a recording of about sizeBytes.
-func (k Kind) write(w io.Writer, random *rand.ChaCha8, sizeBytes int64, buffer []byte) error {
-	if k == ChatJSON || k == ChatText {
-		return writeChat(w, rand.New(random), k, sizeBytes/20)
-	}
-	return k.audio().write(w, random, sizeBytes, buffer)
 }

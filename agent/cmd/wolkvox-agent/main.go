@@ -8,12 +8,15 @@ import (
 	"syscall"
 	_ "time/tzdata" // Windows and small containers have no zone database
 
+	"github.com/wolkvox/backup/agent"
 	"github.com/wolkvox/backup/agent/internal/command"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := command.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	status := command.Run(ctx, open, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
+
+func open(o command.Options) (command.Agent, error) { return agent.Open(agent.Options(o)) }

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"runtime"
 	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/wolkvox/backup/agent"
 	"github.com/wolkvox/backup/agent/internal/config"
 )
 
@@ -28,17 +28,39 @@ const (
 // errBad makes a command exit with statusBad after it has said everything itself.
 var errBad = errors.New("not well")
 
+// Agent is the agent itself, built and not yet at work.
+type Agent interface {
+	// Run keeps all parts going, and answers people at the listener, until ctx ends.
+	Run(ctx context.Context, listener net.Listener) error
+	// Serve only answers people at the listener until ctx ends.
+	Serve(ctx context.Context, listener net.Listener) error
+	// Close releases the agent's state.
+	Close() error
+}
+
+// Options is what an agent is built from. BuildDate is zero where the build does not know it.
+type Options struct {
+	Config    config.Config
+	Version   string
+	BuildDate time.Time
+	Logger    *slog.Logger
+}
+
+// Open builds an agent on its state, which it holds until it is closed.
+type Open func(Options) (Agent, error)
+
 // program is what all commands share.
 type program struct {
+	open           Open
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	configPath     string
 	output         string
 }
 
-// Run runs one command and returns the exit status.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{stdin: stdin, stdout: stdout, stderr: stderr}
+// Run runs one command and returns the exit status. open is called where no service answers, and by the service itself.
+func Run(ctx context.Context, open Open, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{open: open, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -94,9 +116,9 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 func (p *program) load() (config.Config, error) { return config.Load(p.configPath) }
 
-func (p *program) options(c config.Config, level slog.Level) agent.Options {
+func (p *program) options(c config.Config, level slog.Level) Options {
 	version, built := buildInfo()
-	return agent.Options{Config: c, Version: version, BuildDate: built,
+	return Options{Config: c, Version: version, BuildDate: built,
 		Logger: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
-	"github.com/wolkvox/backup/agent"
 	"github.com/wolkvox/backup/agent/internal/control"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 )
@@ -52,7 +51,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a, err := agent.Open(p.options(c, slog.LevelInfo))
+	a, err := p.open(p.options(c, slog.LevelInfo))
 	if err != nil {
 		return err
 	}

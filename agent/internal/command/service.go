@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
-	"github.com/wolkvox/backup/agent"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -37,7 +36,7 @@ func ask(ctx context.Context, conn *grpc.ClientConn, use func(context.Context, b
 }
 
 func (p *program) beAgent(ctx context.Context, c config.Config, online bool, use func(context.Context, backupv1.AgentServiceClient) error) (err error) {
-	a, err := agent.Open(p.options(c, slog.LevelError))
+	a, err := p.open(p.options(c, slog.LevelError))
 	if err != nil {
 		return err
 	}

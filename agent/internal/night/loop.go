@@ -5,10 +5,12 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/schedule"
+	"github.com/wolkvox/backup/internal/ledger"
 )
 
 // RunNow asks the loop for a pass and waits for its end.
@@ -125,8 +127,14 @@ func (n *Night) settle(ctx context.Context) error {
 	if err := n.checkAssigned(); err != nil {
 		return err
 	}
-	if n.closedSince() {
-		return n.Run(ctx).Err
+	todo, closed, err := n.manifests()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(todo, func(m ledger.Manifest) bool { return closed[m.Number] }) {
+		p := newPass(n)
+		p.onlyClosed = true
+		return n.pass(ctx, p).Err
 	}
 	if err := n.resume(ctx); err != nil {
 		return err
@@ -135,17 +143,6 @@ func (n *Night) settle(ctx context.Context) error {
 		return err
 	}
 	return n.Agreed(ctx)
-}
-
-// closedSince reports whether a manifest with expired items was closed since they were last looked for.
-func (n *Night) closedSince() bool {
-	todo, closed := n.manifests()
-	for _, m := range todo {
-		if closed[m.Number] {
-			return true
-		}
-	}
-	return false
 }
 
 func (n *Night) logWarn(ctx context.Context, message string, err error) {

@@ -56,6 +56,7 @@ type Night struct {
 	progress Progress
 	suspect  map[int64]losses // what one audit found in excess of what may be signed at once; the next one decides
 	scanned  int64            // entries up to here were looked at for `closed`
+	closed   map[int64]bool   // manifests whose expired items are to be looked for at the destination
 	swept    bool             // staging of earlier processes was deleted
 	running  bool
 	problem  error // why the last pass could not do its work; nil where it could
@@ -77,7 +78,7 @@ type Outcome struct {
 
 // New returns a Night that has not begun.
 func New(c Config) *Night {
-	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), suspect: make(map[int64]losses)}
+	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), suspect: make(map[int64]losses), closed: make(map[int64]bool)}
 }
 
 // How a pass is cut into batches: large enough that one sync serves many files, small enough that little is
@@ -89,11 +90,11 @@ const (
 
 // Run makes one pass: it copies what is pending until nothing more can be done now. Step 1, sealing, is the
 // server's.
-func (n *Night) Run(ctx context.Context) Outcome {
+func (n *Night) Run(ctx context.Context) Outcome { return n.pass(ctx, newPass(n)) }
+
+func (n *Night) pass(ctx context.Context, p *pass) Outcome {
 	n.begin()
-	p := newPass(n)
-	err := p.run(ctx)
-	return n.end(p, err)
+	return n.end(p, p.run(ctx))
 }
 
 func (p *pass) run(ctx context.Context) error {

@@ -202,3 +202,25 @@ func TestFork(t *testing.T) {
 	}
 	older.check("after the second night")
 }
+
+// TestClosed looks for what expired as soon as a manifest is closed, and confirms what is at the destination all the same.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	m := newMachine(t, p, "")
+	names := recordings(3)
+	n := p.seal(names, contentOf)
+	m.disk.Plant(names[1], contentOf(names[1]))
+	root := func() (root [32]byte) {
+		p.log.View(func(log *ledger.Log) { m, _ := log.Manifest(n); root = m.Root })
+		return root
+	}()
+	p.append(ledger.Closed{Manifest: n, Root: root, Counts: ledger.Counts{backup.Expired: 3}})
+	if outcome := m.life(t.Context()); !outcome.Complete || outcome.Progress.ConfirmedItems != 1 || p.served != 0 {
+		t.Errorf("the pass ends with %+v after %d items were fetched, want one adopted", outcome, p.served)
+	}
+	total, err := p.log.Total()
+	if err != nil || total[backup.Confirmed] != 1 || total[backup.Expired] != 2 {
+		t.Errorf("the ledger says %v, %v, want 1 confirmed and 2 expired", total, err)
+	}
+}

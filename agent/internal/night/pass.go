@@ -1,9 +1,11 @@
 package night
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,7 +20,8 @@ import (
 
 // pass is what one Run remembers.
 type pass struct {
-	night *Night
+	night      *Night
+	onlyClosed bool // look for expired items of what was closed, and copy nothing
 
 	mu       sync.Mutex
 	taken    map[int64]ledger.Set // per manifest, what this pass need not look at again
@@ -52,9 +55,15 @@ func newPass(n *Night) *pass {
 // choose returns what to take up next: of what is pending, what expires first; then, where a manifest was closed
 // since they were last looked at, expired items, which may be at the destination all the same.
 func (p *pass) choose() (work, error) {
-	manifests, closed := p.night.manifests()
+	manifests, closed, err := p.night.manifests()
+	if err != nil {
+		return work{}, err
+	}
 	for _, m := range manifests {
 		state, expired := backup.Pending, false
+		if m.Open && p.onlyClosed {
+			continue
+		}
 		if !m.Open {
 			if !closed[m.Number] {
 				continue
@@ -115,31 +124,52 @@ func (p *pass) collect(manifest int64, wanted ledger.Set, expired bool) (work, e
 	return w, nil
 }
 
-// manifests returns those with something to do, the earliest deadline first, and which of them were closed since
-// expired items were last looked for.
-func (n *Night) manifests() (todo []ledger.Manifest, closed map[int64]bool) {
-	var all []ledger.Manifest
-	var size int64
-	n.Log.View(func(log *ledger.Log) { all, size = slices.Clone(log.Manifests), log.Size })
-	n.mu.Lock()
-	scanned := n.scanned
-	n.mu.Unlock()
-	closed = make(map[int64]bool)
-	for i := range all {
-		if !all[i].Open && scanned < size {
-			closed[all[i].Number] = true
-		}
+// manifests returns those with something to do, the earliest deadline first, and which of them were closed and not
+// looked at since.
+func (n *Night) manifests() (todo []ledger.Manifest, closed map[int64]bool, err error) {
+	if closed, err = n.closedUnseen(); err != nil {
+		return nil, nil, err
 	}
+	var all []ledger.Manifest
+	n.Log.View(func(log *ledger.Log) { all = slices.Clone(log.Manifests) })
 	for _, m := range all {
 		counts, err := n.Log.Counts(m.Number)
-		if err != nil || counts[backup.Pending] > 0 || (closed[m.Number] && counts[backup.Expired] > 0) {
+		if err != nil {
+			return nil, nil, err
+		}
+		if counts[backup.Pending] > 0 || (closed[m.Number] && counts[backup.Expired] > 0) {
 			todo = append(todo, m)
 		}
 	}
 	slices.SortFunc(todo, func(a, b ledger.Manifest) int {
 		return cmp.Or(boolOrder(b.Open, a.Open), a.Deadline.Compare(b.Deadline), cmp.Compare(a.Number, b.Number))
 	})
-	return todo, closed
+	return todo, closed, nil
+}
+
+// closedUnseen returns the manifests that a `closed` is about and whose expired items were not looked for since, in this
+// process.
+func (n *Night) closedUnseen() (map[int64]bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	size, _ := n.Log.Position()
+	for leaf, err := range n.Log.Entries(n.scanned, size) {
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry closed ")) {
+			continue
+		}
+		entry, err := ledger.ParseEntry(leaf)
+		if err != nil {
+			return nil, err
+		}
+		if manifest, _, ok := ledger.ManifestOf(entry.Body); ok {
+			n.closed[manifest] = true
+		}
+	}
+	n.scanned = size
+	return maps.Clone(n.closed), nil
 }
 
 func boolOrder(a, b bool) int {
@@ -152,15 +182,13 @@ func boolOrder(a, b bool) int {
 	return -1
 }
 
-// lookedAt remembers that expired items of everything closed so far were looked for.
+// lookedAt remembers that expired items of these manifests were looked for.
 func (n *Night) lookedAt(closed map[int64]bool) {
-	if len(closed) == 0 {
-		return
-	}
-	size, _ := n.Log.Position()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.scanned = size
+	for manifest := range closed {
+		delete(n.closed, manifest)
+	}
 }
 
 // maxDigestTries is how often contents are fetched again that came with a wrong digest while the server's source
@@ -291,7 +319,7 @@ func (p *pass) stillAwaited() (again, waiting bool, err error) {
 
 // leftOver says why items are still pending after a pass that did all it could.
 func (p *pass) leftOver(pending int64) error {
-	if pending == 0 {
+	if pending == 0 || p.onlyClosed {
 		return nil
 	}
 	return fmt.Errorf("%d recordings are still pending; `status` says why", pending)
