@@ -24,8 +24,10 @@ var ErrInitialized = errors.New("the server is set up already")
 func Init(c config.Config, operator string, at time.Time) (credentialPath string, err error) {
 	dir := filepath.Join(c.StateDir, identityDir)
 	credentialPath = filepath.Join(c.StateDir, credentialFile)
-	if _, err := os.Lstat(credentialPath); !errors.Is(err, fs.ErrNotExist) {
-		return "", errors.Join(fmt.Errorf("%w in %s; `serve` runs it, and `credential create` makes more credentials", ErrInitialized, c.StateDir), err)
+	if _, err := os.Lstat(credentialPath); err == nil {
+		return "", fmt.Errorf("%w in %s; `serve` runs it, and `credential create` makes more credentials", ErrInitialized, c.StateDir)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("look for an earlier init: %w", err)
 	}
 	if err := durable.CreateDir(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the state directory: %w", err)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 // The values of --output.
@@ -18,13 +18,14 @@ const (
 	outputJSON  = "json"
 )
 
-// writeMessage writes a message of the contract as JSON with the contract's field names.
+// writeMessage writes a message of the contract as JSON.
 func (p *program) writeMessage(m proto.Message) error {
-	text, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+	text, err := wire.IndentedJSON(m)
 	if err != nil {
 		return err
 	}
-	return p.writeJSON(json.RawMessage(text))
+	_, err = fmt.Fprintf(p.stdout, "%s\n", text)
+	return err
 }
 
 func (p *program) writeJSON(v any) error {

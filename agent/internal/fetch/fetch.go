@@ -32,9 +32,13 @@ type Item struct {
 
 // File is one file being staged. It is used by one goroutine.
 type File interface {
+	// Write appends; backup.ErrDigest says that there is more than the wanted size.
 	Write(p []byte) (int, error)
+	// Offset returns how many bytes were written.
 	Offset() int64
-	Commit() error // backup.ErrDigest where what was received differs; then the file was dropped
+	// Commit ends writing. It returns backup.ErrDigest, and the file is dropped, where what was written differs.
+	Commit() error
+	// Drop deletes a file that was not committed; afterwards it does nothing.
 	Drop() error
 }
 

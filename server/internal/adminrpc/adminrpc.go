@@ -55,7 +55,7 @@ func (s *Service) refused(ctx context.Context, err error) error {
 	if subject, ok := errors.AsType[*registry.SubjectError](err); ok {
 		switch reason := subjectReasons[subject.Subject]; {
 		case errors.Is(err, registry.ErrNotFound) && reason.missing != "":
-			return wire.Error(codes.NotFound, reason.missing, "there is no %s %s; `list` shows those that there are", subject.Subject, subject.Name)
+			return wire.Error(codes.NotFound, reason.missing, "there is no %s %s; see `wolkvox-server %s list`", subject.Subject, subject.Name, subject.Subject)
 		case errors.Is(err, registry.ErrExists) && reason.exists != "":
 			return wire.Error(codes.AlreadyExists, reason.exists, "there is already a %s %s", subject.Subject, subject.Name)
 		}

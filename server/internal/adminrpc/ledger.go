@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
 )
 
@@ -28,11 +29,22 @@ func (s *Service) ExportLedger(req *backupv1.ExportLedgerRequest, stream grpc.Se
 	if err != nil {
 		return err
 	}
-	err = seq.Ledger().Export(wire.ExportTo(func(piece *backupv1.ExportedFile) error {
-		return stream.Send(&backupv1.ExportLedgerResponse{File: piece})
-	}))
+	// Where nothing was agreed yet, the server's own head goes with the ledger. It is signed first, so that it never names
+	// more entries than the export has.
+	head, _, err := seq.Head()
 	if err != nil {
 		return s.failed(stream.Context(), err)
 	}
-	return nil
+	hasHead := false
+	send := func(piece *backupv1.ExportedFile) error {
+		hasHead = hasHead || piece.GetPath() == ledger.ExportedHead
+		return stream.Send(&backupv1.ExportLedgerResponse{File: piece})
+	}
+	if err := seq.Ledger().Export(wire.ExportTo(send)); err != nil {
+		return s.failed(stream.Context(), err)
+	}
+	if hasHead {
+		return nil
+	}
+	return send(&backupv1.ExportedFile{Path: ledger.ExportedHead, Data: head})
 }

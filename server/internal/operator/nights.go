@@ -155,7 +155,7 @@ func (a *app) showItems(ctx context.Context, admin backupv1.AdminServiceClient, 
 				itemRow(w, item)
 				continue
 			}
-			text, err := compactJSON(item)
+			text, err := wire.CompactJSON(item)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 // outputFormat is the value of --output.
@@ -45,7 +46,7 @@ func (f *outputFormat) Type() string { return "human|json" }
 // show writes a message as JSON, or has human write it for people.
 func (a *app) show(m proto.Message, human func(w *tabwriter.Writer)) error {
 	if a.output == outputJSON {
-		text, err := indentedJSON(m)
+		text, err := wire.IndentedJSON(m)
 		if err != nil {
 			return err
 		}
@@ -85,7 +86,7 @@ func instant(t *timestamppb.Timestamp) string {
 
 // timeOfDay shows a time after midnight.
 func timeOfDay(d time.Duration) string {
-	return time.Time{}.Add(d).Format("15:04:05")
+	return strings.TrimSuffix(time.Time{}.Add(d).Format("15:04:05"), ":00")
 }
 
 func size(n int64) string {

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -107,11 +108,11 @@ func (a *app) showValues(values ...value) error {
 			if i > 0 {
 				object = append(object, ',')
 			}
-			object = fmt.Appendf(object, "\n  %q: ", v.key)
-			var err error
-			if object, err = appendJSON(object, v.text); err != nil {
+			text, err := json.Marshal(v.text)
+			if err != nil {
 				return err
 			}
+			object = fmt.Appendf(object, "\n  %q: %s", v.key, text)
 		}
 		_, err := a.stdout.Write(append(object, "\n}\n"...))
 		return err

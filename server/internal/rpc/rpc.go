@@ -68,7 +68,6 @@ func NewServer(config *tls.Config, guard authz.Guard, services Services) *Server
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNotBefore, PermitWithoutStream: true}),
 		grpc.ReadBufferSize(readBufferBytes),
-		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true), // whoever closes the stores afterwards has to know that nobody uses them
 	)
 	backupv1.RegisterAdminServiceServer(server, services.Admin)

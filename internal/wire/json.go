@@ -1,4 +1,4 @@
-package operator
+package wire
 
 import (
 	"bytes"
@@ -14,13 +14,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// The JSON of this program is made for scripts, where protobuf's own mapping gets in the way: it writes 64-bit numbers as
+// The JSON of both programs is made for scripts, where protobuf's own mapping gets in the way: it writes 64-bit numbers as
 // strings and digests in base64. Here keys are the field names of the contract, all of them and in its order; numbers are
 // numbers (the contract's are below 2^53); digests and hashes are hexadecimal; instants are RFC 3339, durations seconds;
 // enum values are their short names in lower case; what is unset is null.
 
-func indentedJSON(m proto.Message) ([]byte, error) {
-	text, err := compactJSON(m)
+// IndentedJSON returns a message as JSON for scripts, over several lines.
+func IndentedJSON(m proto.Message) ([]byte, error) {
+	text, err := CompactJSON(m)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +30,8 @@ func indentedJSON(m proto.Message) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func compactJSON(m proto.Message) ([]byte, error) { return appendMessage(nil, m.ProtoReflect()) }
+// CompactJSON returns a message as JSON for scripts, on one line.
+func CompactJSON(m proto.Message) ([]byte, error) { return appendMessage(nil, m.ProtoReflect()) }
 
 func appendMessage(b []byte, m protoreflect.Message) ([]byte, error) {
 	switch known := m.Interface().(type) {

@@ -1,0 +1,253 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/wire"
+	"github.com/wolkvox/backup/server"
+)
+
+// Callers of the test, and what each is to the destination that the calls are about.
+const (
+	nobody           = "no certificate"
+	agent            = "the agent of the destination"
+	otherTenant      = "an agent of another tenant"
+	otherDestination = "an agent of another destination of the tenant"
+	stranger         = "an agent's certificate that nobody enrolled"
+	admin            = "an operator"
+)
+
+// allowed says who may call each service that reflection shows; all others are refused.
+var allowed = map[string][]string{
+	"wolkvox.backup.v1.EnrollmentService":      {nobody, agent, otherTenant, otherDestination, stranger, admin},
+	"wolkvox.backup.v1.LedgerService":          {agent},
+	"wolkvox.backup.v1.ContentService":         {agent},
+	"wolkvox.backup.v1.HeartbeatService":       {agent},
+	"wolkvox.backup.v1.AdminService":           {admin},
+	"grpc.health.v1.Health":                    {nobody, agent, otherTenant, otherDestination, stranger, admin},
+	"grpc.reflection.v1.ServerReflection":      {admin},
+	"grpc.reflection.v1alpha.ServerReflection": {admin},
+}
+
+// exceptions are methods of which an agent may call its own share: a heartbeat reports any destination, and is told of
+// those that are not the agent's that they are not.
+var exceptions = map[string][]string{
+	"wolkvox.backup.v1.HeartbeatService.Heartbeat": {agent, otherTenant, otherDestination},
+}
+
+// refusals are the reasons by which a caller is refused as such.
+var refusals = []string{wire.ReasonNoCertificate, wire.ReasonNotAllowed, wire.ReasonNotAssigned, wire.ReasonNotEnrolled, wire.ReasonOtherTenant}
+
+func TestWhoMayCallWhat(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.serve(t)
+	f.must(t, "tenant add acme --time-zone America/Bogota --quiet 0s")
+	f.must(t, "tenant add globex --time-zone Europe/Madrid")
+	f.must(t, "source add acme calls --directory "+recordings(t, map[string]string{"a.txt": "hello"}))
+	for _, destination := range []string{"acme nas", "acme cloud", "globex nas"} {
+		f.must(t, "destination add "+destination+" --kind rsync")
+	}
+	own, origin := f.enroll(t, "acme", "nas")
+	sibling, _ := f.enroll(t, "acme", "cloud")
+	foreign, _ := f.enroll(t, "globex", "nas")
+	f.must(t, "seal acme --wait")
+
+	callers := map[string]*grpc.ClientConn{
+		nobody:           f.dial(t, identity.EnrollingConfig("127.0.0.1", identity.KeyHash(own.Authority), time.Now)),
+		agent:            f.as(t, own),
+		otherTenant:      f.as(t, foreign),
+		otherDestination: f.as(t, sibling),
+		stranger:         f.as(t, f.unenrolled(t)),
+		admin:            f.as(t, f.credential(t).Credential),
+	}
+	services := reflected(t, callers[admin])
+	if len(services) != len(allowed) {
+		t.Errorf("reflection shows %d services, the table has %d", len(services), len(allowed))
+	}
+	for _, service := range services {
+		if _, known := allowed[string(service.FullName())]; !known {
+			t.Errorf("%s is not in the table", service.FullName())
+		}
+		for i := range service.Methods().Len() {
+			method := service.Methods().Get(i)
+			may, special := exceptions[string(method.FullName())]
+			if !special {
+				may = allowed[string(service.FullName())]
+			}
+			for who, conn := range callers {
+				err := invoke(t, conn, method, origin)
+				if slices.Contains(may, who) {
+					if slices.Contains(refusals, wire.Reason(err)) || status.Code(err) == codes.Unimplemented || status.Code(err) == codes.Internal {
+						t.Errorf("%s by %s: %v, want it let in", method.FullName(), who, err)
+					}
+					continue
+				}
+				code := status.Code(err)
+				if !slices.Contains(refusals, wire.Reason(err)) || code != codes.PermissionDenied && code != codes.Unauthenticated {
+					t.Errorf("%s by %s: %v, want it refused", method.FullName(), who, err)
+				}
+				if (who == nobody) != (code == codes.Unauthenticated) {
+					t.Errorf("%s by %s: %s", method.FullName(), who, code)
+				}
+			}
+		}
+	}
+	heartbeatOfOthers(t, callers, origin)
+}
+
+// heartbeatOfOthers checks what an agent learns of a destination that is not its own: nothing.
+func heartbeatOfOthers(t *testing.T, callers map[string]*grpc.ClientConn, origin ledger.Origin) {
+	t.Helper()
+	for _, who := range []string{otherTenant, otherDestination} {
+		res, err := backupv1.NewHeartbeatServiceClient(callers[who]).Heartbeat(t.Context(), &backupv1.HeartbeatRequest{
+			Destinations: []*backupv1.DestinationReport{{Origin: string(origin)}},
+		})
+		if err != nil {
+			t.Errorf("Heartbeat by %s = %v", who, err)
+			continue
+		}
+		want := &backupv1.DestinationOrder{Origin: string(origin), Status: backupv1.AssignmentStatus_ASSIGNMENT_STATUS_NOT_ASSIGNED}
+		if got := res.GetDestinations(); len(got) != 1 || !proto.Equal(got[0], want) {
+			t.Errorf("Heartbeat by %s = %v, want only %v", who, got, want)
+		}
+	}
+}
+
+// unenrolled returns a certificate of the right authority, with the name of the tenant, that no agent was given.
+func (f *fixture) unenrolled(t *testing.T) identity.Credential {
+	t.Helper()
+	authority, err := identity.LoadAuthority(f.path("state", "identity"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := authority.IssueAgent(key.Public(), "acme", "00000000000000ff", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := identity.NewCredential(cert, key, authority.Certificate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestForeignCertificates connects with certificates of another server's authority.
+func TestForeignCertificates(t *testing.T) {
+	t.Parallel()
+	f, other := newFixture(t), newFixture(t)
+	f.serve(t)
+	c := other.credential(t).Credential
+	c.Authority = f.credential(t).Authority
+	_, err := backupv1.NewAdminServiceClient(f.as(t, c)).ListTenants(t.Context(), &backupv1.ListTenantsRequest{})
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("ListTenants with another authority's operator = %v, want the connection refused", err)
+	}
+	expired, err := server.NewCredential(f.load(t), "gone", time.Now().Add(-2*identity.OperatorLifetime))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = backupv1.NewAdminServiceClient(f.as(t, expired.Credential)).ListTenants(t.Context(), &backupv1.ListTenantsRequest{})
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("ListTenants with an expired certificate = %v, want the connection refused", err)
+	}
+}
+
+// reflected returns the services that the server shows, as it describes them.
+func reflected(t *testing.T, conn *grpc.ClientConn) []protoreflect.ServiceDescriptor {
+	t.Helper()
+	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(request *reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+		if err := stream.Send(request); err != nil {
+			t.Fatal(err)
+		}
+		res, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	files := map[string]*descriptorpb.FileDescriptorProto{}
+	var names []protoreflect.FullName
+	list := ask(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}})
+	for _, service := range list.GetListServicesResponse().GetService() {
+		names = append(names, protoreflect.FullName(service.GetName()))
+		res := ask(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: service.GetName()}})
+		for _, raw := range res.GetFileDescriptorResponse().GetFileDescriptorProto() {
+			file := &descriptorpb.FileDescriptorProto{}
+			if err := proto.Unmarshal(raw, file); err != nil {
+				t.Fatal(err)
+			}
+			files[file.GetName()] = file
+		}
+	}
+	set := &descriptorpb.FileDescriptorSet{}
+	for _, file := range files {
+		set.File = append(set.File, file)
+	}
+	registry, err := protodesc.NewFiles(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var services []protoreflect.ServiceDescriptor
+	for _, name := range names {
+		d, err := registry.FindDescriptorByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		services = append(services, d.(protoreflect.ServiceDescriptor))
+	}
+	return services
+}
+
+// invoke calls a method about the log with this origin, and returns the error of its first answer.
+func invoke(t *testing.T, conn *grpc.ClientConn, method protoreflect.MethodDescriptor, origin ledger.Origin) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+	stream, err := conn.NewStream(ctx, desc, "/"+string(method.Parent().FullName())+"/"+string(method.Name()))
+	if err != nil {
+		return err
+	}
+	request := dynamicpb.NewMessage(method.Input())
+	if field := method.Input().Fields().ByName("origin"); field != nil {
+		request.Set(field, protoreflect.ValueOfString(string(origin)))
+	}
+	if err := stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	err = stream.RecvMsg(dynamicpb.NewMessage(method.Output()))
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
