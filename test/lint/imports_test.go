@@ -207,7 +207,7 @@ func TestConfinedRule(t *testing.T) {
 		{"where they belong", map[string]string{
 			"internal/wire/item.go":                   importing(gen),
 			"server/internal/ledgerrpc/ledger.go":     importing(gen),
-			"server/internal/operator/seal.go":       importing(gen),
+			"server/internal/operator/seal.go":        importing(gen),
 			"internal/store/badger.go":                importing(gen, "github.com/dgraph-io/badger/v4"),
 			"server/internal/registry/registry.go":    importing("github.com/dgraph-io/badger/v4/options"),
 			"internal/daemon/daemon.go":               importing("github.com/kardianos/service"),

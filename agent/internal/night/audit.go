@@ -12,6 +12,9 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
+// auditItems is how many items an audit looks at together.
+const auditItems = 2048
+
 // losses are items of one manifest that an audit did not find as they should be.
 type losses struct{ missing, altered ledger.Set }
 
@@ -138,7 +141,7 @@ func (n *Night) lossesOf(ctx context.Context, place *dest.Place, manifest int64,
 		}
 		if held.Contains(index) && !line.Forgotten {
 			indexes, names, wanted = append(indexes, index), append(names, line.Item.Path), append(wanted, line.Item.Digest)
-			if len(names) == batchItems {
+			if len(names) == auditItems {
 				if err := look(); err != nil {
 					return losses{}, err
 				}

@@ -6,22 +6,30 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"math"
+	"sync/atomic"
+	"time"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/fetch"
+	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
-// batch is work on its way through the steps 3 to 7, on one handle of the destination.
+// batch is work on its way through the steps 3 to 7, on one handle of the destination. It goes through them in rounds:
+// what has been fetched is made durable, read back, published and signed for while the rest is still being fetched, so
+// that little is repeated after a crash, however slow the line is.
 type batch struct {
-	pass     *pass
-	work     work
-	place    *dest.Place
-	stage    *dest.Batch
-	indexes  map[string]int64                 // of the items by path
-	reserved int64                            // bytes counted as in flight
-	present  map[ledger.Method][]ledger.Range // what is at the destination, compared by the method
+	pass    *pass
+	work    work
+	place   *dest.Place
+	stage   *dest.Batch
+	indexes map[string]int64                 // of the items by path
+	present map[ledger.Method][]ledger.Range // what is at the destination and not signed for, by how it was compared
+
+	reserved int64        // bytes counted as in flight; guarded by pass.mu
+	received atomic.Int64 // bytes of files staged since the last round
 }
 
 // fetch opens the destination, adopts what is already there, and stages the rest. The batch is returned with an error
@@ -115,7 +123,7 @@ func (b *batch) fit(ctx context.Context, items []fetch.Item) ([]fetch.Item, erro
 // reservedInodes is what must stay free where the destination counts inodes.
 const reservedInodes = 1000
 
-// receive stages the contents of items.
+// receive stages the contents of items, and takes what has come through rounds meanwhile.
 func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 	n := b.pass.night
 	stage, err := b.place.Begin(ctx)
@@ -127,7 +135,17 @@ func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 		Session: n.Session, Streams: n.Streams, Limiter: n.Limiter, Patience: 8,
 		Bytes: func(count int) { n.count(func(c *Progress) { c.FetchedBytes += int64(count) }) },
 	}
-	return fetcher.Fetch(ctx, b.work.manifest, items,
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	fetched := make(chan struct{})
+	rounds := start(func() error {
+		err := b.rounds(ctx, fetched)
+		if err != nil {
+			cancel(err) // there is no use in fetching more
+		}
+		return err
+	})
+	err = fetcher.Fetch(ctx, b.work.manifest, items,
 		func(ctx context.Context, item fetch.Item) (fetch.File, error) {
 			file, err := stage.Stage(ctx, item.Path, item.Digest)
 			if err != nil {
@@ -136,15 +154,60 @@ func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 			return file, nil
 		},
 		func(outcome fetch.Outcome) {
-			if outcome.Err != nil || outcome.Unavailable != 0 {
+			if outcome.Err != nil || outcome.Unavailable != uplink.Available {
 				b.pass.received(b.work.manifest, outcome)
+				return
 			}
+			b.received.Add(outcome.Item.Digest.SizeBytes)
 		})
+	close(fetched)
+	if roundErr := <-rounds; roundErr != nil {
+		return roundErr
+	}
+	return err
 }
 
-// finish makes what was staged durable, reads it back, publishes it, and signs for what is then at the destination.
+// When a round begins: after so many bytes, or after a time that is short at first and then longer, so that a process
+// that lives a second leaves something behind, and a long night has few receipts.
+const (
+	roundBytes = 128 << 20
+	firstRound = time.Second
+	lastRound  = 10 * time.Second
+)
+
+// rounds takes what has been staged through the steps 4 to 7, again and again, until everything was fetched.
+func (b *batch) rounds(ctx context.Context, fetched <-chan struct{}) error {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	began, pause := time.Now(), firstRound
+	for {
+		select {
+		case <-fetched:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-look.C:
+		}
+		received := b.received.Load()
+		if received == 0 || received < roundBytes && time.Since(began) < pause {
+			continue
+		}
+		b.received.Add(-received)
+		if err := b.round(ctx); err != nil {
+			return err
+		}
+		began, pause = time.Now(), min(2*pause, lastRound)
+	}
+}
+
+// finish takes the last of the batch through the steps 4 to 7 and ends it.
 func (b *batch) finish(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, b.discard()) }()
+	return b.round(ctx)
+}
+
+// round makes what was staged durable, reads it back, publishes it, and signs for what is then at the destination.
+func (b *batch) round(ctx context.Context) error {
 	if b.stage != nil {
 		// 4. Write: one sync for all.
 		if err := b.stage.Sync(ctx); err != nil {
@@ -159,13 +222,16 @@ func (b *batch) finish(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		var sizeBytes int64
 		for _, r := range results {
+			sizeBytes += r.Digest.SizeBytes
 			if r.Err != nil {
 				b.fail(b.indexes[r.Name], r.Err)
 			} else {
 				b.add(b.indexes[r.Name], r.Uncached)
 			}
 		}
+		b.release(sizeBytes)
 	}
 	if err := b.pass.report(ctx); err != nil {
 		return err
@@ -174,23 +240,38 @@ func (b *batch) finish(ctx context.Context) (err error) {
 	return b.confirm(ctx)
 }
 
+// release counts bytes as in flight no longer: they are at the destination, and in what it has free.
+func (b *batch) release(sizeBytes int64) {
+	p := b.pass
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sizeBytes = min(sizeBytes, b.reserved)
+	b.reserved -= sizeBytes
+	p.inFlight -= sizeBytes
+}
+
 // confirm signs for everything in the batch that is at the destination.
 func (b *batch) confirm(ctx context.Context) error {
 	if b.place == nil {
 		return nil
 	}
 	n := b.pass.night
+	present := b.present
+	b.present = make(map[ledger.Method][]ledger.Range)
+	if len(present) == 0 {
+		return nil
+	}
+	if err := n.checkMarks(ctx, b.place); err != nil {
+		return err
+	}
 	confirmed := int64(0)
 	for _, method := range []ledger.Method{ledger.ReadbackUncached, ledger.ReadbackCached} {
-		for part := range parts(ledger.NewSet(b.present[method]...)) {
+		for part := range parts(ledger.NewSet(present[method]...)) {
 			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
 				return err
 			}
 			confirmed += part.Len()
 		}
-	}
-	if confirmed == 0 {
-		return nil
 	}
 	n.count(func(c *Progress) { c.ConfirmedItems += confirmed })
 	// What cannot be sent now waits in the outbox; a verdict against it ends the pass.
@@ -202,11 +283,7 @@ func (b *batch) confirm(ctx context.Context) error {
 
 // discard ends the batch, whatever its state.
 func (b *batch) discard() error {
-	p := b.pass
-	p.mu.Lock()
-	p.inFlight -= b.reserved
-	b.reserved = 0
-	p.mu.Unlock()
+	b.release(math.MaxInt64)
 	var errs []error
 	if b.stage != nil {
 		errs = append(errs, b.stage.Discard())

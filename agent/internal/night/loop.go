@@ -146,5 +146,5 @@ func (n *Night) settle(ctx context.Context) error {
 }
 
 func (n *Night) logWarn(ctx context.Context, message string, err error) {
-	n.Slog.LogAttrs(ctx, slog.LevelWarn, message, slog.String("destination", n.Name), slog.Any("error", err))
+	n.Slog.LogAttrs(ctx, slog.LevelWarn, message, slog.Any("error", err))
 }

@@ -81,20 +81,21 @@ func New(c Config) *Night {
 	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), suspect: make(map[int64]losses), closed: make(map[int64]bool)}
 }
 
-// How a pass is cut into batches: large enough that one sync serves many files, small enough that little is
-// repeated after a crash.
-const (
-	batchItems = 2048
-	batchBytes = 96 << 20
-)
+// batchItems is how many items are taken up at a time.
+const batchItems = 16384
 
 // Run makes one pass: it copies what is pending until nothing more can be done now. Step 1, sealing, is the
 // server's.
 func (n *Night) Run(ctx context.Context) Outcome { return n.pass(ctx, newPass(n)) }
 
 func (n *Night) pass(ctx context.Context, p *pass) Outcome {
+	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass begins")
 	n.begin()
-	return n.end(p, p.run(ctx))
+	outcome := n.end(p, p.run(ctx))
+	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass ends", slog.Bool("complete", outcome.Complete),
+		slog.Int64("confirmed", outcome.Progress.ConfirmedItems), slog.Int64("faults", outcome.Progress.FaultItems),
+		slog.Int64("fetched_bytes", outcome.Progress.FetchedBytes))
+	return outcome
 }
 
 func (p *pass) run(ctx context.Context) error {

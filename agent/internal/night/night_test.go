@@ -1,10 +1,12 @@
 package night
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -223,4 +225,36 @@ func TestClosed(t *testing.T) {
 	if err != nil || total[backup.Confirmed] != 1 || total[backup.Expired] != 2 {
 		t.Errorf("the ledger says %v, %v, want 1 confirmed and 2 expired", total, err)
 	}
+}
+
+// TestRounds confirms what has come while the rest is still being fetched, so that a process that does not live long
+// leaves something behind.
+func TestRounds(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	m := newMachine(t, p, "")
+	p.seal(recordings(200), contentOf)
+	p.spoil = func(_ int64, data []byte) []byte {
+		time.Sleep(25 * time.Millisecond) // 5 s for all: the peer serves one at a time
+		return data
+	}
+	ctx, kill := context.WithCancel(t.Context())
+	go func() {
+		for ctx.Err() == nil {
+			changed := p.log.Changed()
+			if total, err := p.log.Total(); err != nil || total[backup.Confirmed] > 0 {
+				kill()
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	outcome := m.life(ctx)
+	total, err := p.log.Total()
+	if outcome.Complete || err != nil || total[backup.Confirmed] == 0 || total[backup.Confirmed] == 200 {
+		t.Errorf("killed after the first receipt: %+v, %v confirmed, %v; want some, not all", outcome, total[backup.Confirmed], err)
+	}
+	m.check("after the kill")
 }

@@ -103,7 +103,7 @@ func (p *pass) collect(manifest int64, wanted ledger.Set, expired bool) (work, e
 			if line.Forgotten {
 				took = append(took, ledger.Range{First: index, Last: index})
 			} else {
-				if len(w.items) > 0 && (len(w.items) == batchItems || sizeBytes+line.Item.Digest.SizeBytes > batchBytes) {
+				if len(w.items) == batchItems {
 					break
 				}
 				sizeBytes += line.Item.Digest.SizeBytes

@@ -14,6 +14,9 @@ import (
 	"github.com/wolkvox/backup/server/internal/source"
 )
 
+// errChanged says that a file does not look like the one that was sealed.
+var errChanged = errors.New("the file is not as it was when it was sealed; its source is read again")
+
 // file is one item on its way. Whoever closes ready has set what follows it.
 type file struct {
 	index  int64
@@ -68,7 +71,7 @@ func (f *fetch) open(file *file) {
 		file.err = err
 		return
 	} else if changed || file.offset > item.Digest.SizeBytes {
-		file.unavailable = f.unreadable(file, source.ErrChanging)
+		file.unavailable = f.unreadable(file, errChanged)
 		return
 	}
 	if size := item.Digest.SizeBytes - file.offset; size <= smallBytes {
@@ -110,7 +113,7 @@ func (f *fetch) changed(item backup.Item, index int64, now source.Identity) (boo
 func (f *fetch) unreadable(file *file, cause error) backupv1.Unavailability {
 	f.service.options.Logger.LogAttrs(f.ctx, slog.LevelWarn, "recording cannot be served", slog.String("origin", string(f.seq.Origin())),
 		slog.Int64("manifest", f.manifest), slog.Int64("index", file.index), slog.Any("error", cause))
-	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, source.ErrChanging, io.EOF} {
+	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, errChanged, io.EOF} {
 		if errors.Is(cause, gone) {
 			f.service.checker.RequestCheck(f.seq.Origin(), f.manifest, ledger.NewSet(ledger.Range{First: file.index, Last: file.index}))
 			return backupv1.Unavailability_UNAVAILABILITY_SOURCE_CHANGED
