@@ -28,6 +28,7 @@ func TestRepository(t *testing.T) {
 		"nothing unfinished, nothing local":       noForbiddenWords,
 		"contracts have their generated code":     generatedPresent,
 		"nothing is exempt from buf lint":         bufLintsAll,
+		"links in Markdown lead somewhere":        linksResolve,
 	}
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
 		t.Run(name, func(t *testing.T) {
