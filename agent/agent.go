@@ -111,11 +111,11 @@ func (a *Agent) Close() error {
 func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.db.Run(ctx) })
-	group.Go(func() error { return a.Serve(ctx, listener) })
+	group.Go(func() error { return a.serve(ctx, listener, true) })
 	group.Go(func() error { a.beat(ctx); return nil })
 	for _, d := range a.destinations {
 		group.Go(func() error { return d.session.Run(ctx) })
-		group.Go(func() error { d.night.Loop(ctx, d.window); return nil })
+		group.Go(func() error { return d.night.Loop(ctx, d.window) })
 		group.Go(func() error { d.watchSpace(ctx); return nil })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -124,16 +124,22 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// Serve answers people at the listener until ctx ends; the other parts need not run.
+// Serve only answers people at the listener until ctx ends; the other parts do not run.
 func (a *Agent) Serve(ctx context.Context, listener net.Listener) error {
+	return a.serve(ctx, listener, false)
+}
+
+func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) error {
 	service := &control.Service{
-		Agent: a.identity.Agent, Version: a.options.Version, ServerAddress: a.identity.Server,
+		AtWork: atWork,
+		Agent:  a.identity.Agent, Version: a.options.Version, ServerAddress: a.identity.Server,
 		ServerProblem:  a.serverProblem,
 		CertificateEnd: a.identity.Credential.Certificate.Leaf.NotAfter,
 	}
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
-			Name: d.config.Name, Location: d.config.Directory, Log: d.log, Night: d.night, Store: d.store, Space: d.space.get,
+			Name: d.config.Name, Location: d.config.Directory, Log: d.log, Night: d.night, Store: d.store,
+			Space: d.space.get, LogProblem: d.session.Problem,
 		})
 	}
 	return service.Serve(ctx, listener)

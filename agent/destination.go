@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -28,12 +27,11 @@ type destination struct {
 	night   *night.Night
 	limiter *rate.Limiter
 	space   spaceWatch
+	head    look[[]byte] // for the kept head; of the session's goroutine
 
-	mu        sync.Mutex
-	order     uplink.Order
-	ordered   bool  // an order has come
-	confirmed int64 // of passes that ended, since the process started
-	fetched   int64
+	mu      sync.Mutex
+	order   uplink.Order
+	ordered bool // an order has come
 }
 
 func (a *Agent) newDestination(c config.Destination) (*destination, error) {
@@ -65,16 +63,8 @@ const keptHeadPatience = 10 * time.Second
 // keptHead returns the agreed head kept at the destination; nil where there is none or the destination does not answer,
 // which must not keep the agent from the server.
 func (d *destination) keptHead(ctx context.Context) []byte {
-	ctx, cancel := context.WithTimeout(ctx, keptHeadPatience)
-	defer cancel()
-	head := make(chan []byte, 1)
-	go func() { head <- d.night.KeptHead(ctx) }()
-	select {
-	case kept := <-head:
-		return kept
-	case <-ctx.Done():
-		return nil
-	}
+	kept, _ := d.head.at(ctx, keptHeadPatience, func() []byte { return d.night.KeptHead(ctx) })
+	return kept
 }
 
 // patience is how long a pass waits for the server before it is given up.
@@ -106,7 +96,13 @@ func (d *destination) window() (schedule.Window, bool) {
 }
 
 // take follows an order of the server's. The first run number heard is where counting begins.
-func (d *destination) take(ctx context.Context, order uplink.Order) {
+func (d *destination) take(order uplink.Order) {
+	if order.Window.Location == nil { // this agent does not serve the destination, or not now
+		d.mu.Lock()
+		d.order.Window = order.Window
+		d.mu.Unlock()
+		return
+	}
 	limit := rate.Limit(order.BytesPerSecond)
 	if own := d.config.BytesPerSecond; own != nil {
 		limit = rate.Limit(*own)
@@ -126,14 +122,16 @@ func (d *destination) take(ctx context.Context, order uplink.Order) {
 
 // report describes the destination for a heartbeat.
 func (d *destination) report() uplink.Report {
-	condition, progress := d.night.Condition(), d.night.Progress()
+	condition, progress := d.night.Condition(), d.night.Total()
 	r := uplink.Report{Session: d.session, Health: uplink.HealthIdle, FreeBytes: -1, FreeInodes: -1,
 		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes}
 	if condition.Running {
 		r.Health = uplink.HealthRunning
 	}
-	if condition.Problem != nil {
-		r.Health, r.Message = uplink.HealthFault, condition.Problem.Error()
+	for _, problem := range []error{d.session.Problem(), condition.Problem} {
+		if problem != nil {
+			r.Health, r.Message = uplink.HealthFault, problem.Error()
+		}
 	}
 	space, known, err := d.space.get()
 	switch {
@@ -143,49 +141,4 @@ func (d *destination) report() uplink.Report {
 		r.FreeBytes, r.FreeInodes = space.FreeBytes, space.FreeInodes
 	}
 	return r
-}
-
-// spaceWatch keeps what was last seen of a destination's space. A destination that hangs holds up nothing but its own
-// watch.
-type spaceWatch struct {
-	mu    sync.Mutex
-	space dest.Space
-	known bool
-	err   error
-}
-
-func (w *spaceWatch) get() (dest.Space, bool, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.space, w.known, w.err
-}
-
-// watchSpace looks at the destination once a minute until ctx ends.
-func (d *destination) watchSpace(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		space, err := d.look(ctx)
-		unsupported := errors.Is(err, errors.ErrUnsupported)
-		if unsupported {
-			err = nil
-		}
-		d.space.mu.Lock()
-		d.space.space, d.space.known, d.space.err = space, err == nil && !unsupported, err
-		d.space.mu.Unlock()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (d *destination) look(ctx context.Context) (dest.Space, error) {
-	place, err := d.store.Open(ctx)
-	if err != nil {
-		return dest.Space{}, err
-	}
-	space, err := place.Space(ctx)
-	return space, errors.Join(err, place.Close())
 }

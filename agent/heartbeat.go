@@ -40,7 +40,7 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		return err
 	}
 	for i, d := range a.destinations {
-		d.take(ctx, orders[i])
+		d.take(orders[i])
 	}
 	return nil
 }

@@ -93,9 +93,11 @@ func (r *Reader) fill() error {
 	if r.err != nil {
 		return r.err
 	}
+	// Asked for more than the file has, Linux fills the rest of the buffer with zeros when it passes the cache.
+	want := int(min(int64(len(r.buf)), (r.left+BlockSize-1)/BlockSize*BlockSize))
 	n := 0
-	for n == 0 || (int64(n) < r.left && n < len(r.buf) && n%BlockSize == 0) {
-		m, err := r.file.Read(r.buf[n:])
+	for n == 0 || (int64(n) < r.left && n < want && n%BlockSize == 0) {
+		m, err := r.file.Read(r.buf[n:want])
 		n += m
 		if err == nil && m > 0 {
 			continue

@@ -52,6 +52,9 @@ func (b *bench) compare(ctx context.Context) (err error) {
 	for _, program := range b.programs {
 		copiers = append(copiers, all[program])
 	}
+	if err := b.checkSpace(source, b.rounds*len(copiers)); err != nil {
+		return err
+	}
 	runs := make([][]measured, len(copiers))
 	for round := range b.rounds {
 		for i, c := range copiers {
@@ -66,11 +69,11 @@ func (b *bench) compare(ctx context.Context) (err error) {
 	return reportCopies(os.Stdout, source, copiers, runs)
 }
 
-// copyOnce copies the source to a new directory, which is deleted afterwards. Before it begins the source is in the
-// cache and nothing waits to be written.
+// copyOnce copies the source to a new directory. Before it begins the source is in the cache and nothing waits to be
+// written. The copy stays until the part ends: see spread.
 func (b *bench) copyOnce(ctx context.Context, source tree, c copier) (measured, error) {
-	to := filepath.Join(b.dir, "copy")
-	if err := os.Mkdir(to, 0o755); err != nil {
+	to, err := os.MkdirTemp(b.dir, "copy-")
+	if err != nil {
 		return measured{}, err
 	}
 	copying, err := c.prepare(ctx, to)
@@ -92,13 +95,30 @@ func (b *bench) copyOnce(ctx context.Context, source tree, c copier) (measured, 
 		return measured{}, err
 	}
 	m := measured{u, time.Since(began)}
-	if err := source.check(to); err != nil {
-		return measured{}, err
+	return m, source.check(to)
+}
+
+// spread has the folders made in dir start in different parts of the disk, where ext4 would put them near each other:
+// it does not use the inodes of deleted files again for minutes, and looks at each of them whenever it makes a file
+// near them. What was deleted before a copy would slow that copy down.
+func spread(ctx context.Context, dir string) {
+	if _, err := command(ctx, "chattr", "+T", dir); err != nil {
+		progress("%s is not on ext4, or cannot be told to spread its folders: %v", dir, err)
 	}
-	if err := os.RemoveAll(to); err != nil {
-		return measured{}, err
+}
+
+// checkSpace makes sure that there is room for some copies of the source.
+func (b *bench) checkSpace(source tree, copies int) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(b.dir, &st); err != nil {
+		return fmt.Errorf("statfs %s: %w", b.dir, err)
 	}
-	return m, syncFileSystem(b.dir)
+	free, wanted := int64(st.Bavail)*st.Frsize, source.sizeBytes*int64(copies)*11/10
+	if free < wanted {
+		return fmt.Errorf("%s has %.0f GB free and %d copies need %.0f GB: name another place with -dir, or fewer -rounds or -files",
+			b.dir, float64(free)/1e9, copies, float64(wanted)/1e9)
+	}
+	return nil
 }
 
 func syncFileSystem(dir string) error {

@@ -121,6 +121,7 @@ func run(ctx context.Context, o options) (err error) {
 		if err := os.Mkdir(b.dir, 0o755); err != nil {
 			return err
 		}
+		spread(ctx, b.dir)
 		switch part {
 		case partCopy:
 			err = b.compare(ctx)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -147,13 +146,13 @@ func (p *product) night(ctx context.Context, agent, config string) (used, error)
 	}
 	u.cpu += after - before
 	var said struct {
-		Confirmed string `json:"confirmed_count"` // protobuf writes 64-bit numbers as strings
+		Confirmed int `json:"confirmed_count"`
 	}
 	if err := json.Unmarshal(out, &said); err != nil {
 		return used{}, err
 	}
-	if said.Confirmed != strconv.Itoa(p.source.files) {
-		return used{}, fmt.Errorf("%s of %d files were confirmed", said.Confirmed, p.source.files)
+	if said.Confirmed != p.source.files {
+		return used{}, fmt.Errorf("%d of %d files were confirmed", said.Confirmed, p.source.files)
 	}
 	return u, nil
 }

@@ -33,7 +33,7 @@ type AgentOptions struct {
 	Destination string // the name
 	Directory   string // of the destination
 	Top         string // further lines of the configuration
-	More        string // further lines on the destination
+	More        string // further lines on the destination; where empty, a small reserve
 }
 
 // NewAgent writes an agent's configuration.
@@ -43,7 +43,10 @@ func NewAgent(t testing.TB, o AgentOptions) *Agent {
 		State: o.State, Log: filepath.Join(o.Dir, "agent.log"), Config: filepath.Join(o.Dir, "agent.yaml"),
 		Socket: filepath.Join(o.Dir, "agent.sock"), program: Program(t, "wolkvox-agent"),
 	}
-	writeFile(t, a.Config, fmt.Sprintf("state_dir: %s\nsocket: %s\nproxy: none\nstate_reserve: 16MiB\n%sdestinations:\n- name: %s\n  directory: %s\n  reserve: 1MiB\n%s",
+	if o.More == "" {
+		o.More = "  reserve: 1MiB\n"
+	}
+	writeFile(t, a.Config, fmt.Sprintf("state_dir: %s\nsocket: %s\nproxy: none\nstate_reserve: 16MiB\n%sdestinations:\n- name: %s\n  directory: %s\n%s",
 		o.State, a.Socket, o.Top, o.Destination, o.Directory, o.More))
 	return a
 }

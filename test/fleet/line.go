@@ -31,7 +31,6 @@ type Line struct {
 	open     atomic.Bool
 	onTheWay atomic.Int64 // bytes for the agent that the line holds
 	carried  atomic.Int64 // bytes that the agent was given
-	toServer atomic.Int64 // bytes that the server was given
 	flips    atomic.Int64 // bits still to be flipped on the way to the agent
 	flipped  atomic.Int64
 
@@ -146,11 +145,11 @@ func (l *Line) carry(ctx context.Context, agent net.Conn) {
 	_ = errors.Join(server.(*net.TCPConn).SetReadBuffer(bufferBytes), agent.(*net.TCPConn).SetWriteBuffer(bufferBytes))
 	var both sync.WaitGroup
 	both.Go(func() {
-		l.copy(ctx, server, agent, func(n int64) { l.toServer.Add(n) }, false)
+		l.copy(ctx, server, agent, false)
 		server.Close()
 		agent.Close()
 	})
-	l.copy(ctx, agent, server, func(n int64) { l.carried.Add(n) }, true)
+	l.copy(ctx, agent, server, true)
 	server.Close()
 	agent.Close()
 	both.Wait()
@@ -177,17 +176,17 @@ func (l *Line) remove(conns ...net.Conn) {
 }
 
 // copy carries one direction until either end is gone.
-func (l *Line) copy(ctx context.Context, to io.Writer, from io.Reader, count func(int64), toAgent bool) {
+func (l *Line) copy(ctx context.Context, to io.Writer, from io.Reader, toAgent bool) {
 	buf := make([]byte, chunkBytes)
 	for {
 		n, err := from.Read(buf)
-		if n > 0 && !l.pass(ctx, to, buf[:n], count, toAgent) || err != nil {
+		if n > 0 && !l.pass(ctx, to, buf[:n], toAgent) || err != nil {
 			return
 		}
 	}
 }
 
-func (l *Line) pass(ctx context.Context, to io.Writer, data []byte, count func(int64), toAgent bool) bool {
+func (l *Line) pass(ctx context.Context, to io.Writer, data []byte, toAgent bool) bool {
 	l.mu.Lock()
 	stall := l.stall
 	l.mu.Unlock()
@@ -205,7 +204,9 @@ func (l *Line) pass(ctx context.Context, to io.Writer, data []byte, count func(i
 	if _, err := to.Write(data); err != nil {
 		return false
 	}
-	count(int64(len(data)))
+	if toAgent {
+		l.carried.Add(int64(len(data)))
+	}
 	return true
 }
 

@@ -90,6 +90,8 @@ func (p *program) root() *cobra.Command {
 		Short: "Copies recordings from wolkvox to your own storage, and proves it",
 		Long: "wolkvox-agent pulls the recordings of each night, writes them to your storage, reads them back, and signs\n" +
 			"for what is there. Both sides hold the same ledger: what is confirmed, pending and expired.",
+		Example: "  wolkvox-agent enroll --join-file join.txt\n  wolkvox-agent destination init nas\n" +
+			"  wolkvox-agent run --once\n  wolkvox-agent status",
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if p.output != outputHuman && p.output != outputJSON {
@@ -98,6 +100,7 @@ func (p *program) root() *cobra.Command {
 			return nil
 		},
 	}
+	group(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configPath, "config", defaultConfigPath, "the configuration file")
@@ -105,6 +108,18 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(p.enroll(), p.destination(), p.run(), p.status(), p.ledger(), p.version())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
+}
+
+// group makes a command that only holds others.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("%s has no command %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())}
+		}
+		return usageError{fmt.Errorf("%s needs a command; see %s --help", cmd.CommandPath(), cmd.CommandPath())}
+	}
+	return cmd
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -11,12 +11,9 @@ import (
 )
 
 func (p *program) destination() *cobra.Command {
-	parent := &cobra.Command{
-		Use: "destination", Short: "Prepares the places where recordings go",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{errors.New("destination needs a command: init")}
-		},
-	}
+	parent := group(&cobra.Command{
+		Use: "destination", Short: "Prepares the places where recordings go", Example: "  wolkvox-agent destination init nas",
+	})
 	parent.AddCommand(&cobra.Command{
 		Use:   "init NAME",
 		Short: "Marks a configured destination as the place for its recordings",

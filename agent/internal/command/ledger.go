@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,12 +15,10 @@ import (
 )
 
 func (p *program) ledger() *cobra.Command {
-	parent := &cobra.Command{
+	parent := group(&cobra.Command{
 		Use: "ledger", Short: "Checks and exports this agent's copy of a ledger",
-		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("ledger needs a command: verify or export")}
-		},
-	}
+		Example: "  wolkvox-agent ledger verify\n  wolkvox-agent ledger export --to evidence",
+	})
 	var destination, directory string
 	verify := &cobra.Command{
 		Use:   "verify",
@@ -109,7 +108,10 @@ func (p *program) exportLedger(ctx context.Context, client backupv1.AgentService
 	if err != nil {
 		return err
 	}
-	if entries, err := os.ReadDir(directory); err == nil && len(entries) > 0 {
+	switch entries, err := os.ReadDir(directory); {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("export: %w; give a new directory", err)
+	case len(entries) > 0:
 		return fmt.Errorf("%s is not empty; give a new directory", directory)
 	}
 	if err := os.MkdirAll(directory, 0o755); err != nil {
@@ -141,6 +143,9 @@ func (p *program) exportLedger(ctx context.Context, client backupv1.AgentService
 		if err := appendTo(root, path, piece.GetData()); err != nil {
 			return err
 		}
+	}
+	if p.output == outputJSON {
+		return p.writeJSON(map[string]any{"directory": directory, "file_count": files})
 	}
 	_, err = fmt.Fprintf(p.stdout, "%d files in %s\n", files, directory)
 	return err

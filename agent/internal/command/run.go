@@ -55,7 +55,7 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer func() { err = both(err, a.Close()) }()
 	listener, err := control.Listen(c.Socket, c.SocketGroup)
 	if err != nil {
 		return err
@@ -69,6 +69,7 @@ func (p *program) runOnce(ctx context.Context, client backupv1.AgentServiceClien
 		return err
 	}
 	show := p.progress()
+	defer show.end()
 	complete := true
 	for {
 		step, err := stream.Recv()
@@ -110,11 +111,11 @@ func (p *program) result(step *backupv1.RunResponse) error {
 	return nil
 }
 
-// progressBar shows how far a run has come, on a terminal only.
+// progressBar shows how far a run has come, on a terminal only: one line for each destination in turn.
 type progressBar struct {
+	output    io.Writer // nil where it is no terminal
 	container *mpb.Progress
-	bar       *mpb.Bar
-	name      string
+	bar       *mpb.Bar // of the destination that runs; nil where none does
 }
 
 func (p *program) progress() *progressBar {
@@ -122,24 +123,32 @@ func (p *program) progress() *progressBar {
 	if p.output != outputHuman || !ok || !term.IsTerminal(int(file.Fd())) {
 		return &progressBar{}
 	}
-	return &progressBar{container: mpb.New(mpb.WithOutput(p.stdout))}
+	return &progressBar{output: p.stdout}
 }
 
 func (b *progressBar) step(step *backupv1.RunResponse) {
-	if b.container == nil {
+	if b.output == nil {
 		return
 	}
-	if b.bar == nil || b.name != step.GetDestination() {
-		b.name = step.GetDestination()
+	if b.bar == nil {
+		b.container = mpb.New(mpb.WithOutput(b.output))
 		b.bar = b.container.AddBar(0,
-			mpb.PrependDecorators(decor.Name(b.name+" ")),
+			mpb.PrependDecorators(decor.Name(step.GetDestination()+" ")),
 			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f"), decor.AverageSpeed(decor.SizeB1000(0), "  % .1f")))
 	}
 	b.bar.SetTotal(max(step.GetWantedBytes(), 1), false)
 	b.bar.SetCurrent(step.GetFetchedBytes())
 	if step.GetResult() != nil {
 		b.bar.SetTotal(-1, true)
+		b.end()
+	}
+}
+
+// end leaves the line as it is, so that something else can be written.
+func (b *progressBar) end() {
+	if b.bar != nil {
+		b.bar.Abort(false) // nothing where it is complete
 		b.container.Wait()
-		b.container, b.bar = nil, nil
+		b.bar = nil
 	}
 }

@@ -32,7 +32,18 @@ func (p *program) withAgent(ctx context.Context, online bool, use func(context.C
 }
 
 func ask(ctx context.Context, conn *grpc.ClientConn, use func(context.Context, backupv1.AgentServiceClient) error) error {
-	return errors.Join(use(ctx, backupv1.NewAgentServiceClient(conn)), conn.Close())
+	return both(use(ctx, backupv1.NewAgentServiceClient(conn)), conn.Close())
+}
+
+// both joins two errors, and leaves one alone as it is.
+func both(err, other error) error {
+	switch {
+	case err == nil:
+		return other
+	case other == nil:
+		return err
+	}
+	return errors.Join(err, other)
 }
 
 func (p *program) beAgent(ctx context.Context, c config.Config, online bool, use func(context.Context, backupv1.AgentServiceClient) error) (err error) {
@@ -40,7 +51,7 @@ func (p *program) beAgent(ctx context.Context, c config.Config, online bool, use
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer func() { err = both(err, a.Close()) }()
 	listener, err := control.Listen(c.Socket, c.SocketGroup)
 	if err != nil {
 		return err

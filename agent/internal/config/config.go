@@ -22,7 +22,8 @@ type Config struct {
 	StateDir string `yaml:"state_dir"`
 	// Socket is the path of the control socket. Absolute.
 	Socket string `yaml:"socket"`
-	// SocketGroup names the group whose members may use the socket; empty for the process's own group.
+	// SocketGroup names the group whose members may use the socket; empty for the process's own group. They must be able
+	// to enter its directory, which is made for them where it is missing.
 	SocketGroup string `yaml:"socket_group"`
 	// Proxy is the HTTP proxy on the way to the server: a URL, "environment" (HTTPS_PROXY and NO_PROXY, the
 	// default) or "none".
@@ -43,7 +44,7 @@ type Destination struct {
 	Directory string `yaml:"directory"`
 	// Reserve is what must stay free at the destination. Where not set: 5 % of the volume, at most 20 GiB.
 	Reserve *Size `yaml:"reserve"`
-	// Streams is how many files are fetched at a time. 4 where not set.
+	// Streams is how many files are fetched at a time, at most 64. 4 where not set. A server may serve fewer at once.
 	Streams int `yaml:"streams"`
 	// BytesPerSecond limits what is fetched; where not set the server's limit holds.
 	BytesPerSecond *Size `yaml:"bytes_per_second"`
@@ -58,6 +59,12 @@ const (
 	DefaultStreams      = 4
 	DefaultStateReserve = 256 << 20
 )
+
+// maxDestinations is how many a heartbeat may report (proto/README.md, part 5).
+const maxDestinations = 64
+
+// maxStreams is the most that a server can be configured to serve to one agent.
+const maxStreams = 64
 
 // maxSocketPath is what every system's socket addresses hold.
 const maxSocketPath = 103
@@ -133,6 +140,9 @@ func (c *Config) check() error {
 	if len(c.Destinations) == 0 {
 		return errors.New("destinations is empty; name at least one")
 	}
+	if len(c.Destinations) > maxDestinations {
+		return fmt.Errorf("destinations has %d; an agent serves at most %d: install another agent for the rest", len(c.Destinations), maxDestinations)
+	}
 	names := make(map[string]bool)
 	for i, d := range c.Destinations {
 		if err := d.check(); err != nil {
@@ -153,8 +163,8 @@ func (d *Destination) check() error {
 	if !filepath.IsAbs(d.Directory) {
 		return fmt.Errorf("directory is %q; give the absolute path of a local or mounted directory", d.Directory)
 	}
-	if d.Streams < 1 || d.Streams > 64 {
-		return fmt.Errorf("streams is %d; give 1 to 64", d.Streams)
+	if d.Streams < 1 || d.Streams > maxStreams {
+		return fmt.Errorf("streams is %d; give 1 to %d", d.Streams, maxStreams)
 	}
 	if d.BytesPerSecond != nil && *d.BytesPerSecond < 1<<10 {
 		return fmt.Errorf("bytes_per_second is %d; give at least 1KiB", *d.BytesPerSecond)

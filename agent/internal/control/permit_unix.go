@@ -4,13 +4,14 @@ package control
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"strconv"
 )
 
-// permit sets the socket's mode and, where one is named, its group.
-func permit(path, group string) error {
+// permit sets the mode of the socket or its directory and, where one is named, its group.
+func permit(path, group string, mode fs.FileMode) error {
 	if group != "" {
 		g, err := user.LookupGroup(group)
 		if err != nil {
@@ -21,8 +22,8 @@ func permit(path, group string) error {
 			return fmt.Errorf("socket_group: the group %s has the identifier %q", group, g.Gid)
 		}
 		if err := os.Chown(path, -1, id); err != nil {
-			return err
+			return fmt.Errorf("socket_group: make the agent's user a member of the group %s: %w", group, err)
 		}
 	}
-	return os.Chmod(path, socketMode)
+	return os.Chmod(path, mode)
 }

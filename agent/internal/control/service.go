@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -30,6 +32,7 @@ type Service struct {
 	ServerAddress  string
 	ServerProblem  func() error // why the server cannot be reached now
 	CertificateEnd time.Time
+	AtWork         bool // nights run in this process
 	Destinations   []Destination
 }
 
@@ -41,6 +44,8 @@ type Destination struct {
 	Night    *night.Night
 	Store    *dest.Store
 	Space    func() (dest.Space, bool, error) // false where not known; the error says why the place cannot be reached
+	// LogProblem says why the log is not kept equal to the server's now; nil where it is, or was not tried yet.
+	LogProblem func() error
 }
 
 func (s *Service) destination(name string) (Destination, error) {
@@ -54,6 +59,9 @@ func (s *Service) destination(name string) (Destination, error) {
 
 // Run copies what is pending now and streams how far it has come.
 func (s *Service) Run(request *backupv1.RunRequest, stream grpc.ServerStreamingServer[backupv1.RunResponse]) error {
+	if !s.AtWork {
+		return status.Error(codes.Unavailable, "no agent is at work: another command has the agent's state open; run this one again when that has ended")
+	}
 	chosen := s.Destinations
 	if request.GetDestination() != "" {
 		d, err := s.destination(request.GetDestination())
@@ -93,7 +101,7 @@ func runOne(stream grpc.ServerStreamingServer[backupv1.RunResponse], d Destinati
 			response.Result = &backupv1.RunResult{Complete: e.outcome.Complete}
 			response.Result.Agreed, _ = agreed(d.Log)
 			if e.outcome.Err != nil {
-				response.Result.Message = e.outcome.Err.Error()
+				response.Result.Message = text(e.outcome.Err)
 			}
 			return stream.Send(response)
 		case <-tick.C:
@@ -165,6 +173,9 @@ func agreed(log *store.Ledger) (*backupv1.LogPosition, error) {
 	}
 	return wire.HeadPosition(note)
 }
+
+// text is an error as a message can carry it: what comes from the system need not be UTF-8.
+func text(err error) string { return strings.ToValidUTF8(err.Error(), "?") }
 
 func timestamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/wolkvox/backup"
@@ -17,7 +18,7 @@ func (s *Service) GetStatus(context.Context, *backupv1.GetStatusRequest) (*backu
 		Agent: s.Agent, Version: s.Version, ServerAddress: s.ServerAddress, CertificateExpireTime: timestamp(s.CertificateEnd),
 	}
 	if err := s.ServerProblem(); err != nil {
-		response.ServerProblem = err.Error()
+		response.ServerProblem = text(err)
 	}
 	for _, d := range s.Destinations {
 		status, err := d.status()
@@ -44,8 +45,8 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	if status.Agreed, err = agreed(d.Log); err != nil {
 		return nil, err
 	}
-	if condition.Problem != nil {
-		status.Problem = condition.Problem.Error()
+	if problem := cmp.Or(condition.Problem, d.LogProblem()); problem != nil {
+		status.Problem = text(problem)
 	}
 	space, known, err := d.Space()
 	switch {

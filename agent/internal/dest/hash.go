@@ -16,7 +16,7 @@ import (
 )
 
 // workers bounds how many files are read at once: enough to hide a share's latency, few enough that their
-// buffers (1 MiB each) stay small.
+// buffers stay small.
 const workers = 8
 
 // Found is what lies under one name.

@@ -84,6 +84,7 @@ func (s *Staged) Commit() error {
 		s.batch.setState([]*Staged{s}, dropped)
 		return s.batch.fail(fmt.Errorf("close staged %q: %w", s.name, err))
 	}
+	s.file, s.sum = nil, nil // a round may have tens of thousands of files
 	s.batch.setState([]*Staged{s}, committed)
 	return nil
 }

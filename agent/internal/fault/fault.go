@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -40,17 +41,25 @@ func DigestMismatch() Fault {
 	return Fault{ClassOther, PartyWolkvox, "DIGEST_MISMATCH", "the recording arrived different from what was sealed; it was not stored, and wolkvox checks its source"}
 }
 
-// Of classifies an error of a destination.
+// maxMessageBytes bounds a message: both sides keep so much.
+const maxMessageBytes = 1024
+
+// Of classifies an error of a destination. The message is valid UTF-8 of at most 1 KiB.
 func Of(err error) Fault {
 	f := Fault{ClassOther, PartyClient, code(err), err.Error()}
 	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		f.Message = "the destination is full; free space there: " + err.Error()
+	case errors.Is(err, syscall.EROFS):
+		f.Message = "the destination is read-only; make it writable for the agent's user: " + err.Error()
 	case errors.Is(err, dest.ErrConflict):
 		f.Message = "a different file is already under this name and was left untouched; move it away, then run again: " + err.Error()
 	case errors.Is(err, dest.ErrReadBack):
 		f.Message = "what the destination stored is not what was written; nothing was confirmed: check the disk: " + err.Error()
 	case errors.Is(err, dest.ErrUnreachable):
-		f.Message = "the destination cannot be reached; check that it is mounted and readable: " + err.Error()
+		f.Message = "check that the destination is mounted and readable: " + err.Error()
 	}
+	f.Message = strings.ToValidUTF8(f.Message[:min(len(f.Message), maxMessageBytes)], "")
 	return f
 }
 
@@ -65,6 +74,8 @@ func code(err error) string {
 		return "FOREIGN_MARKER"
 	case errors.Is(err, dest.ErrNoMarker):
 		return "NO_MARKER"
+	case errors.Is(err, dest.ErrMarker):
+		return "MARKER"
 	case errors.Is(err, dest.ErrName):
 		return "NAME"
 	case errors.As(err, new(*ShortageError)):

@@ -55,7 +55,7 @@ type Fetcher struct {
 	Streams int           // how many at a time
 	Limiter *rate.Limiter // bytes per second over all streams; nil for no limit
 	Bytes   func(n int)   // told of what arrives; may be called from several goroutines
-	// Patience is how often in a row a stream may break without bringing anything.
+	// Patience is how often in a row a stream may break without bringing anything. That the server is busy is no break.
 	Patience int
 }
 
@@ -64,7 +64,6 @@ type Fetcher struct {
 // file's own, after which nothing more is known.
 func (f *Fetcher) Fetch(ctx context.Context, manifest int64, items []Item, stage func(context.Context, Item) (File, error), done func(Outcome)) error {
 	group, ctx := errgroup.WithContext(ctx)
-	var transport []error
 	parts := split(items, f.Streams)
 	broken := make(chan error, len(parts))
 	for _, part := range parts {
@@ -78,15 +77,11 @@ func (f *Fetcher) Fetch(ctx context.Context, manifest int64, items []Item, stage
 			return err
 		})
 	}
-	err := group.Wait()
-	close(broken)
-	for e := range broken {
-		transport = append(transport, e)
-	}
-	if err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	return errors.Join(transport...)
+	close(broken)
+	return <-broken // the first says what all would say; nil where there is none
 }
 
 // split cuts items into at most n runs of about equal bytes.
@@ -141,7 +136,7 @@ func (p *pull) run(ctx context.Context) error {
 		case !retriable(err):
 			return err
 		}
-		if p.progress {
+		if p.progress || wire.Reason(err) == wire.ReasonTryLater { // the server is well, and others are being served
 			retry.Reset()
 		}
 		if retry.Attempts() >= p.Patience {
@@ -156,14 +151,14 @@ func (p *pull) run(ctx context.Context) error {
 
 // retriable reports whether asking again can help within this run.
 func retriable(err error) bool {
-	switch wire.Reason(err) {
-	case wire.ReasonNotAssigned, wire.ReasonNotAllowed, wire.ReasonNotEnrolled, wire.ReasonSourceUnreachable:
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
 		return false
 	}
-	return !errors.Is(err, uplink.ErrSuperseded) && status.Code(err) != codes.Unimplemented
+	return !errors.Is(err, uplink.ErrSuperseded) && wire.Reason(err) != wire.ReasonSourceUnreachable
 }
 
-// stream asks for what is still missing and takes it in until the stream ends.
+// stream asks for what is still missing and takes it in until all of it has come or the stream ends.
 func (p *pull) stream(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -175,7 +170,7 @@ func (p *pull) stream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrTransport, err)
 	}
-	for {
+	for len(p.remaining) > 0 {
 		segments, complete, err := contents.Next()
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrTransport, err)
@@ -185,13 +180,11 @@ func (p *pull) stream(ctx context.Context) error {
 				return err
 			}
 		}
-		if complete {
-			if len(p.remaining) > 0 {
-				return fmt.Errorf("%w: the server says complete, but item %d did not come", ErrTransport, p.remaining[0].Index)
-			}
-			return nil
+		if complete && len(p.remaining) > 0 {
+			return fmt.Errorf("%w: the server says complete, but item %d did not come", ErrTransport, p.remaining[0].Index)
 		}
 	}
+	return nil
 }
 
 // take adds one segment to the file that it belongs to.
@@ -214,6 +207,9 @@ func (p *pull) take(ctx context.Context, segment uplink.Segment) error {
 		return fmt.Errorf("%w: the server sent item %d from byte %d, byte %d is next", ErrTransport, item.Index, segment.OffsetBytes, p.current.Offset())
 	}
 	data := segment.Data
+	if len(data) == 0 && !segment.Last {
+		return fmt.Errorf("%w: the server sent a piece of item %d that holds nothing", ErrTransport, item.Index)
+	}
 	if err := p.wait(ctx, len(data)); err != nil {
 		return err
 	}

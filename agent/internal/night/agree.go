@@ -11,7 +11,7 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
-// agree cosigns the latest head of the log, if it is proved consistent with the last one cosigned and with the head
+// agree cosigns the latest head of the log, if the log here leads to it and it is proved consistent with the last one cosigned and with the head
 // kept at the destination. It is written there before it is recorded as agreed.
 func (n *Night) agree(ctx context.Context) error {
 	head := n.Log.Head()
@@ -20,6 +20,9 @@ func (n *Night) agree(ctx context.Context) error {
 	}
 	latest, _, err := ledger.ParseHead(head)
 	if err != nil {
+		return err
+	}
+	if err := n.consistent("the head that the server signed", head, latest); err != nil {
 		return err
 	}
 	if err := n.consistent("the last agreed head", n.Log.Agreed(), latest); err != nil {

@@ -2,6 +2,7 @@ package night
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
 )
 
 // RunNow asks the loop for a pass and waits for its end.
@@ -40,51 +42,88 @@ func (n *Night) Wake() {
 // idleCheck is how often the loop looks at the clock and at what is pending while nothing else happens.
 const idleCheck = 30 * time.Second
 
-// Loop begins passes until ctx ends: when somebody asks, and while the window is open as long as something is
-// pending. Between passes it agrees on heads as the log grows and looks at what was closed. window returns false
-// while none is known. After a pass that met a fault it waits, longer each time.
-func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) {
-	faults := 0
-	var quietUntil time.Time // no pass by itself before this
+// Loop begins passes until ctx ends, when it returns nil: when somebody asks, and while the window is open as long as
+// something is pending. Between passes it sends receipts that wait, agrees on heads as the log grows, and looks at what
+// was closed. window returns false while none is known. What met a fault is left alone for a while, longer each time. An
+// error is [store.ErrFailed]: nothing can be done until the store was opened again.
+func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
+	var passes, settling rest
 	for {
 		changed := n.Log.Changed()
-		timer := time.NewTimer(n.untilPass(time.Now(), quietUntil, window))
+		timer := time.NewTimer(n.untilPass(time.Now(), passes.until, window))
 		var answer chan<- Outcome
+		between := false // it is no time for a pass
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return
 		case answer = <-n.requests:
 		case <-n.wake:
 		case <-changed:
-			timer.Stop()
-			if err := n.settle(ctx); err != nil && ctx.Err() == nil {
-				n.logWarn(ctx, "head not agreed", err)
-			}
-			continue
+			between = true
 		case <-timer.C:
-			if n.untilPass(time.Now(), quietUntil, window) > 0 {
+			now := time.Now()
+			between = n.untilPass(now, passes.until, window) > 0
+			if between && (now.Before(settling.until) || n.settled()) {
 				continue
 			}
 		}
 		timer.Stop()
-		outcome := n.Run(ctx)
-		quietUntil, faults = time.Time{}, 0
-		if outcome.Err != nil && ctx.Err() == nil {
-			n.logWarn(ctx, "pass ended early", outcome.Err)
-			quietUntil = time.Now().Add(pause(faults))
-			faults++
+		var err error
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case between:
+			err = n.settle(ctx)
+			settling.after(err, time.Now())
+			n.setUnsettled(err)
+		default:
+			outcome := n.Run(ctx)
+			err = outcome.Err
+			passes.after(err, time.Now())
+			if answer != nil {
+				answer <- outcome
+			}
 		}
-		if answer != nil {
-			answer <- outcome
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrFailed):
+			return err
+		case err != nil:
+			n.logWarn(ctx, "not all could be done", err)
 		}
 	}
 }
 
-// pause returns how long to wait after the given number of faults in a row: up to 1, 2, 4, 8, 15 minutes.
+// rest is how long something that met faults is left alone.
+type rest struct {
+	faults int // in a row
+	until  time.Time
+}
+
+func (r *rest) after(err error, now time.Time) {
+	if err == nil {
+		*r = rest{}
+		return
+	}
+	r.until = now.Add(pause(r.faults))
+	r.faults++
+}
+
+// pause returns how long to wait after the given number of faults in a row: up to about 1, 2, 4, 8, 15 minutes.
 func pause(faults int) time.Duration {
 	bound := min(time.Minute<<min(faults, 4), 15*time.Minute)
 	return bound/8 + rand.N(bound)
+}
+
+// settled reports whether there is nothing to do between passes: no receipt waits, and the head is agreed.
+func (n *Night) settled() bool {
+	size, _ := n.Log.Position()
+	agreed := n.Log.Agreed()
+	if agreed == nil {
+		return size == 0
+	}
+	head, _, err := ledger.ParseHead(agreed)
+	return err == nil && head.Size == size && n.Log.OutboxLen() == 0
 }
 
 // untilPass returns how long to wait before looking again whether a pass is due; 0 where one is due now: the window
@@ -118,8 +157,8 @@ func (n *Night) spread(span schedule.Span) time.Duration {
 	return time.Duration(float64(most) * float64(sum.Sum32()) / (1 << 32))
 }
 
-// settle agrees on the latest head between passes, once the log is caught up, and looks for expired items at the
-// destination after something was closed.
+// settle sends what waits and agrees on the latest head between passes, once the log is caught up, and looks for expired
+// items at the destination after something was closed.
 func (n *Night) settle(ctx context.Context) error {
 	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return err
@@ -137,6 +176,9 @@ func (n *Night) settle(ctx context.Context) error {
 		return n.pass(ctx, p).Err
 	}
 	if err := n.resume(ctx); err != nil {
+		return err
+	}
+	if err := n.deliver(ctx); err != nil {
 		return err
 	}
 	if err := n.agree(ctx); err != nil {

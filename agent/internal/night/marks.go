@@ -34,6 +34,11 @@ func formatMark(h tlog.Hash) []byte { return append(hex.AppendEncode(nil, h[:]),
 // lastDelivered returns the hash of the last delivered receipt in log and outbox, and false where there is none. It
 // is called with n.receipts held.
 func (n *Night) lastDelivered() (tlog.Hash, bool, error) {
+	// The outbox first: what leaves it meanwhile for the log is then seen twice, and not missed.
+	waiting, err := n.Log.Outbox()
+	if err != nil {
+		return tlog.Hash{}, false, err
+	}
 	size, _ := n.Log.Position()
 	for leaf, err := range n.Log.Entries(n.marks.size, size) {
 		if err != nil {
@@ -42,10 +47,6 @@ func (n *Night) lastDelivered() (tlog.Hash, bool, error) {
 		n.marks.note(leaf)
 	}
 	n.marks.size = size
-	waiting, err := n.Log.Outbox()
-	if err != nil {
-		return tlog.Hash{}, false, err
-	}
 	for _, leaf := range waiting {
 		n.marks.note(leaf)
 	}

@@ -60,7 +60,10 @@ type Night struct {
 	swept    bool             // staging of earlier processes was deleted
 	running  bool
 	problem  error // why the last pass could not do its work; nil where it could
-	lastRun  time.Time
+	total    Progress
+	// unsettled is why what is due between passes could not be done since the last one; nil where it could.
+	unsettled error
+	lastRun   time.Time
 }
 
 // Progress is how far a pass has come.
@@ -82,7 +85,7 @@ func New(c Config) *Night {
 }
 
 // batchItems is how many items are taken up at a time.
-const batchItems = 16384
+const batchItems = 4096
 
 // Run makes one pass: it copies what is pending until nothing more can be done now. Step 1, sealing, is the
 // server's.
@@ -209,7 +212,7 @@ func (n *Night) end(p *pass, err error) Outcome {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running, n.problem, n.lastRun = false, err, time.Now()
+	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, time.Now()
 	return Outcome{Progress: n.progress, Complete: err == nil, Err: err}
 }
 
@@ -220,10 +223,17 @@ func (n *Night) Progress() Progress {
 	return n.progress
 }
 
+// Total returns what all passes since the process started add up to.
+func (n *Night) Total() Progress {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.total
+}
+
 // Condition is how a Night is doing.
 type Condition struct {
 	Running bool
-	Problem error     // why the last pass did not complete; nil where it did, or none ended yet
+	Problem error     // why the last pass did not complete, or what came after it could not be done; nil where all is well
 	LastRun time.Time // when a pass last ended, by the local clock; zero where none did
 }
 
@@ -231,11 +241,22 @@ type Condition struct {
 func (n *Night) Condition() Condition {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return Condition{Running: n.running, Problem: n.problem, LastRun: n.lastRun}
+	problem := n.problem
+	if problem == nil {
+		problem = n.unsettled
+	}
+	return Condition{Running: n.running, Problem: problem, LastRun: n.lastRun}
+}
+
+func (n *Night) setUnsettled(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.unsettled = err
 }
 
 func (n *Night) count(change func(*Progress)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	change(&n.progress)
+	change(&n.total)
 }

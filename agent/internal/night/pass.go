@@ -322,5 +322,5 @@ func (p *pass) leftOver(pending int64) error {
 	if pending == 0 || p.onlyClosed {
 		return nil
 	}
-	return fmt.Errorf("%d recordings are still pending; `status` says why", pending)
+	return fmt.Errorf("%d recordings are still pending; the last fault says why", pending)
 }

@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/status"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
-// Backoff spaces attempts: full jitter below a bound that doubles from Base to Max. It belongs to one goroutine.
+// maxAsked is the longest that the server can make the agent wait with one answer.
+const maxAsked = 15 * time.Minute
+
+// Backoff spaces attempts: a random part of a bound that doubles from Base to Max, and an eighth of it. It belongs to one goroutine.
 type Backoff struct {
 	Base, Max time.Duration
 	attempts  int
@@ -21,19 +23,19 @@ func (b *Backoff) Reset() { b.attempts = 0 }
 // Attempts is how often Wait was called since the start or the last Reset.
 func (b *Backoff) Attempts() int { return b.attempts }
 
-// Wait sleeps before the next attempt, at least as long as the server asked for in err (RetryInfo). It returns the
-// context's error if that ends first.
+// Wait sleeps before the next attempt, at least as long as the server asked for in err (RetryInfo), up to 15 minutes.
+// It returns the context's cause if that ends first.
 func (b *Backoff) Wait(ctx context.Context, err error) error {
 	bound := b.Base << min(b.attempts, 20)
 	if bound > b.Max || bound <= 0 {
 		bound = b.Max
 	}
 	b.attempts++
-	delay := rand.N(bound) + bound/8
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.RetryInfo); ok {
-			delay = max(delay, info.GetRetryDelay().AsDuration())
-		}
+	delay := rand.N(bound)
+	if asked, ok := wire.RetryAfter(err); ok {
+		delay += min(asked, maxAsked)
+	} else {
+		delay += bound / 8
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()

@@ -1,8 +1,14 @@
 package uplink
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 // ServerClock carries on the server's time from when it was last heard, by this process's own uptime, so that a
@@ -19,6 +25,19 @@ func (c *ServerClock) Set(server, local time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.server, c.local = server.UTC(), local
+}
+
+// hear keeps a time that an answer of the server carried, which has just come.
+func (c *ServerClock) hear(said *timestamppb.Timestamp) error {
+	server, err := wire.ParseTime(said)
+	if err != nil {
+		return fmt.Errorf("the server's time: %w", err)
+	}
+	if server.IsZero() {
+		return errors.New("the server did not say its time")
+	}
+	c.Set(server, time.Now())
+	return nil
 }
 
 // At returns the server's time at the given local time, and false where the server was not heard yet.

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
@@ -40,27 +41,38 @@ type Segment struct {
 
 // Contents is a stream of contents. It belongs to one goroutine.
 type Contents struct {
-	stream grpc.ServerStreamingClient[backupv1.FetchContentsResponse]
+	session *Session
+	stream  *stream[backupv1.FetchContentsResponse]
 }
 
-// Contents asks for the contents of items; the stream ends with ctx.
+// Contents asks for the contents of items; the stream ends with ctx. It is an error before there is a session.
 func (s *Session) Contents(ctx context.Context, request ContentsRequest) (*Contents, error) {
-	number, _ := s.Number()
-	stream, err := s.client.content.FetchContents(ctx, &backupv1.FetchContentsRequest{
+	number, ok := s.Number()
+	if !ok {
+		return nil, errNoSession
+	}
+	fetch := func(ctx context.Context, request *backupv1.FetchContentsRequest, options ...grpc.CallOption) (grpc.ServerStreamingClient[backupv1.FetchContentsResponse], error) {
+		return s.client.content.FetchContents(ctx, request, append(options, grpc.ForceCodecV2(newContentsCodec()))...)
+	}
+	stream, err := openStream(ctx, fetch, &backupv1.FetchContentsRequest{
 		Origin: string(s.log.Origin()), SessionNumber: number, Manifest: request.Manifest,
 		Indexes: wire.Indexes(request.Items), ReadOffsetBytes: request.OffsetBytes,
 	})
 	if err != nil {
 		return nil, s.meant(err)
 	}
-	return &Contents{stream}, nil
+	return &Contents{s, stream}, nil
 }
 
-// Next returns the next pieces, and whether everything that was asked for has come.
+// Next returns the next pieces, and whether everything that was asked for has come. A server that sends nothing for five
+// minutes is an [ErrUnreachable].
 func (c *Contents) Next() (segments []Segment, complete bool, err error) {
-	message, err := c.stream.Recv()
+	message, err := c.stream.next(stallTimeout)
 	if err != nil {
-		return nil, false, sessionError(err)
+		return nil, false, c.session.meant(err)
+	}
+	if len(message.GetSegments()) == 0 && !message.GetComplete() {
+		return nil, false, errors.New("the server sent a message that says nothing")
 	}
 	for _, m := range message.GetSegments() {
 		if _, known := backupv1.Unavailability_name[int32(m.GetUnavailable())]; !known {

@@ -7,31 +7,48 @@ import (
 	"fmt"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
-// readManifest brings the lines of manifest n into the store, going on where an earlier attempt was cut.
+// readManifest brings the lines of manifest n into the store, going on where an earlier attempt was cut. Lines that do
+// not follow those that are there are of another history: then all of them are dropped, and the next attempt begins anew.
 func (s *Session) readManifest(ctx context.Context, n int64) error {
 	writer, err := s.log.ResumeManifest(n)
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.readLines(ctx, n, writer)
+		writer.Abort() // what is durable stays, for the next attempt
 	}
-	defer writer.Abort() // what is durable stays, for the next attempt
+	_, refused := errors.AsType[*ledger.RefusedError](err)
+	if refused || errors.Is(err, store.ErrDamaged) || wire.Reason(err) == wire.ReasonBadIndexes { // it has fewer lines
+		return errors.Join(err, s.log.DropStaged(n))
+	}
+	return err
+}
+
+func (s *Session) readLines(ctx context.Context, n int64, writer *store.ManifestWriter) error {
 	number, _ := s.Number()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := s.client.ledger.ReadManifest(ctx, &backupv1.ReadManifestRequest{
+	stream, err := openStream(ctx, s.client.ledger.ReadManifest, &backupv1.ReadManifestRequest{
 		Origin: string(s.log.Origin()), SessionNumber: number, Manifest: n, StartIndex: writer.Len(),
 	})
 	if err != nil {
-		return sessionError(err)
+		return err
 	}
+	defer stream.close()
 	for {
-		message, err := stream.Recv()
+		message, err := stream.next(stallTimeout)
 		if err != nil {
-			return sessionError(err)
+			return err
+		}
+		if err := s.room(); err != nil {
+			return err
 		}
 		if message.GetStartIndex() != writer.Len() {
 			return fmt.Errorf("the server sent line %d, line %d is next", message.GetStartIndex(), writer.Len())
+		}
+		if len(message.GetLines()) == 0 && !message.GetLast() {
+			return errors.New("the server sent no lines, and does not say that they end")
 		}
 		for line := range bytes.Lines(message.GetLines()) {
 			text, whole := bytes.CutSuffix(line, []byte("\n"))

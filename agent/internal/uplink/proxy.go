@@ -2,11 +2,13 @@ package uplink
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -56,18 +58,20 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 }
 
 func (d *dialer) dialProxy(ctx context.Context, proxy *url.URL) (net.Conn, error) {
-	address := proxy.Host
-	if proxy.Scheme == "https" {
-		if proxy.Port() == "" {
-			address = net.JoinHostPort(proxy.Hostname(), "443")
-		}
-		return (&tls.Dialer{NetDialer: &d.net}).DialContext(ctx, "tcp", address)
+	address := func(port string) string {
+		return net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), port))
 	}
-	if proxy.Port() == "" {
-		address = net.JoinHostPort(proxy.Hostname(), "80")
+	switch proxy.Scheme {
+	case "http":
+		return d.net.DialContext(ctx, "tcp", address("80"))
+	case "https":
+		return (&tls.Dialer{NetDialer: &d.net}).DialContext(ctx, "tcp", address("443"))
 	}
-	return d.net.DialContext(ctx, "tcp", address)
+	return nil, fmt.Errorf("it is of the kind %q; http and https are understood", proxy.Scheme)
 }
+
+// maxProxyAnswer bounds what a proxy may say before the tunnel is open.
+const maxProxyAnswer = 64 << 10
 
 // connect asks the proxy for a tunnel (RFC 9110, section 9.3.6).
 func connect(ctx context.Context, conn net.Conn, proxy *url.URL, address string) (net.Conn, error) {
@@ -79,19 +83,22 @@ func connect(ctx context.Context, conn net.Conn, proxy *url.URL, address string)
 		credentials := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
 		request.Header.Set("Proxy-Authorization", "Basic "+credentials)
 	}
-	if err := request.Write(conn); err != nil {
-		return nil, err
+	reader := bufio.NewReader(io.LimitReader(conn, maxProxyAnswer))
+	err := request.Write(conn)
+	var response *http.Response // its body is not read: the connection is closed, or the tunnel's
+	if err == nil {
+		response, err = http.ReadResponse(reader, request)
 	}
-	reader := bufio.NewReader(conn)
-	response, err := http.ReadResponse(reader, request)
-	if err != nil {
-		return nil, err
-	}
-	response.Body.Close()
 	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, fmt.Errorf("ask it for a tunnel to %s: %w", address, err)
+	case response.StatusCode == http.StatusProxyAuthRequired && proxy.User != nil:
+		return nil, errors.New("it refuses the user and password of the proxy URL (407)")
 	case response.StatusCode == http.StatusProxyAuthRequired:
 		return nil, errors.New("it asks for a user and password (407); put them into the proxy URL")
-	case response.StatusCode != http.StatusOK:
+	case response.StatusCode/100 != 2:
 		return nil, fmt.Errorf("it refuses a tunnel to %s (%s); have it allowed without inspection of TLS", address, response.Status)
 	case reader.Buffered() > 0:
 		return nil, errors.New("it sent data of its own into the tunnel")

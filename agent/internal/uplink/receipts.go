@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -57,7 +56,7 @@ func (s *Session) Submit(ctx context.Context) (Verdict, [][]byte, error) {
 func (s *Session) submit(ctx context.Context, receipts [][]byte) ([]Verdict, error) {
 	number, ok := s.Number()
 	if !ok {
-		return nil, errors.New("submit receipts: no session yet")
+		return nil, fmt.Errorf("submit receipts: %w", errNoSession)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

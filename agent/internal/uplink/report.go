@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -25,9 +25,12 @@ type ItemFault struct {
 	DigestMismatch bool // received contents did not have the sealed digest: the server reads its source again
 }
 
-// ReportFaults tells the server what did not go through.
+// ReportFaults tells the server what did not go through. It is an error before there is a session.
 func (s *Session) ReportFaults(ctx context.Context, faults []ItemFault) error {
-	number, _ := s.Number()
+	number, ok := s.Number()
+	if !ok {
+		return fmt.Errorf("report faults: %w", errNoSession)
+	}
 	request := &backupv1.ReportFaultsRequest{Origin: string(s.log.Origin()), SessionNumber: number}
 	for _, f := range faults {
 		request.Faults = append(request.Faults, &backupv1.ItemFault{
@@ -69,11 +72,11 @@ type Report struct {
 	FetchedBytes   int64  // since the process started
 }
 
-// Order is what the server wants of one destination.
+// Order is what the server wants of one destination; the zero value for one that this session does not serve.
 type Order struct {
-	Window         schedule.Window
-	BytesPerSecond int64 // 0 for no limit
-	RunNumber      int64 // increases each time an operator asks for a run
+	Window         schedule.Window // without a Location where the server named none
+	BytesPerSecond int64           // 0 for no limit
+	RunNumber      int64           // increases each time an operator asks for a run
 }
 
 // Heartbeat reports how the destinations are, hands over agreed heads, and returns one order per report. It keeps the
@@ -92,17 +95,16 @@ func (c *Client) Heartbeat(ctx context.Context, version string, reports []Report
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", sessionError(err))
 	}
-	if response.GetServerTime() == nil || len(response.GetDestinations()) != len(reports) {
-		return nil, errors.New("heartbeat: the server's answer is not complete")
+	if len(response.GetDestinations()) != len(reports) {
+		return nil, fmt.Errorf("heartbeat: the server answered for %d destinations, asked were %d", len(response.GetDestinations()), len(reports))
 	}
-	c.Clock.Set(response.GetServerTime().AsTime(), time.Now())
+	if err := c.Clock.hear(response.GetServerTime()); err != nil {
+		return nil, fmt.Errorf("heartbeat: %w", err)
+	}
 	orders := make([]Order, len(reports))
 	for i, m := range response.GetDestinations() {
-		if m.GetStatus() == backupv1.AssignmentStatus_ASSIGNMENT_STATUS_SUPERSEDED {
-			reports[i].Session.Supersede()
-		}
-		if orders[i], err = parseOrder(m); err != nil {
-			return nil, fmt.Errorf("heartbeat: order for %s: %w", m.GetOrigin(), err)
+		if orders[i], err = parseOrder(m, reports[i].Session); err != nil {
+			return nil, fmt.Errorf("heartbeat: order for %s: %w", request.GetDestinations()[i].GetOrigin(), err)
 		}
 	}
 	return orders, nil
@@ -114,7 +116,7 @@ func (c *Client) report(r Report) *backupv1.DestinationReport {
 	number, _ := r.Session.Number()
 	m := &backupv1.DestinationReport{
 		Origin: string(log.Origin()), SessionNumber: number,
-		Health: backupv1.DestinationHealth(r.Health), Message: r.Message,
+		Health: backupv1.DestinationHealth(r.Health), Message: strings.ToValidUTF8(r.Message, "?"),
 		ConfirmedCount: r.ConfirmedItems, FetchedBytes: r.FetchedBytes,
 	}
 	if heard := c.Clock.Heard(); !heard.IsZero() {
@@ -141,14 +143,28 @@ func (s *Session) waiting() int64 {
 	return count
 }
 
-func parseOrder(m *backupv1.DestinationOrder) (Order, error) {
+// parseOrder reads the order for the destination of session, which ends with it where a later one serves it.
+func parseOrder(m *backupv1.DestinationOrder, session *Session) (Order, error) {
+	if m.GetOrigin() != string(session.log.Origin()) {
+		return Order{}, fmt.Errorf("the server answered for %q in its place", m.GetOrigin())
+	}
+	switch m.GetStatus() {
+	case backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED:
+	case backupv1.AssignmentStatus_ASSIGNMENT_STATUS_SUPERSEDED:
+		session.Supersede()
+		return Order{}, nil
+	case backupv1.AssignmentStatus_ASSIGNMENT_STATUS_NOT_ASSIGNED:
+		return Order{}, nil
+	default:
+		return Order{}, fmt.Errorf("unknown status %d", m.GetStatus())
+	}
 	w := m.GetWindow()
 	if w == nil {
 		return Order{RunNumber: m.GetRunNumber()}, nil
 	}
-	location, err := time.LoadLocation(w.GetTimeZone())
+	location, err := loadZone(w.GetTimeZone())
 	if err != nil {
-		return Order{}, fmt.Errorf("time zone: %w", err)
+		return Order{}, err
 	}
 	start, end := w.GetStart().AsDuration(), w.GetEnd().AsDuration()
 	if start < 0 || start >= 24*time.Hour || end < 0 || end > 24*time.Hour || w.GetBytesPerSecond() < 0 {
@@ -157,5 +173,14 @@ func parseOrder(m *backupv1.DestinationOrder) (Order, error) {
 	return Order{schedule.Window{Start: start, End: end, Location: location}, w.GetBytesPerSecond(), m.GetRunNumber()}, nil
 }
 
-// Platform is the operating system and architecture as the server's list shows them.
-func Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+// loadZone returns the time zone with an IANA name. The names that Go adds for UTC and for this machine's zone are none.
+func loadZone(name string) (*time.Location, error) {
+	if name == "" || name == "Local" {
+		return nil, fmt.Errorf("%q is no time zone", name)
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("time zone: %w", err)
+	}
+	return location, nil
+}

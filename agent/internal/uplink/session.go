@@ -9,9 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -66,21 +63,33 @@ func (s *Session) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, ErrSuperseded) || errors.Is(err, store.ErrFailed) {
-			s.update(func() { s.fatal = err })
-			return err
+		if fatal := s.note(err); fatal != nil {
+			return fatal
 		}
-		s.update(func() { s.problem = err })
 		if time.Since(began) > time.Minute || errors.Is(err, errResync) {
 			retry.Reset()
 		}
 		if !errors.Is(err, errResync) {
-			s.slog.LogAttrs(ctx, slog.LevelWarn, "watch ended", slog.String("origin", string(s.log.Origin())), slog.Any("error", err))
+			s.slog.LogAttrs(ctx, slog.LevelWarn, "watch ended", slog.Any("error", err))
 		}
 		if retry.Wait(ctx, err) != nil {
 			return nil
 		}
 	}
+}
+
+// note keeps why a watch ended, and returns why the session ends with it, if it does.
+func (s *Session) note(err error) (fatal error) {
+	s.update(func() {
+		if s.fatal == nil && (errors.Is(err, ErrSuperseded) || errors.Is(err, store.ErrFailed)) {
+			s.fatal = err
+		}
+		if !errors.Is(err, errResync) {
+			s.problem = err
+		}
+		fatal = s.fatal
+	})
+	return fatal
 }
 
 var errResync = errors.New("compare heads again")
@@ -90,10 +99,14 @@ func (s *Session) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	resync := false
+	var fatal error
 	s.update(func() {
 		s.restart = func() { resync = true; cancel() }
-		s.synced = false
+		s.synced, fatal = false, s.fatal
 	})
+	if fatal != nil {
+		return fatal
+	}
 	err := s.receive(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,30 +118,33 @@ func (s *Session) watch(ctx context.Context) error {
 }
 
 func (s *Session) receive(ctx context.Context) error {
+	kept := s.keptHead(ctx)
 	size, root := s.log.Position()
-	stream, err := s.client.ledger.WatchLedger(ctx, &backupv1.WatchLedgerRequest{
-		Origin: string(s.log.Origin()), ProcessId: s.processID[:], Position: wire.Position(size, root), KeptHead: s.keptHead(ctx),
+	stream, err := openStream(ctx, s.client.ledger.WatchLedger, &backupv1.WatchLedgerRequest{
+		Origin: string(s.log.Origin()), ProcessId: s.processID[:], Position: wire.Position(size, root), KeptHead: kept,
 	})
 	if err != nil {
-		return sessionError(err)
+		return err
 	}
-	first, err := stream.Recv()
+	defer stream.close()
+	first, err := stream.next(callTimeout)
 	if err != nil {
-		return sessionError(err)
+		return err
 	}
+	// The number is 0 for an agent that served the destination before: it may read why it does not any more.
 	opened := first.GetOpened()
-	if opened == nil || opened.GetSessionNumber() < 1 || opened.GetServerTime() == nil {
+	if opened == nil || opened.GetSessionNumber() < 0 || opened.GetSize() < size {
 		return errors.New("the server's first answer does not open a session")
 	}
-	s.client.Clock.Set(opened.GetServerTime().AsTime(), time.Now())
-	s.update(func() {
-		s.number, s.problem = opened.GetSessionNumber(), nil
-		s.synced = size >= opened.GetSize()
-	})
+	if err := s.client.Clock.hear(opened.GetServerTime()); err != nil {
+		return err
+	}
+	s.update(func() { s.number, s.problem = opened.GetSessionNumber(), nil })
+	s.caughtUp(ctx, opened.GetSize())
 	for {
-		message, err := stream.Recv()
+		message, err := stream.next(0)
 		if err != nil {
-			return sessionError(err)
+			return err
 		}
 		batch := message.GetBatch()
 		if batch == nil {
@@ -137,10 +153,19 @@ func (s *Session) receive(ctx context.Context) error {
 		if err := s.apply(ctx, batch); err != nil {
 			return err
 		}
-		if size, _ := s.log.Position(); size >= opened.GetSize() {
-			s.update(func() { s.synced = true })
-		}
+		s.caughtUp(ctx, opened.GetSize())
 	}
+}
+
+// caughtUp takes note where the log has the size that the server's had when the watch of ctx was opened. A watch that
+// [Session.Resync] ended proves nothing any more: it cancels ctx while it holds s.mu.
+func (s *Session) caughtUp(ctx context.Context, opened int64) {
+	size, _ := s.log.Position()
+	s.update(func() {
+		if size >= opened && ctx.Err() == nil {
+			s.synced = true
+		}
+	})
 }
 
 // apply appends the entries of a batch if they lead from this log's head to the signed one.
@@ -152,22 +177,49 @@ func (s *Session) apply(ctx context.Context, batch *backupv1.EntryBatch) error {
 	if batch.GetAfterSequence() != size {
 		return fmt.Errorf("the server sent what follows entry %d, this log has %d entries", batch.GetAfterSequence(), size)
 	}
+	if len(batch.GetEntries()) == 0 {
+		return s.keepHead(batch.GetHead())
+	}
+	var sealed []int64
 	for i, leaf := range batch.GetEntries() {
 		entry, err := ledger.ParseEntry(leaf)
 		if err != nil {
 			return fmt.Errorf("entry %d from the server: %w", size+int64(i), err)
 		}
-		if sealed, ok := entry.Body.(ledger.Sealed); ok {
-			if err := s.readManifest(ctx, sealed.Manifest); err != nil {
-				return fmt.Errorf("read manifest %d: %w", sealed.Manifest, err)
+		if body, ok := entry.Body.(ledger.Sealed); ok {
+			if err := s.readManifest(ctx, body.Manifest); err != nil {
+				return fmt.Errorf("read manifest %d: %w", body.Manifest, err)
 			}
+			sealed = append(sealed, body.Manifest)
 		}
 	}
-	if err := s.log.AppendTo(batch.GetHead(), batch.GetEntries()...); err != nil {
+	err := s.log.AppendTo(batch.GetHead(), batch.GetEntries()...)
+	if errors.Is(err, store.ErrNoManifest) {
+		// What was staged is of another history: the next attempt reads it from its first line.
+		for _, n := range sealed {
+			err = errors.Join(err, s.log.DropStaged(n))
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("append %d entries from the server: %w", len(batch.GetEntries()), err)
 	}
 	return nil
 }
+
+// keepHead keeps a head that came without entries: it has to be of exactly this log.
+func (s *Session) keepHead(note []byte) error {
+	head, _, err := ledger.ParseHead(note)
+	if err != nil {
+		return fmt.Errorf("a head from the server: %w", err)
+	}
+	if size, root := s.log.Position(); head.Size != size || head.Root != root {
+		return fmt.Errorf("the server signed a head of size %d without the entries that lead to it from %d: %w", head.Size, size, store.ErrOtherHistory)
+	}
+	return s.log.PutHead(note)
+}
+
+// errNoSession says that a call of a session was made before the server had opened one.
+var errNoSession = errors.New("the server has not opened a session yet")
 
 // Number returns the session's number for other calls, and false before there is one.
 func (s *Session) Number() (int64, bool) {
@@ -223,8 +275,12 @@ func (s *Session) WaitSynced(ctx context.Context, patience time.Duration) error 
 
 // Supersede ends the session for good: the server answered a call of this session that a later one began.
 func (s *Session) Supersede() {
-	s.update(func() { s.fatal = ErrSuperseded })
-	s.Resync()
+	s.update(func() {
+		s.fatal = ErrSuperseded
+		if s.restart != nil {
+			s.restart()
+		}
+	})
 }
 
 // meant is [sessionError] of an answer to a call of this session; a session that was superseded ends with it.
@@ -242,18 +298,4 @@ func (s *Session) update(change func()) {
 	change()
 	close(s.changed)
 	s.changed = make(chan struct{})
-}
-
-// sessionError gives the server's answers that concern a session their meaning.
-func sessionError(err error) error {
-	switch wire.Reason(err) {
-	case wire.ReasonSuperseded:
-		return ErrSuperseded
-	case wire.ReasonOfferWanted:
-		return ErrOfferWanted
-	}
-	if status.Code(err) == codes.Unavailable {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	return err
 }

@@ -48,7 +48,7 @@ type Service struct {
 	checker    Checker
 	options    Options
 	pace       pace
-	small      sync.Pool // of *[]byte with smallBytes
+	buffers    *buffers
 
 	mu      sync.Mutex // guards what follows
 	streams map[identity.Role]int
@@ -73,10 +73,8 @@ func New(sequencers *sequencer.Set, r *registry.Registry, checker Checker, optio
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{sequencers: sequencers, registry: r, catalog: r.Catalog(), checker: checker, options: options,
-		pace: pace{bytesPerSecond: options.BytesPerSecond}, streams: map[identity.Role]int{}, served: map[ledger.Origin]Served{}}
-	s.small.New = func() any { b := make([]byte, smallBytes); return &b }
-	return s
+	return &Service{sequencers: sequencers, registry: r, catalog: r.Catalog(), checker: checker, options: options,
+		buffers: &buffers{}, pace: pace{bytesPerSecond: options.BytesPerSecond}, streams: map[identity.Role]int{}, served: map[ledger.Origin]Served{}}
 }
 
 // Served returns what was served of a destination since the service was made.

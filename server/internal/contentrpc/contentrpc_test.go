@@ -62,7 +62,7 @@ func newRig(t *testing.T, options contentrpc.Options) *rig {
 	s.Must(err)
 	r.session = session
 	r.service = contentrpc.New(s.Sequencers, s.Registry, r.checker, options)
-	address := s.Serve(func(g *grpc.Server) { backupv1.RegisterContentServiceServer(g, r.service) })
+	address := s.Serve(func(g *grpc.Server) { backupv1.RegisterContentServiceServer(g, r.service) }, contentrpc.Codec())
 	r.dial = func(role identity.Role) backupv1.ContentServiceClient {
 		return backupv1.NewContentServiceClient(s.Dial(address, role))
 	}

@@ -14,12 +14,8 @@ import (
 )
 
 const (
-	// smallBytes is up to what size a file is read whole ahead of its turn.
-	smallBytes = 256 << 10
-	// packedBytes is how much data a message carries.
-	packedBytes = 512 << 10
-	// packedSegments is how many segments a message carries at most, for files of no bytes.
-	packedSegments = 1024
+	// pieceBytes is how much of a file is read at once. A file of no more is read whole ahead of its turn.
+	pieceBytes = 256 << 10
 	// filesAhead is how many files are opened, and the small ones read, ahead of their turn.
 	filesAhead = 8
 	// linesPassed is how many lines that are not wanted are rather read than jumped over.
@@ -40,11 +36,8 @@ type fetch struct {
 	cancel   context.CancelCauseFunc
 	sources  *sources
 
-	message   backupv1.FetchContentsResponse
-	dataBytes int
-	buffers   []*[]byte // of the small files in message
-	begun     []*file   // whose first bytes are in message
-	chunk     []byte    // of a large file, made for the first
+	message message
+	begun   []*file // whose first bytes are in message
 }
 
 // run sends everything asked for.
@@ -56,6 +49,7 @@ func (f *fetch) run() (err error) {
 	var group sync.WaitGroup
 	defer func() {
 		f.cancel(err)
+		f.message.buffers.Free()
 		for file := range ahead {
 			file.drop(f.service)
 		}
@@ -72,7 +66,9 @@ func (f *fetch) run() (err error) {
 	if err := context.Cause(f.ctx); err != nil {
 		return err
 	}
-	f.message.Complete = true
+	if err := f.message.complete(); err != nil {
+		return err
+	}
 	return f.flush()
 }
 
@@ -134,32 +130,26 @@ func (f *fetch) serve(file *file) error {
 	case file.handle != nil:
 		return f.serveLarge(file)
 	}
-	buffer := file.buffer
-	file.buffer = nil // it is the message's now
-	segment := &backupv1.ContentSegment{Index: file.index, OffsetBytes: file.offset, Data: file.data, Last: true}
-	return f.pack(segment, file, buffer)
+	data := file.data
+	file.data = nil // it is the message's now
+	return f.pack(&backupv1.ContentSegment{Index: file.index, OffsetBytes: file.offset, Last: true}, data, file)
 }
 
-// serveLarge sends a file in messages of its own.
+// serveLarge sends a file piece by piece.
 func (f *fetch) serveLarge(file *file) error {
-	if f.chunk == nil {
-		f.chunk = make([]byte, packedBytes)
-	}
 	begins := file
 	for offset, sizeBytes := file.offset, file.line.Item.Digest.SizeBytes; offset < sizeBytes; {
-		data := f.chunk[:min(int64(len(f.chunk)), sizeBytes-offset)]
+		data := f.service.buffers.Get(int(min(pieceBytes, sizeBytes-offset)))
 		segment := &backupv1.ContentSegment{Index: file.index, OffsetBytes: offset}
-		if n, err := file.handle.ReadAt(data, offset); n == len(data) {
+		if n, err := file.handle.ReadAt(*data, offset); n == len(*data) {
 			offset += int64(n)
-			segment.Data, segment.Last = data, offset == sizeBytes
+			segment.Last = offset == sizeBytes
 		} else {
+			f.service.buffers.Put(data)
+			data, offset = nil, sizeBytes
 			segment.Unavailable = f.unreadable(file, err)
-			offset = sizeBytes
 		}
-		if err := f.pack(segment, begins, nil); err != nil {
-			return err
-		}
-		if err := f.flush(); err != nil {
+		if err := f.pack(segment, data, begins); err != nil {
 			return err
 		}
 		begins = nil
@@ -167,48 +157,39 @@ func (f *fetch) serveLarge(file *file) error {
 	return nil
 }
 
-// pack adds a segment to the message, which is sent before where it would grow too large. begins is the file whose first
-// bytes it carries, buffer what holds them, each nil where there is none.
-func (f *fetch) pack(segment *backupv1.ContentSegment, begins *file, buffer *[]byte) error {
-	if f.dataBytes > 0 && f.dataBytes+len(segment.GetData()) > packedBytes || len(f.message.GetSegments()) == packedSegments {
+// pack adds a segment with its data, nil for none, to the message, which is sent before where it would grow too large.
+// begins is the file whose first bytes it carries, nil for none. The data is the message's from then on.
+func (f *fetch) pack(segment *backupv1.ContentSegment, data *[]byte, begins *file) error {
+	if f.message.isFull(data) {
 		if err := f.flush(); err != nil {
+			if data != nil {
+				f.service.buffers.Put(data)
+			}
 			return err
 		}
 	}
-	f.message.Segments = append(f.message.Segments, segment)
-	f.dataBytes += len(segment.GetData())
 	if begins != nil {
 		f.begun = append(f.begun, begins)
 	}
-	if buffer != nil {
-		f.buffers = append(f.buffers, buffer)
-	}
-	return nil
+	return f.message.add(segment, data, f.service.buffers)
 }
 
-// flush sends the message, if there is anything in it, and gives back its buffers.
+// flush sends the message, if there is anything in it.
 func (f *fetch) flush() error {
-	if len(f.message.GetSegments()) == 0 && !f.message.GetComplete() {
+	if f.message.isEmpty() {
 		return nil
 	}
 	if err := f.seq.CheckSession(f.session); err != nil {
 		return err
 	}
-	if err := f.service.pace.wait(f.ctx, f.dataBytes); err != nil {
+	if err := f.service.pace.wait(f.ctx, f.message.dataBytes); err != nil {
 		return err
 	}
 	for _, file := range f.begun {
 		f.service.count(f.seq.Origin(), f.manifest, file.index, file.line.Item.Digest.SizeBytes-file.offset)
 	}
-	// Once encoded, the message and its buffers are free again, which Send alone does not promise.
-	var encoded grpc.PreparedMsg
-	if err := encoded.Encode(f.stream, &f.message); err != nil {
-		return fmt.Errorf("encode contents: %w", err)
-	}
-	for _, buffer := range f.buffers {
-		f.service.small.Put(buffer)
-	}
-	f.message.Segments, f.dataBytes = f.message.Segments[:0], 0
-	f.buffers, f.begun = f.buffers[:0], f.begun[:0]
-	return f.stream.SendMsg(&encoded)
+	f.begun = f.begun[:0]
+	sent := f.message
+	f.message = message{}
+	return f.stream.SendMsg(&sent)
 }

@@ -24,8 +24,7 @@ type file struct {
 	offset int64
 	ready  chan struct{}
 
-	data        []byte   // of a small file, from offset on; part of buffer
-	buffer      *[]byte  // nil where data is empty
+	data        *[]byte  // of a small file, from offset on; nil where that is nothing
 	handle      *os.File // of a large file
 	unavailable backupv1.Unavailability
 	err         error // ends the call
@@ -38,9 +37,9 @@ func (f *file) drop(s *Service) {
 		f.handle.Close()
 		f.handle = nil
 	}
-	if f.buffer != nil {
-		s.small.Put(f.buffer)
-		f.buffer = nil
+	if f.data != nil {
+		s.buffers.Put(f.data)
+		f.data = nil
 	}
 }
 
@@ -74,7 +73,7 @@ func (f *fetch) open(file *file) {
 		file.unavailable = f.unreadable(file, errChanged)
 		return
 	}
-	if size := item.Digest.SizeBytes - file.offset; size <= smallBytes {
+	if size := item.Digest.SizeBytes - file.offset; size <= pieceBytes {
 		f.read(file, int(size))
 	}
 }
@@ -88,9 +87,8 @@ func (f *fetch) read(file *file, sizeBytes int) {
 	if sizeBytes == 0 {
 		return
 	}
-	file.buffer = f.service.small.Get().(*[]byte)
-	file.data = (*file.buffer)[:sizeBytes]
-	if n, err := file.handle.ReadAt(file.data, file.offset); n < sizeBytes {
+	file.data = f.service.buffers.Get(sizeBytes)
+	if n, err := file.handle.ReadAt(*file.data, file.offset); n < sizeBytes {
 		file.unavailable = f.unreadable(file, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/contentrpc"
 )
 
 const (
@@ -68,6 +69,7 @@ func NewServer(config *tls.Config, guard authz.Guard, services Services) *Server
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNotBefore, PermitWithoutStream: true}),
 		grpc.ReadBufferSize(readBufferBytes),
+		contentrpc.Codec(),
 		grpc.WaitForHandlers(true), // whoever closes the stores afterwards has to know that nobody uses them
 	)
 	backupv1.RegisterAdminServiceServer(server, services.Admin)

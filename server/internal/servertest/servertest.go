@@ -176,14 +176,14 @@ func (s *Server) Enroll() *ledger.SigningKey {
 
 // Serve serves what register registers, guarded by the table of package authz, until the test ends, and returns the
 // address.
-func (s *Server) Serve(register func(*grpc.Server)) string {
+func (s *Server) Serve(register func(*grpc.Server), options ...grpc.ServerOption) string {
 	s.t.Helper()
 	cert, err := s.Authority.ServerCertificate(s.state, []string{"127.0.0.1"}, time.Now())
 	s.Must(err)
 	guard := authz.Guard{}
-	server := grpc.NewServer(
+	server := grpc.NewServer(append(options,
 		grpc.Creds(credentials.NewTLS(identity.ServerConfig(cert, s.Authority.Certificate(), time.Now))),
-		grpc.UnaryInterceptor(guard.Unary), grpc.StreamInterceptor(guard.Stream))
+		grpc.UnaryInterceptor(guard.Unary), grpc.StreamInterceptor(guard.Stream))...)
 	register(server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	s.Must(err)

@@ -30,7 +30,7 @@ const (
 )
 
 // bufferBytes is the length of one read past the cache: long, because there is no read-ahead.
-const bufferBytes = 1 << 20
+const bufferBytes = 256 << 10
 
 // Local opens handles on one directory. There is one Local for a directory in a process: handles of the same Local
 // spare each other's staging when they sweep. It is safe for concurrent use.

@@ -97,10 +97,15 @@ func (h *handle) MoveAside(ctx context.Context, name, to string) error {
 // Settle implements dest.Settler.
 func (h *handle) Settle(ctx context.Context, names []string) error {
 	if h.syncFS {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		for _, name := range names {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if _, err := h.root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+				return durable.SyncFS(h.dir)
+			}
 		}
-		return durable.SyncFS(h.dir)
+		return nil // usually nothing is there yet
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(syncsAtOnce)

@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/wolkvox/backup/agent/internal/config"
+	"github.com/wolkvox/backup/agent/internal/enroll"
+	"github.com/wolkvox/backup/agent/internal/uplink"
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/join"
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func originOf(destination string) ledger.Origin {
+	return ledger.Origin("wolkvox.com/backup/acme/" + destination + "/" + strings.Repeat("0", 32))
+}
+
+// fakeServer lets every agent in, has empty logs, and takes heartbeats.
+type fakeServer struct {
+	backupv1.UnimplementedEnrollmentServiceServer
+	backupv1.UnimplementedLedgerServiceServer
+	backupv1.UnimplementedHeartbeatServiceServer
+	authority *identity.Authority
+	address   string
+	watched   chan error // what the next watch is answered; it stays open where that is nil
+
+	mu    sync.Mutex
+	beats []*backupv1.HeartbeatRequest
+	heard chan struct{} // closed and replaced at each heartbeat
+}
+
+func newServer(t testing.TB) *fakeServer {
+	t.Helper()
+	authority, err := identity.NewAuthority(time.Now())
+	check(t, err)
+	cert, err := authority.ServerCertificate(t.TempDir(), []string{"127.0.0.1"}, time.Now())
+	check(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	s := &fakeServer{authority: authority, address: listener.Addr().String(), watched: make(chan error, 1), heard: make(chan struct{})}
+	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.Creds(credentials.NewTLS(identity.ServerConfig(cert, authority.Certificate(), time.Now))))
+	backupv1.RegisterEnrollmentServiceServer(server, s)
+	backupv1.RegisterLedgerServiceServer(server, s)
+	backupv1.RegisterHeartbeatServiceServer(server, s)
+	var serving sync.WaitGroup
+	serving.Go(func() { server.Serve(listener) })
+	t.Cleanup(func() { server.Stop(); serving.Wait() })
+	return s
+}
+
+func (s *fakeServer) Enroll(_ context.Context, m *backupv1.EnrollRequest) (*backupv1.EnrollResponse, error) {
+	csr, err := x509.ParseCertificateRequest(m.GetCertificateRequest())
+	if err != nil {
+		return nil, err
+	}
+	assign, err := ledger.ParseRequest(m.GetAssignRequest())
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.authority.IssueAgent(csr.PublicKey, assign.Origin.Tenant(), csr.Subject.CommonName, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	key, err := ledger.NewSigningKey(string(assign.Origin), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		return nil, err
+	}
+	return &backupv1.EnrollResponse{Certificates: [][]byte{cert.Raw, s.authority.Certificate().Raw}, ServerKey: string(key.Verifier())}, nil
+}
+
+func (s *fakeServer) WatchLedger(_ *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+	opened := &backupv1.SessionOpened{SessionNumber: 1, ServerTime: timestamppb.Now()}
+	if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
+		return err
+	}
+	select {
+	case err := <-s.watched:
+		return err
+	case <-stream.Context().Done():
+		return nil
+	}
+}
+
+func (s *fakeServer) Heartbeat(_ context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+	s.mu.Lock()
+	s.beats = append(s.beats, m)
+	close(s.heard)
+	s.heard = make(chan struct{})
+	s.mu.Unlock()
+	response := &backupv1.HeartbeatResponse{ServerTime: timestamppb.Now()}
+	for _, d := range m.GetDestinations() {
+		response.Destinations = append(response.Destinations, &backupv1.DestinationOrder{
+			Origin: d.GetOrigin(), Status: backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED,
+			Window: &backupv1.NightWindow{TimeZone: "America/Bogota", Start: durationpb.New(0), End: durationpb.New(6 * time.Hour)},
+		})
+	}
+	return response, nil
+}
+
+// next waits for the next heartbeat.
+func (s *fakeServer) next(t testing.TB) *backupv1.HeartbeatRequest {
+	t.Helper()
+	s.mu.Lock()
+	heard := s.heard
+	s.mu.Unlock()
+	select {
+	case <-heard:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no heartbeat comes")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.beats[len(s.beats)-1]
+}
+
+// enrolled returns options of an agent that is enrolled for nas and configured with these destinations.
+func (s *fakeServer) enrolled(t testing.TB, destinations ...string) Options {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := join.Join{Server: s.address, Pin: s.authority.Pin(), Secret: join.NewSecret(), ExpireTime: time.Now().Add(time.Hour).UTC().Truncate(time.Second), Origin: originOf("nas")}.Format()
+	check(t, err)
+	state := filepath.Join(dir, "state")
+	_, err = enroll.Enroll(t.Context(), enroll.Options{StateDir: state, Join: text, HostName: "here", At: time.Now(),
+		Dial: func(_ context.Context, address string, c *tls.Config) (*grpc.ClientConn, error) {
+			return uplink.Dial(address, config.ProxyNone, c)
+		}})
+	check(t, err)
+	reserve := config.Size(0)
+	o := Options{Version: "v1", Logger: slog.New(slog.DiscardHandler), Config: config.Config{
+		StateDir: state, Socket: filepath.Join(dir, "s"), Proxy: config.ProxyNone, Heartbeat: config.Duration(50 * time.Millisecond), StateReserve: &reserve,
+	}}
+	for _, name := range destinations {
+		o.Config.Destinations = append(o.Config.Destinations, config.Destination{Name: name, Directory: filepath.Join(dir, name), Streams: 1})
+	}
+	return o
+}
