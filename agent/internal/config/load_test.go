@@ -29,11 +29,12 @@ func TestLoad(t *testing.T) {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	config := func(destinations, streams int) []byte {
-		text := fmt.Sprintf("state_dir: '%s'\nsocket: '%s'\ndestinations:\n", absolute(t, "state"), absolute(t, "socket"))
+		var text strings.Builder
+		fmt.Fprintf(&text, "state_dir: '%s'\nsocket: '%s'\ndestinations:\n", absolute(t, "state"), absolute(t, "socket"))
 		for i := range destinations {
-			text += fmt.Sprintf("  - {name: d%d, directory: '%s', streams: %d}\n", i, absolute(t, "nas"), streams)
+			fmt.Fprintf(&text, "  - {name: d%d, directory: '%s', streams: %d}\n", i, absolute(t, "nas"), streams)
 		}
-		return []byte(text)
+		return []byte(text.String())
 	}
 	if _, err := Parse(config(64, 64)); err != nil {
 		t.Errorf("64 destinations with 64 streams: %v", err)

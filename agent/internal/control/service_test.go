@@ -304,6 +304,26 @@ func TestStopWhileRunning(t *testing.T) {
 	}
 }
 
+// TestStopWaits returns from Serve only when the calls have ended.
+func TestStopWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0)
+	called, release := make(chan struct{}), make(chan struct{})
+	r.service.ServerProblem = func() error { close(called); <-release; return nil }
+	client := r.ask(t)
+	go client.GetStatus(t.Context(), &backupv1.GetStatusRequest{})
+	<-called
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	select {
+	case err := <-stopped:
+		t.Errorf("Serve returned %v while a call was going on", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(release)
+	check(t, r.stop())
+}
+
 func TestVerifyAndExport(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)

@@ -19,12 +19,20 @@ import (
 // enqueue puts receipts for the items of manifest 1, one for each, into the outbox.
 func enqueue(t *testing.T, h *history, log *store.Ledger, items int64) {
 	t.Helper()
+	for i := range items {
+		sign(t, h, log, ledger.NewSet(ledger.Range{First: i, Last: i}), 1)
+	}
+}
+
+// sign puts so many receipts for a set of items of manifest 1 into the outbox.
+func sign(t *testing.T, h *history, log *store.Ledger, items ledger.Set, times int) {
+	t.Helper()
 	var m ledger.Manifest
 	log.View(func(log *ledger.Log) { m, _ = log.Manifest(1) })
-	for i := range items {
+	for range times {
 		_, err := log.Enqueue(func(number int64, previous tlog.Hash) ([]byte, error) {
 			return ledger.Sign(ledger.Entry{Origin: testOrigin, Time: noon, Body: ledger.Delivered{
-				Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: number, Previous: previous, Indexes: ledger.NewSet(ledger.Range{First: i, Last: i})},
+				Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: number, Previous: previous, Indexes: items},
 				Method:  ledger.ReadbackCached, Brought: ledger.BroughtAutomatic,
 			}}, h.agent)
 		})
@@ -105,7 +113,7 @@ func TestSubmitNothing(t *testing.T) {
 // TestSubmitInParts sends many receipts in several calls, all of them in their order.
 func TestSubmitInParts(t *testing.T) {
 	t.Parallel()
-	const items = 900
+	const items, receipts = 3000, 120
 	h, log := newHistory(t, ""), newLedger(t)
 	h.seal("a", items)
 	server := serveLog(h)
@@ -124,13 +132,17 @@ func TestSubmitInParts(t *testing.T) {
 		return &backupv1.SubmitReceiptsResponse{Verdicts: slices.Repeat([]backupv1.Verdict{backupv1.Verdict_VERDICT_OK}, len(m.GetReceipts()))}, nil
 	}
 	s := start(t, server, log)
-	enqueue(t, h, log, items)
+	var every []ledger.Range // of two, so that a receipt is long
+	for i := int64(0); i < items; i += 2 {
+		every = append(every, ledger.Range{First: i, Last: i})
+	}
+	sign(t, h, log, ledger.NewSet(every...), receipts)
 	if verdict, _, err := s.Submit(t.Context()); err != nil || verdict != VerdictOK {
 		t.Fatalf("Submit: %v, %v", verdict, err)
 	}
 	waiting, _ := log.Outbox()
 	if calls < 2 || !slices.EqualFunc(got, waiting, bytes.Equal) {
-		t.Errorf("%d receipts came in %d calls, want all %d in order in several", len(got), calls, items)
+		t.Errorf("%d receipts came in %d calls, want all %d in order in several", len(got), calls, receipts)
 	}
 }
 
