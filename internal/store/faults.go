@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -60,7 +61,7 @@ func (l *Ledger) PutFault(n int64, items ledger.Set, f Fault) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	f.Attempts = max(f.Attempts, 1)
-	f.Message = f.Message[:min(len(f.Message), maxMessageBytes)]
+	f.Message = strings.ToValidUTF8(f.Message[:min(len(f.Message), maxMessageBytes)], "")
 	groups, err := l.faults(n)
 	if err != nil {
 		return err

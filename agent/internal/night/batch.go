@@ -101,23 +101,21 @@ func (b *batch) fit(ctx context.Context, items []fetch.Item) ([]fetch.Item, erro
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	room := space.FreeBytes - reserve - p.inFlight
-	fits := 0
+	var fitting []fetch.Item
+	var waiting int64
 	for _, item := range items {
-		if b.reserved+item.Digest.SizeBytes > room || (space.FreeInodes >= 0 && int64(fits)+reservedInodes >= space.FreeInodes) {
-			break
+		if b.reserved+item.Digest.SizeBytes > room || (space.FreeInodes >= 0 && int64(len(fitting))+reservedInodes >= space.FreeInodes) {
+			waiting += item.Digest.SizeBytes
+			continue
 		}
 		b.reserved += item.Digest.SizeBytes
-		fits++
+		fitting = append(fitting, item)
 	}
 	p.inFlight += b.reserved
-	if fits == len(items) {
+	if len(fitting) == len(items) {
 		return items, nil
 	}
-	var waiting int64
-	for _, item := range items[fits:] {
-		waiting += item.Digest.SizeBytes
-	}
-	return items[:fits], fault.NewShortage(space, reserve, waiting, len(items)-fits)
+	return fitting, fault.NewShortage(space, reserve, waiting, len(items)-len(fitting))
 }
 
 // reservedInodes is what must stay free where the destination counts inodes.

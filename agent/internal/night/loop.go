@@ -44,7 +44,7 @@ const idleCheck = 30 * time.Second
 
 // Loop begins passes until ctx ends, when it returns nil: when somebody asks, and while the window is open as long as
 // something is pending. Between passes it sends receipts that wait, agrees on heads as the log grows, and looks at what
-// was closed. window returns false while none is known. What met a fault is left alone for a while, longer each time. An
+// was closed. A pass that began by itself takes up nothing more once the window has closed. window returns false while none is known. What met a fault is left alone for a while, longer each time. An
 // error is [store.ErrFailed]: nothing can be done until the store was opened again.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
 	var passes, settling rest
@@ -53,6 +53,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		timer := time.NewTimer(n.untilPass(time.Now(), passes.until, window))
 		var answer chan<- Outcome
 		between := false // it is no time for a pass
+		p := newPass(n)
 		select {
 		case <-ctx.Done():
 		case answer = <-n.requests:
@@ -65,6 +66,9 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			if between && (now.Before(settling.until) || n.settled()) {
 				continue
 			}
+			if w, known := window(); known {
+				p.until = w.Next(now).Stop
+			}
 		}
 		timer.Stop()
 		var err error
@@ -76,7 +80,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			settling.after(err, time.Now())
 			n.setUnsettled(err)
 		default:
-			outcome := n.Run(ctx)
+			outcome := n.pass(ctx, p)
 			err = outcome.Err
 			passes.after(err, time.Now())
 			if answer != nil {

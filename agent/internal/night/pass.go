@@ -21,7 +21,8 @@ import (
 // pass is what one Run remembers.
 type pass struct {
 	night      *Night
-	onlyClosed bool // look for expired items of what was closed, and copy nothing
+	onlyClosed bool      // look for expired items of what was closed, and copy nothing
+	until      time.Time // when no more is taken up; zero where there is no such time
 
 	mu       sync.Mutex
 	taken    map[int64]ledger.Set // per manifest, what this pass need not look at again
@@ -55,6 +56,9 @@ func newPass(n *Night) *pass {
 // choose returns what to take up next: of what is pending, what expires first; then, where a manifest was closed
 // since they were last looked at, expired items, which may be at the destination all the same.
 func (p *pass) choose() (work, error) {
+	if !p.until.IsZero() && !time.Now().Before(p.until) {
+		return work{}, nil
+	}
 	manifests, closed, err := p.night.manifests()
 	if err != nil {
 		return work{}, err
@@ -321,6 +325,9 @@ func (p *pass) stillAwaited() (again, waiting bool, err error) {
 func (p *pass) leftOver(pending int64) error {
 	if pending == 0 || p.onlyClosed {
 		return nil
+	}
+	if !p.until.IsZero() && !time.Now().Before(p.until) {
+		return fmt.Errorf("the nightly window closed with %d recordings pending; the next one goes on", pending)
 	}
 	return fmt.Errorf("%d recordings are still pending; the last fault says why", pending)
 }
