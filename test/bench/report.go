@@ -89,7 +89,7 @@ func reportCopies(w io.Writer, source tree, copiers []copier, runs [][]measured)
 	fmt.Fprintf(w, "copying %d files, %.2f GB, from a warm cache to an empty directory, in turn, %d times each\n\n",
 		source.files, float64(source.sizeBytes)/1e9, len(runs[0]))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "program\tseconds\tmin-max\tMB/s\twith sync\tCPU s/GB\tfactor\twith sync\tCPU\t")
+	fmt.Fprintln(table, "program\tseconds\tmin-max\tMB/s\twith sync\tCPU s/GB\tx seconds\tx with sync\tx CPU\t")
 	ours := summarize(runs[0])
 	gigabytes := float64(source.sizeBytes) / 1e9
 	for i, c := range copiers {
@@ -100,7 +100,7 @@ func reportCopies(w io.Writer, source tree, copiers []copier, runs [][]measured)
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nMedians. With sync: until a sync of the file system after the copy had ended too. Factors: %s's figure divided by\n"+
+	_, err := fmt.Fprintf(w, "\nMedians. With sync: until a sync of the file system after the copy had ended too. x: the figure of %s divided by\n"+
 		"that of the line, below 1 where %[1]s takes less. The agent's peak anonymous memory: %.1f MiB.\n\n", copiers[0].name(), ours.peakMebibytes)
 	return err
 }

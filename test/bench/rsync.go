@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -90,11 +91,7 @@ type rsync struct {
 
 // name is what this program is called in tables.
 func (r *rsync) name() string {
-	name := "rsync"
-	for _, flag := range r.flags {
-		name += " " + flag
-	}
-	return name
+	return strings.Join(append([]string{"rsync"}, r.flags...), " ")
 }
 
 // prepare has nothing to prepare. What it returns copies everything.
@@ -104,10 +101,7 @@ func (r *rsync) prepare(_ context.Context, to string) (copying func(context.Cont
 		if err != nil {
 			return used{}, err
 		}
-		shell := "ssh"
-		for _, flag := range r.sshd.flags() {
-			shell += " " + flag
-		}
+		shell := strings.Join(append([]string{"ssh"}, r.sshd.flags()...), " ")
 		args := append([]string{}, r.flags...)
 		args = append(args, "--exclude=/.wolkvox*", "-e", shell, "127.0.0.1:"+r.source.dir+"/", to+"/")
 		u, _, err := measure(ctx, false, "rsync", args...)

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,16 +80,13 @@ func (w *Watch) problem(format string, args ...any) {
 func (w *Watch) read() {
 	buf := make([]byte, 1<<20)
 	for {
-		err := w.events.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		n := 0
-		if err == nil {
-			n, err = w.events.Read(buf)
-		}
+		ending := w.ending.Load() // what was to be seen has come by now
+		n, err := w.next(buf)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && !w.ending.Load():
-			continue
-		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, os.ErrClosed):
+		case errors.Is(err, os.ErrClosed), errors.Is(err, unix.EAGAIN) && ending:
 			return
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+			continue
 		case err != nil:
 			w.problem("read events: %v", err)
 			return
@@ -103,6 +99,24 @@ func (w *Watch) read() {
 			w.take(watch, mask, name)
 		}
 	}
+}
+
+// next waits a moment for events and reads them; unix.EAGAIN says that there are none.
+func (w *Watch) next(buf []byte) (n int, err error) {
+	raw, err := w.events.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	closed := raw.Control(func(fd uintptr) {
+		const milliseconds = 50
+		if _, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, milliseconds); err == nil {
+			n, err = unix.Read(int(fd), buf)
+		}
+	})
+	if closed != nil {
+		return 0, os.ErrClosed
+	}
+	return n, err
 }
 
 func (w *Watch) take(watch int32, mask uint32, name string) {

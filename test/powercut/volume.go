@@ -3,7 +3,7 @@
 package powercut
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -43,7 +43,7 @@ func newVolume(t *testing.T, name string, sizeBytes int64) *volume {
 			t.Fatal(err)
 		}
 	}
-	if err := v.format(t.Context(), filepath.Join(top, "new.img")); err != nil {
+	if err := v.format(filepath.Join(top, "new.img")); err != nil {
 		t.Fatalf("make the volume %s: %v", name, err)
 	}
 	t.Cleanup(func() {
@@ -58,7 +58,7 @@ func newVolume(t *testing.T, name string, sizeBytes int64) *volume {
 }
 
 // format makes an empty file system in a sparse file and takes it over into the image, flushed.
-func (v *volume) format(ctx context.Context, path string) error {
+func (v *volume) format(path string) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (v *volume) format(ctx context.Context, path string) error {
 	if err := file.Truncate(v.image.sizeBytes()); err != nil {
 		return err
 	}
-	err = run(ctx, "mkfs.ext4", "-q", "-F", "-b", strconv.Itoa(blockBytes), "-J", "size=4",
+	err = run("mkfs.ext4", "-q", "-F", "-b", strconv.Itoa(blockBytes), "-J", "size=4",
 		"-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", path)
 	if err != nil {
 		return err
@@ -97,15 +97,15 @@ func (v *volume) attach() error {
 	if v.disk, err = mountDisk(v.at, v.image); err != nil {
 		return err
 	}
-	return run(context.Background(), "mount", "-t", "ext4", "-o", "loop,noatime", filepath.Join(v.at, diskName), v.dir)
+	return run("mount", "-t", "ext4", "-o", "loop,noatime", filepath.Join(v.at, diskName), v.dir)
 }
 
 // detach unmounts both. What does not come off in time is cut off, and an error.
 func (v *volume) detach() error {
 	var errs []error
 	if mounted(v.dir) {
-		if err := run(context.Background(), "umount", v.dir); err != nil {
-			errs = append(errs, err, run(context.Background(), "umount", "-l", v.dir))
+		if err := run("umount", v.dir); err != nil {
+			errs = append(errs, err, run("umount", "-l", v.dir))
 		}
 	}
 	if v.disk == nil {
@@ -119,7 +119,7 @@ func (v *volume) detach() error {
 			break
 		}
 		if time.Now().After(deadline) {
-			errs = append(errs, err, run(context.Background(), "umount", "-l", v.at), abort(v.at))
+			errs = append(errs, err, run("umount", "-l", v.at), abort(v.at))
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -164,16 +164,24 @@ func powerCut(random *rand.Rand, l loss, volumes []*volume, processes ...process
 	return errors.Join(errs...)
 }
 
-// run runs a program of the system, within patience.
-func run(ctx context.Context, name string, args ...string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it does not end within %s", patience))
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
+// run runs a program of the system, within patience. One that hangs, perhaps in the kernel where nothing can kill it, is
+// left behind.
+func run(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = time.Second
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), errors.Join(err, context.Cause(ctx)), strings.TrimSpace(string(out)))
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Run() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(out.String()))
+		}
+		return nil
+	case <-time.After(patience):
+		return fmt.Errorf("%s does not end within %s", strings.Join(cmd.Args, " "), patience)
 	}
-	return nil
 }
 
 // mount is one line of the list of mounts.
@@ -209,20 +217,29 @@ func mounted(dir string) bool {
 	return false
 }
 
-// abort ends a FUSE file system that does not come off: its requests fail from then on.
+// abort ends a FUSE file system that does not come off, or whose process is gone: requests that wait fail, and so do all
+// that come.
 func abort(dir string) error {
+	const connections = "/sys/fs/fuse/connections"
+	if !mounted(connections) {
+		if err := run("mount", "-t", "fusectl", "fusectl", connections); err != nil {
+			return err
+		}
+	}
 	for _, m := range mounts() {
 		_, minor, _ := strings.Cut(m.device, ":")
 		if m.dir == dir {
-			return os.WriteFile("/sys/fs/fuse/connections/"+minor+"/abort", []byte("1"), 0)
+			return os.WriteFile(filepath.Join(connections, minor, "abort"), []byte("1"), 0)
 		}
 	}
 	return nil
 }
 
-// sweep takes off what processes left that ended before they could.
+// sweep takes off what processes left that ended before they could. Their disks are aborted first: whatever waits for one
+// of them would wait for ever, and so would whoever unmounts it.
 func sweep(t *testing.T) {
 	t.Helper()
+	var left []mount
 	for _, m := range mounts() {
 		number, ours := strings.CutPrefix(m.source, fsName)
 		if !ours {
@@ -233,15 +250,21 @@ func sweep(t *testing.T) {
 			continue
 		}
 		t.Logf("taking off what process %d left at %s", pid, m.dir)
+		if err := abort(m.dir); err != nil {
+			t.Error(err)
+		}
+		left = append(left, m)
+	}
+	for _, m := range left {
 		for _, l := range mounts() {
 			backing, err := os.ReadFile("/sys/block/" + filepath.Base(l.source) + "/loop/backing_file")
 			if err == nil && filepath.Dir(strings.TrimSpace(string(backing))) == m.dir {
-				if err := run(t.Context(), "umount", "-l", l.dir); err != nil {
+				if err := run("umount", "-l", l.dir); err != nil {
 					t.Error(err)
 				}
 			}
 		}
-		if err := run(t.Context(), "umount", "-l", m.dir); err != nil {
+		if err := run("umount", "-l", m.dir); err != nil {
 			t.Error(err)
 		}
 	}

@@ -46,10 +46,10 @@ func TestVolumeForgets(t *testing.T) {
 		}
 	}
 	image := filepath.Join(v.at, diskName)
-	if err := run(t.Context(), "umount", v.dir); err != nil {
+	if err := run("umount", v.dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), "e2fsck", "-f", "-n", image); err != nil {
+	if err := run("e2fsck", "-f", "-n", image); err != nil {
 		t.Errorf("after %d cuts: %v", losses, err)
 	}
 }
