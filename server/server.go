@@ -111,6 +111,10 @@ func contentOptions(limits config.Limits, log *slog.Logger) contentrpc.Options {
 	if limits.BytesPerSecond != nil {
 		options.BytesPerSecond = int64(*limits.BytesPerSecond)
 	}
+	options.OnServed = func(origin ledger.Origin, manifest, index, sizeBytes int64) {
+		log.LogAttrs(context.Background(), slog.LevelDebug, "item served", slog.String("origin", string(origin)),
+			slog.Int64("manifest", manifest), slog.Int64("index", index), slog.Int64("size_bytes", sizeBytes))
+	}
 	return options
 }
 

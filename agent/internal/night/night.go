@@ -103,6 +103,9 @@ func (n *Night) pass(ctx context.Context, p *pass) Outcome {
 
 func (p *pass) run(ctx context.Context) error {
 	n := p.night
+	if err := n.Room(); err != nil {
+		return err
+	}
 	// 2. Learn: the session takes in entries and manifests by itself; nothing is signed before it has caught up.
 	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return err

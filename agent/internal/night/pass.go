@@ -74,11 +74,13 @@ func (p *pass) choose() (work, error) {
 			}
 			state, expired = backup.Expired, true
 		}
+		// The outbox first: a receipt goes from there into the log.
+		signed := p.night.Log.OutboxDelivered(m.Number)
 		items, err := p.night.Log.Items(m.Number, state)
 		if err != nil {
 			return work{}, err
 		}
-		if w, err := p.collect(m.Number, items, expired); err != nil || !w.empty() {
+		if w, err := p.collect(m.Number, items.Difference(signed), expired); err != nil || !w.empty() {
 			return w, err
 		}
 	}
@@ -90,7 +92,7 @@ func (p *pass) choose() (work, error) {
 func (p *pass) collect(manifest int64, wanted ledger.Set, expired bool) (work, error) {
 	n := p.night
 	p.mu.Lock()
-	wanted = wanted.Difference(n.Log.OutboxDelivered(manifest)).Difference(p.taken[manifest])
+	wanted = wanted.Difference(p.taken[manifest])
 	p.mu.Unlock()
 	w := work{manifest: manifest, expired: expired}
 	if wanted.IsEmpty() {

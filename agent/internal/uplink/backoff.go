@@ -25,7 +25,10 @@ func (b *Backoff) Attempts() int { return b.attempts }
 
 // Wait sleeps before the next attempt, at least as long as the server asked for in err (RetryInfo), up to 15 minutes.
 // It returns the context's cause if that ends first.
-func (b *Backoff) Wait(ctx context.Context, err error) error {
+func (b *Backoff) Wait(ctx context.Context, err error) error { return b.WaitOr(ctx, err, nil) }
+
+// WaitOr is [Backoff.Wait] that wake ends early: somebody wants to know now. The next wait is then the first again.
+func (b *Backoff) WaitOr(ctx context.Context, err error, wake <-chan struct{}) error {
 	bound := b.Base << min(b.attempts, 20)
 	if bound > b.Max || bound <= 0 {
 		bound = b.Max
@@ -41,6 +44,9 @@ func (b *Backoff) Wait(ctx context.Context, err error) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-wake:
+		b.Reset()
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

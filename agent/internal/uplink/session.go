@@ -36,6 +36,8 @@ type Session struct {
 	slog      *slog.Logger
 	processID [16]byte
 
+	hurry chan struct{} // holds at most one wish not to wait for the next watch
+
 	mu      sync.Mutex
 	number  int64              // of the session; 0 before the first answer
 	synced  bool               // an answer to a WatchLedger sent after this start, or the last Resync, was applied
@@ -48,7 +50,7 @@ type Session struct {
 // NewSession prepares a session for log. keptHead returns the agreed head kept at the destination, nil where there
 // is none or it cannot be read now. room returns nil while the store may be written to.
 func NewSession(client *Client, log *store.Ledger, keptHead func(context.Context) []byte, room func() error, logger *slog.Logger) *Session {
-	s := &Session{client: client, log: log, keptHead: keptHead, room: room, slog: logger, changed: make(chan struct{})}
+	s := &Session{client: client, log: log, keptHead: keptHead, room: room, slog: logger, changed: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	rand.Read(s.processID[:]) // never fails (crypto/rand)
 	return s
 }
@@ -66,17 +68,20 @@ func (s *Session) Run(ctx context.Context) error {
 		if fatal := s.note(err); fatal != nil {
 			return fatal
 		}
-		if time.Since(began) > time.Minute || errors.Is(err, errResync) {
+		if time.Since(began) > lasted || errors.Is(err, errResync) {
 			retry.Reset()
 		}
 		if !errors.Is(err, errResync) {
 			s.slog.LogAttrs(ctx, slog.LevelWarn, "watch ended", slog.Any("error", err))
 		}
-		if retry.Wait(ctx, err) != nil {
+		if retry.WaitOr(ctx, err, s.hurry) != nil {
 			return nil
 		}
 	}
 }
+
+// lasted is how long a watch lasts that was not refused, but cut.
+const lasted = 5 * time.Second
 
 // note keeps why a watch ended, and returns why the session ends with it, if it does.
 func (s *Session) note(err error) (fatal error) {
@@ -250,6 +255,10 @@ func (s *Session) Resync() {
 func (s *Session) WaitSynced(ctx context.Context, patience time.Duration) error {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
+	select {
+	case s.hurry <- struct{}{}:
+	default:
+	}
 	for {
 		s.mu.Lock()
 		synced, fatal, problem, changed := s.synced && s.problem == nil, s.fatal, s.problem, s.changed
