@@ -241,7 +241,7 @@ func TestReport(t *testing.T) {
 	silent := slog.New(slog.DiscardHandler)
 	d := newDestination(t, config.Destination{Directory: filepath.Join(t.TempDir(), "nas")}, memdest.New())
 	d.session = uplink.NewSession(nil, log, nil, nil, silent)
-	d.night = night.New(night.Config{Log: log, Session: d.session, Slog: silent})
+	d.night = night.New(night.Config{Log: log, Session: d.session, Room: func() error { return nil }, Slog: silent})
 	if got := d.report(); got.Health != uplink.HealthIdle || got.Message != "" || got.FreeBytes != -1 || got.FreeInodes != -1 {
 		t.Errorf("at rest: %+v", got)
 	}
