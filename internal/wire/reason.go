@@ -24,6 +24,13 @@ const (
 	ReasonDestinationUnfit  = "DESTINATION_UNFIT"  // the place cannot do what safe copying needs
 
 	ReasonDestinationUnreachable = "DESTINATION_UNREACHABLE" // the place cannot be reached
+
+	ReasonNoSession = "NO_SESSION" // the server does not know this session: watch again
+	ReasonBadOffer  = "BAD_OFFER"  // what was offered does not lead to a head that the server signed, or ends too early
+	ReasonFork      = "FORK"       // agents hold two histories of the log: people decide
+	ReasonTailLost  = "TAIL_LOST"  // nobody can supply a head that the destination keeps: people decide
+	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
+	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
 )
 
 // Reasons of errors of AdminService, besides those above and [ReasonDestinationAssigned].
@@ -38,4 +45,12 @@ const (
 	ReasonBadWindow         = "BAD_WINDOW"         // a time of the nightly schedule, or its rate, is not allowed
 	ReasonBadPath           = "BAD_PATH"           // the path is not absolute, or leads out of its directory
 	ReasonSourceReadOnly    = "SOURCE_READ_ONLY"   // no marker can be written there: name a file that proves the source
+	ReasonReasonWanted      = "REASON_WANTED"      // say why, with the header wolkvox-reason
+	ReasonNoAlarm           = "NO_ALARM"           // no such alarm stands
+	ReasonRestartWanted     = "RESTART_WANTED"     // the log cannot go on: restart it
+	ReasonNoBackup          = "NO_BACKUP"          // no backup was made since: make one first
+	ReasonRetired           = "RETIRED"            // the destination has ended
+	ReasonNoAgent           = "NO_AGENT"           // the tenant has no agent of that name
+	ReasonNoCredential      = "NO_CREDENTIAL"      // there is no credential of that serial number
+	ReasonCredentialExists  = "CREDENTIAL_EXISTS"  // somebody of that role has this name already
 )

@@ -29,7 +29,7 @@ const (
 
 // Service implements LedgerService.
 type Service struct {
-	backupv1.UnsafeLedgerServiceServer
+	backupv1.UnimplementedLedgerServiceServer
 	sequencers *sequencer.Set
 	logger     *slog.Logger
 	watches    watches

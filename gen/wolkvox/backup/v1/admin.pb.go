@@ -23,6 +23,177 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// AlarmKind is what an alarm is about.
+type AlarmKind int32
+
+const (
+	// No kind; never sent.
+	AlarmKind_ALARM_KIND_UNSPECIFIED AlarmKind = 0
+	// Two processes with the same keys serve a destination.
+	AlarmKind_ALARM_KIND_CLONED AlarmKind = 1
+	// Two heads that the server signed, neither of which extends the other, are held by agents.
+	AlarmKind_ALARM_KIND_FORK AlarmKind = 2
+	// Nobody can supply the entries up to a head that the server signed and the destination keeps.
+	AlarmKind_ALARM_KIND_TAIL_LOST AlarmKind = 3
+	// The counts in a closed entry differ from the fold.
+	AlarmKind_ALARM_KIND_COUNTS AlarmKind = 4
+)
+
+// Enum value maps for AlarmKind.
+var (
+	AlarmKind_name = map[int32]string{
+		0: "ALARM_KIND_UNSPECIFIED",
+		1: "ALARM_KIND_CLONED",
+		2: "ALARM_KIND_FORK",
+		3: "ALARM_KIND_TAIL_LOST",
+		4: "ALARM_KIND_COUNTS",
+	}
+	AlarmKind_value = map[string]int32{
+		"ALARM_KIND_UNSPECIFIED": 0,
+		"ALARM_KIND_CLONED":      1,
+		"ALARM_KIND_FORK":        2,
+		"ALARM_KIND_TAIL_LOST":   3,
+		"ALARM_KIND_COUNTS":      4,
+	}
+)
+
+func (x AlarmKind) Enum() *AlarmKind {
+	p := new(AlarmKind)
+	*p = x
+	return p
+}
+
+func (x AlarmKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AlarmKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_wolkvox_backup_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (AlarmKind) Type() protoreflect.EnumType {
+	return &file_wolkvox_backup_v1_admin_proto_enumTypes[0]
+}
+
+func (x AlarmKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AlarmKind.Descriptor instead.
+func (AlarmKind) EnumDescriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+// ExtensionReason is why a deadline is moved.
+type ExtensionReason int32
+
+const (
+	// No reason; never sent.
+	ExtensionReason_EXTENSION_REASON_UNSPECIFIED ExtensionReason = 0
+	// The server was not there.
+	ExtensionReason_EXTENSION_REASON_OUTAGE ExtensionReason = 1
+	// The client asked for it.
+	ExtensionReason_EXTENSION_REASON_COURTESY ExtensionReason = 2
+)
+
+// Enum value maps for ExtensionReason.
+var (
+	ExtensionReason_name = map[int32]string{
+		0: "EXTENSION_REASON_UNSPECIFIED",
+		1: "EXTENSION_REASON_OUTAGE",
+		2: "EXTENSION_REASON_COURTESY",
+	}
+	ExtensionReason_value = map[string]int32{
+		"EXTENSION_REASON_UNSPECIFIED": 0,
+		"EXTENSION_REASON_OUTAGE":      1,
+		"EXTENSION_REASON_COURTESY":    2,
+	}
+)
+
+func (x ExtensionReason) Enum() *ExtensionReason {
+	p := new(ExtensionReason)
+	*p = x
+	return p
+}
+
+func (x ExtensionReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExtensionReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_wolkvox_backup_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (ExtensionReason) Type() protoreflect.EnumType {
+	return &file_wolkvox_backup_v1_admin_proto_enumTypes[1]
+}
+
+func (x ExtensionReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExtensionReason.Descriptor instead.
+func (ExtensionReason) EnumDescriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+// RoleKind is a kind of caller that is no agent.
+type RoleKind int32
+
+const (
+	// No kind; never sent.
+	RoleKind_ROLE_KIND_UNSPECIFIED RoleKind = 0
+	// Runs the fleet.
+	RoleKind_ROLE_KIND_OPERATOR RoleKind = 1
+	// Belongs to a tenant and sees how its copies are.
+	RoleKind_ROLE_KIND_CLIENT RoleKind = 2
+	// Checks a tenant's ledgers and what was done.
+	RoleKind_ROLE_KIND_AUDITOR RoleKind = 3
+)
+
+// Enum value maps for RoleKind.
+var (
+	RoleKind_name = map[int32]string{
+		0: "ROLE_KIND_UNSPECIFIED",
+		1: "ROLE_KIND_OPERATOR",
+		2: "ROLE_KIND_CLIENT",
+		3: "ROLE_KIND_AUDITOR",
+	}
+	RoleKind_value = map[string]int32{
+		"ROLE_KIND_UNSPECIFIED": 0,
+		"ROLE_KIND_OPERATOR":    1,
+		"ROLE_KIND_CLIENT":      2,
+		"ROLE_KIND_AUDITOR":     3,
+	}
+)
+
+func (x RoleKind) Enum() *RoleKind {
+	p := new(RoleKind)
+	*p = x
+	return p
+}
+
+func (x RoleKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RoleKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_wolkvox_backup_v1_admin_proto_enumTypes[2].Descriptor()
+}
+
+func (RoleKind) Type() protoreflect.EnumType {
+	return &file_wolkvox_backup_v1_admin_proto_enumTypes[2]
+}
+
+func (x RoleKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RoleKind.Descriptor instead.
+func (RoleKind) EnumDescriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
 // Tenant is a client of wolkvox.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -560,8 +731,16 @@ type Destination struct {
 	Agent string `protobuf:"bytes,9,opt,name=agent,proto3" json:"agent,omitempty"`
 	// The fingerprint of the agent's key; empty where there is none.
 	AgentFingerprint string `protobuf:"bytes,10,opt,name=agent_fingerprint,json=agentFingerprint,proto3" json:"agent_fingerprint,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Whether the server is recovering this log: nothing is sealed or closed.
+	Recovering bool `protobuf:"varint,11,opt,name=recovering,proto3" json:"recovering,omitempty"`
+	// Whether the destination has ended.
+	Retired bool `protobuf:"varint,12,opt,name=retired,proto3" json:"retired,omitempty"`
+	// The origin of the log that this one continues; empty where it continues none.
+	PreviousOrigin string `protobuf:"bytes,13,opt,name=previous_origin,json=previousOrigin,proto3" json:"previous_origin,omitempty"`
+	// The fingerprint of the server's current key of the log.
+	CurrentServerFingerprint string `protobuf:"bytes,14,opt,name=current_server_fingerprint,json=currentServerFingerprint,proto3" json:"current_server_fingerprint,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *Destination) Reset() {
@@ -660,6 +839,34 @@ func (x *Destination) GetAgent() string {
 func (x *Destination) GetAgentFingerprint() string {
 	if x != nil {
 		return x.AgentFingerprint
+	}
+	return ""
+}
+
+func (x *Destination) GetRecovering() bool {
+	if x != nil {
+		return x.Recovering
+	}
+	return false
+}
+
+func (x *Destination) GetRetired() bool {
+	if x != nil {
+		return x.Retired
+	}
+	return false
+}
+
+func (x *Destination) GetPreviousOrigin() string {
+	if x != nil {
+		return x.PreviousOrigin
+	}
+	return ""
+}
+
+func (x *Destination) GetCurrentServerFingerprint() string {
+	if x != nil {
+		return x.CurrentServerFingerprint
 	}
 	return ""
 }
@@ -877,6 +1084,8 @@ type CreateTokenRequest struct {
 	Lifetime *durationpb.Duration `protobuf:"bytes,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
 	// The address, host:port, that the agent shall call; empty for the server's own configured one.
 	ServerAddress string `protobuf:"bytes,4,opt,name=server_address,json=serverAddress,proto3" json:"server_address,omitempty"`
+	// The name of the agent that serves the destination now and that the new one replaces; empty where there is none.
+	ForAgent      string `protobuf:"bytes,5,opt,name=for_agent,json=forAgent,proto3" json:"for_agent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -935,6 +1144,13 @@ func (x *CreateTokenRequest) GetLifetime() *durationpb.Duration {
 func (x *CreateTokenRequest) GetServerAddress() string {
 	if x != nil {
 		return x.ServerAddress
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetForAgent() string {
+	if x != nil {
+		return x.ForAgent
 	}
 	return ""
 }
@@ -1060,7 +1276,13 @@ type AgentSummary struct {
 	// When its certificate ends.
 	CertificateExpireTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=certificate_expire_time,json=certificateExpireTime,proto3" json:"certificate_expire_time,omitempty"`
 	// Its destinations as last reported.
-	Destinations  []*DestinationReport `protobuf:"bytes,9,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	Destinations []*DestinationReport `protobuf:"bytes,9,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	// What is free on the volume of its own state when last heard; unset where it cannot be known.
+	StateFreeBytes *int64 `protobuf:"varint,10,opt,name=state_free_bytes,json=stateFreeBytes,proto3,oneof" json:"state_free_bytes,omitempty"`
+	// One sentence where something is wrong with it as a whole; empty when all is well.
+	Message string `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
+	// When it was revoked; unset where it was not.
+	RevokeTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1154,6 +1376,27 @@ func (x *AgentSummary) GetCertificateExpireTime() *timestamppb.Timestamp {
 func (x *AgentSummary) GetDestinations() []*DestinationReport {
 	if x != nil {
 		return x.Destinations
+	}
+	return nil
+}
+
+func (x *AgentSummary) GetStateFreeBytes() int64 {
+	if x != nil && x.StateFreeBytes != nil {
+		return *x.StateFreeBytes
+	}
+	return 0
+}
+
+func (x *AgentSummary) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *AgentSummary) GetRevokeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokeTime
 	}
 	return nil
 }
@@ -1902,6 +2145,1966 @@ func (x *ExportLedgerResponse) GetFile() *ExportedFile {
 	return nil
 }
 
+// Alarm is something that people have to decide or look at.
+type Alarm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The kind.
+	Kind AlarmKind `protobuf:"varint,1,opt,name=kind,proto3,enum=wolkvox.backup.v1.AlarmKind" json:"kind,omitempty"`
+	// The tenant's name.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The destination's name.
+	Destination string `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
+	// The log's origin.
+	Origin string `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
+	// When it was raised.
+	RaiseTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=raise_time,json=raiseTime,proto3" json:"raise_time,omitempty"`
+	// One sentence for a person: what happened and what to do next.
+	Message string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	// The heads that it is about, signed, as they were received.
+	Heads [][]byte `protobuf:"bytes,7,rep,name=heads,proto3" json:"heads,omitempty"`
+	// The name of the agent that it is about; empty where it is about none.
+	Agent         string `protobuf:"bytes,8,opt,name=agent,proto3" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alarm) Reset() {
+	*x = Alarm{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alarm) ProtoMessage() {}
+
+func (x *Alarm) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alarm.ProtoReflect.Descriptor instead.
+func (*Alarm) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Alarm) GetKind() AlarmKind {
+	if x != nil {
+		return x.Kind
+	}
+	return AlarmKind_ALARM_KIND_UNSPECIFIED
+}
+
+func (x *Alarm) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Alarm) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *Alarm) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *Alarm) GetRaiseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RaiseTime
+	}
+	return nil
+}
+
+func (x *Alarm) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Alarm) GetHeads() [][]byte {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
+func (x *Alarm) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+// ListAlarmsRequest asks for alarms.
+type ListAlarmsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name; empty for all.
+	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlarmsRequest) Reset() {
+	*x = ListAlarmsRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlarmsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlarmsRequest) ProtoMessage() {}
+
+func (x *ListAlarmsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlarmsRequest.ProtoReflect.Descriptor instead.
+func (*ListAlarmsRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListAlarmsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// ListAlarmsResponse has the alarms.
+type ListAlarmsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that stand, oldest first.
+	Alarms        []*Alarm `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlarmsResponse) Reset() {
+	*x = ListAlarmsResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlarmsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlarmsResponse) ProtoMessage() {}
+
+func (x *ListAlarmsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlarmsResponse.ProtoReflect.Descriptor instead.
+func (*ListAlarmsResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListAlarmsResponse) GetAlarms() []*Alarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
+// ClearAlarmRequest names an alarm.
+type ClearAlarmRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name, required.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The destination's name, required.
+	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	// The kind, required.
+	Kind          AlarmKind `protobuf:"varint,3,opt,name=kind,proto3,enum=wolkvox.backup.v1.AlarmKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearAlarmRequest) Reset() {
+	*x = ClearAlarmRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearAlarmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearAlarmRequest) ProtoMessage() {}
+
+func (x *ClearAlarmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearAlarmRequest.ProtoReflect.Descriptor instead.
+func (*ClearAlarmRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ClearAlarmRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ClearAlarmRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *ClearAlarmRequest) GetKind() AlarmKind {
+	if x != nil {
+		return x.Kind
+	}
+	return AlarmKind_ALARM_KIND_UNSPECIFIED
+}
+
+// ClearAlarmResponse says that it was cleared.
+type ClearAlarmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearAlarmResponse) Reset() {
+	*x = ClearAlarmResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearAlarmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearAlarmResponse) ProtoMessage() {}
+
+func (x *ClearAlarmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearAlarmResponse.ProtoReflect.Descriptor instead.
+func (*ClearAlarmResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+// RestartLogRequest names a destination.
+type RestartLogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name, required.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The destination's name, required.
+	Destination   string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestartLogRequest) Reset() {
+	*x = RestartLogRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestartLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestartLogRequest) ProtoMessage() {}
+
+func (x *RestartLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestartLogRequest.ProtoReflect.Descriptor instead.
+func (*RestartLogRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RestartLogRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RestartLogRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+// RestartLogResponse has the destination with its new log.
+type RestartLogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination.
+	Destination   *Destination `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestartLogResponse) Reset() {
+	*x = RestartLogResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestartLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestartLogResponse) ProtoMessage() {}
+
+func (x *RestartLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestartLogResponse.ProtoReflect.Descriptor instead.
+func (*RestartLogResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RestartLogResponse) GetDestination() *Destination {
+	if x != nil {
+		return x.Destination
+	}
+	return nil
+}
+
+// RekeyLogRequest names a destination.
+type RekeyLogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name, required.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The destination's name, required.
+	Destination   string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RekeyLogRequest) Reset() {
+	*x = RekeyLogRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RekeyLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RekeyLogRequest) ProtoMessage() {}
+
+func (x *RekeyLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RekeyLogRequest.ProtoReflect.Descriptor instead.
+func (*RekeyLogRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *RekeyLogRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RekeyLogRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+// RekeyLogResponse has the destination with its new key.
+type RekeyLogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination.
+	Destination   *Destination `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RekeyLogResponse) Reset() {
+	*x = RekeyLogResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RekeyLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RekeyLogResponse) ProtoMessage() {}
+
+func (x *RekeyLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RekeyLogResponse.ProtoReflect.Descriptor instead.
+func (*RekeyLogResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *RekeyLogResponse) GetDestination() *Destination {
+	if x != nil {
+		return x.Destination
+	}
+	return nil
+}
+
+// RetireDestinationRequest names a destination.
+type RetireDestinationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name, required.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The destination's name, required.
+	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	// Whether its recordings go elsewhere from now on, and not nowhere.
+	Moved         bool `protobuf:"varint,3,opt,name=moved,proto3" json:"moved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireDestinationRequest) Reset() {
+	*x = RetireDestinationRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireDestinationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireDestinationRequest) ProtoMessage() {}
+
+func (x *RetireDestinationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireDestinationRequest.ProtoReflect.Descriptor instead.
+func (*RetireDestinationRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *RetireDestinationRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RetireDestinationRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *RetireDestinationRequest) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
+}
+
+// RetireDestinationResponse has the destination as it ended.
+type RetireDestinationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination.
+	Destination   *Destination `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireDestinationResponse) Reset() {
+	*x = RetireDestinationResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireDestinationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireDestinationResponse) ProtoMessage() {}
+
+func (x *RetireDestinationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireDestinationResponse.ProtoReflect.Descriptor instead.
+func (*RetireDestinationResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *RetireDestinationResponse) GetDestination() *Destination {
+	if x != nil {
+		return x.Destination
+	}
+	return nil
+}
+
+// RetireTenantRequest names a tenant.
+type RetireTenantRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name, required.
+	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireTenantRequest) Reset() {
+	*x = RetireTenantRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireTenantRequest) ProtoMessage() {}
+
+func (x *RetireTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireTenantRequest.ProtoReflect.Descriptor instead.
+func (*RetireTenantRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RetireTenantRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// RetireTenantResponse says what was ended.
+type RetireTenantResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destinations that were retired.
+	Destinations []string `protobuf:"bytes,1,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	// The agents and credentials that were revoked.
+	Revoked       []string `protobuf:"bytes,2,rep,name=revoked,proto3" json:"revoked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireTenantResponse) Reset() {
+	*x = RetireTenantResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireTenantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireTenantResponse) ProtoMessage() {}
+
+func (x *RetireTenantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireTenantResponse.ProtoReflect.Descriptor instead.
+func (*RetireTenantResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RetireTenantResponse) GetDestinations() []string {
+	if x != nil {
+		return x.Destinations
+	}
+	return nil
+}
+
+func (x *RetireTenantResponse) GetRevoked() []string {
+	if x != nil {
+		return x.Revoked
+	}
+	return nil
+}
+
+// ExtendDeadlinesRequest says which deadlines are moved.
+type ExtendDeadlinesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name; empty for the whole fleet.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The destination's name; empty for all.
+	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	// The manifest's number; 0 for all that qualify.
+	Manifest int64 `protobuf:"varint,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// For how long, required where no outage is named; at most 366 days.
+	By *durationpb.Duration `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	// The number of the outage that is answered; 0 for none. Only manifests whose time to be copied fell into the outage are
+	// moved, by its length.
+	Outage int64 `protobuf:"varint,5,opt,name=outage,proto3" json:"outage,omitempty"`
+	// Why, required.
+	Reason ExtensionReason `protobuf:"varint,6,opt,name=reason,proto3,enum=wolkvox.backup.v1.ExtensionReason" json:"reason,omitempty"`
+	// Whether closed manifests are opened again too.
+	ClosedToo bool `protobuf:"varint,7,opt,name=closed_too,json=closedToo,proto3" json:"closed_too,omitempty"`
+	// Whether only to say what would be done.
+	DryRun        bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExtendDeadlinesRequest) Reset() {
+	*x = ExtendDeadlinesRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendDeadlinesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendDeadlinesRequest) ProtoMessage() {}
+
+func (x *ExtendDeadlinesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendDeadlinesRequest.ProtoReflect.Descriptor instead.
+func (*ExtendDeadlinesRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ExtendDeadlinesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ExtendDeadlinesRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *ExtendDeadlinesRequest) GetManifest() int64 {
+	if x != nil {
+		return x.Manifest
+	}
+	return 0
+}
+
+func (x *ExtendDeadlinesRequest) GetBy() *durationpb.Duration {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *ExtendDeadlinesRequest) GetOutage() int64 {
+	if x != nil {
+		return x.Outage
+	}
+	return 0
+}
+
+func (x *ExtendDeadlinesRequest) GetReason() ExtensionReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ExtensionReason_EXTENSION_REASON_UNSPECIFIED
+}
+
+func (x *ExtendDeadlinesRequest) GetClosedToo() bool {
+	if x != nil {
+		return x.ClosedToo
+	}
+	return false
+}
+
+func (x *ExtendDeadlinesRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// Extension is one deadline that is moved.
+type Extension struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The destination's name.
+	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	// The manifest's number.
+	Manifest int64 `protobuf:"varint,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// The deadline before.
+	OldDeadline *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=old_deadline,json=oldDeadline,proto3" json:"old_deadline,omitempty"`
+	// The deadline after.
+	NewDeadline *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=new_deadline,json=newDeadline,proto3" json:"new_deadline,omitempty"`
+	// How many items are pending again, or still.
+	PendingCount int64 `protobuf:"varint,6,opt,name=pending_count,json=pendingCount,proto3" json:"pending_count,omitempty"`
+	// Why it could not be moved; empty where it was, or would be.
+	Problem       string `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Extension) Reset() {
+	*x = Extension{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Extension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Extension) ProtoMessage() {}
+
+func (x *Extension) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Extension.ProtoReflect.Descriptor instead.
+func (*Extension) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Extension) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Extension) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *Extension) GetManifest() int64 {
+	if x != nil {
+		return x.Manifest
+	}
+	return 0
+}
+
+func (x *Extension) GetOldDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldDeadline
+	}
+	return nil
+}
+
+func (x *Extension) GetNewDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NewDeadline
+	}
+	return nil
+}
+
+func (x *Extension) GetPendingCount() int64 {
+	if x != nil {
+		return x.PendingCount
+	}
+	return 0
+}
+
+func (x *Extension) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+// ExtendDeadlinesResponse has what was moved, or would be.
+type ExtendDeadlinesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By tenant, destination and manifest.
+	Extensions    []*Extension `protobuf:"bytes,1,rep,name=extensions,proto3" json:"extensions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExtendDeadlinesResponse) Reset() {
+	*x = ExtendDeadlinesResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendDeadlinesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendDeadlinesResponse) ProtoMessage() {}
+
+func (x *ExtendDeadlinesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendDeadlinesResponse.ProtoReflect.Descriptor instead.
+func (*ExtendDeadlinesResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ExtendDeadlinesResponse) GetExtensions() []*Extension {
+	if x != nil {
+		return x.Extensions
+	}
+	return nil
+}
+
+// Outage is a time in which the server was not there.
+type Outage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number.
+	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// When the server was last there before.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When it was there again.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// How many manifests would be extended for it now.
+	ManifestCount int64 `protobuf:"varint,4,opt,name=manifest_count,json=manifestCount,proto3" json:"manifest_count,omitempty"`
+	// When extensions answered it; unset where they did not.
+	AnswerTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=answer_time,json=answerTime,proto3" json:"answer_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outage) Reset() {
+	*x = Outage{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outage) ProtoMessage() {}
+
+func (x *Outage) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outage.ProtoReflect.Descriptor instead.
+func (*Outage) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Outage) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Outage) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Outage) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Outage) GetManifestCount() int64 {
+	if x != nil {
+		return x.ManifestCount
+	}
+	return 0
+}
+
+func (x *Outage) GetAnswerTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AnswerTime
+	}
+	return nil
+}
+
+// ListOutagesRequest asks for outages.
+type ListOutagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOutagesRequest) Reset() {
+	*x = ListOutagesRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOutagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOutagesRequest) ProtoMessage() {}
+
+func (x *ListOutagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOutagesRequest.ProtoReflect.Descriptor instead.
+func (*ListOutagesRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+// ListOutagesResponse has the outages.
+type ListOutagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those of the last 400 days, newest first.
+	Outages       []*Outage `protobuf:"bytes,1,rep,name=outages,proto3" json:"outages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOutagesResponse) Reset() {
+	*x = ListOutagesResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOutagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOutagesResponse) ProtoMessage() {}
+
+func (x *ListOutagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOutagesResponse.ProtoReflect.Descriptor instead.
+func (*ListOutagesResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListOutagesResponse) GetOutages() []*Outage {
+	if x != nil {
+		return x.Outages
+	}
+	return nil
+}
+
+// RevokeAgentRequest names an agent.
+type RevokeAgentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name, required.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The agent's name, required.
+	Agent         string `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAgentRequest) Reset() {
+	*x = RevokeAgentRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAgentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAgentRequest) ProtoMessage() {}
+
+func (x *RevokeAgentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAgentRequest.ProtoReflect.Descriptor instead.
+func (*RevokeAgentRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *RevokeAgentRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RevokeAgentRequest) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+// RevokeAgentResponse says that it was revoked.
+type RevokeAgentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAgentResponse) Reset() {
+	*x = RevokeAgentResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAgentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAgentResponse) ProtoMessage() {}
+
+func (x *RevokeAgentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAgentResponse.ProtoReflect.Descriptor instead.
+func (*RevokeAgentResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{53}
+}
+
+// Credential is the certificate of a person or program.
+type Credential struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The kind of its holder.
+	Kind RoleKind `protobuf:"varint,1,opt,name=kind,proto3,enum=wolkvox.backup.v1.RoleKind" json:"kind,omitempty"`
+	// The tenant's name; empty for an operator.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The holder's name, a label.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The certificate's serial number, in lower-case hexadecimal.
+	Serial string `protobuf:"bytes,4,opt,name=serial,proto3" json:"serial,omitempty"`
+	// When it was issued.
+	IssueTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=issue_time,json=issueTime,proto3" json:"issue_time,omitempty"`
+	// When it ends.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When it was revoked; unset where it was not.
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	// By whom it was issued.
+	IssuedBy      string `protobuf:"bytes,8,opt,name=issued_by,json=issuedBy,proto3" json:"issued_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credential) Reset() {
+	*x = Credential{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credential) ProtoMessage() {}
+
+func (x *Credential) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credential.ProtoReflect.Descriptor instead.
+func (*Credential) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *Credential) GetKind() RoleKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RoleKind_ROLE_KIND_UNSPECIFIED
+}
+
+func (x *Credential) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Credential) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Credential) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *Credential) GetIssueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssueTime
+	}
+	return nil
+}
+
+func (x *Credential) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Credential) GetRevokeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokeTime
+	}
+	return nil
+}
+
+func (x *Credential) GetIssuedBy() string {
+	if x != nil {
+		return x.IssuedBy
+	}
+	return ""
+}
+
+// IssueCredentialRequest describes a holder.
+type IssueCredentialRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The kind, required.
+	Kind RoleKind `protobuf:"varint,1,opt,name=kind,proto3,enum=wolkvox.backup.v1.RoleKind" json:"kind,omitempty"`
+	// The tenant's name; empty for an operator.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The holder's name, a label, required.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// A PKCS #10 certificate request in DER, required; its names are ignored.
+	CertificateRequest []byte `protobuf:"bytes,4,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *IssueCredentialRequest) Reset() {
+	*x = IssueCredentialRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssueCredentialRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssueCredentialRequest) ProtoMessage() {}
+
+func (x *IssueCredentialRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssueCredentialRequest.ProtoReflect.Descriptor instead.
+func (*IssueCredentialRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *IssueCredentialRequest) GetKind() RoleKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RoleKind_ROLE_KIND_UNSPECIFIED
+}
+
+func (x *IssueCredentialRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *IssueCredentialRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *IssueCredentialRequest) GetCertificateRequest() []byte {
+	if x != nil {
+		return x.CertificateRequest
+	}
+	return nil
+}
+
+// IssueCredentialResponse has the certificate.
+type IssueCredentialResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The certificate in DER, followed by its issuers up to and including the authority.
+	Certificates [][]byte `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// What was kept of it.
+	Credential    *Credential `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssueCredentialResponse) Reset() {
+	*x = IssueCredentialResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssueCredentialResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssueCredentialResponse) ProtoMessage() {}
+
+func (x *IssueCredentialResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssueCredentialResponse.ProtoReflect.Descriptor instead.
+func (*IssueCredentialResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *IssueCredentialResponse) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *IssueCredentialResponse) GetCredential() *Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+// ListCredentialsRequest asks for credentials.
+type ListCredentialsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name; empty for all, operators among them.
+	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCredentialsRequest) Reset() {
+	*x = ListCredentialsRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCredentialsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCredentialsRequest) ProtoMessage() {}
+
+func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCredentialsRequest.ProtoReflect.Descriptor instead.
+func (*ListCredentialsRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ListCredentialsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// ListCredentialsResponse has the credentials.
+type ListCredentialsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By kind, tenant, name and time of issue.
+	Credentials   []*Credential `protobuf:"bytes,1,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCredentialsResponse) Reset() {
+	*x = ListCredentialsResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCredentialsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCredentialsResponse) ProtoMessage() {}
+
+func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCredentialsResponse.ProtoReflect.Descriptor instead.
+func (*ListCredentialsResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ListCredentialsResponse) GetCredentials() []*Credential {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+// RevokeCredentialRequest names a certificate.
+type RevokeCredentialRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its serial number, in lower-case hexadecimal, required.
+	Serial        string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeCredentialRequest) Reset() {
+	*x = RevokeCredentialRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeCredentialRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeCredentialRequest) ProtoMessage() {}
+
+func (x *RevokeCredentialRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeCredentialRequest.ProtoReflect.Descriptor instead.
+func (*RevokeCredentialRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *RevokeCredentialRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+// RevokeCredentialResponse has the credential as it is now.
+type RevokeCredentialResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential.
+	Credential    *Credential `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeCredentialResponse) Reset() {
+	*x = RevokeCredentialResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeCredentialResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeCredentialResponse) ProtoMessage() {}
+
+func (x *RevokeCredentialResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeCredentialResponse.ProtoReflect.Descriptor instead.
+func (*RevokeCredentialResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *RevokeCredentialResponse) GetCredential() *Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+// ReadAdminLogRequest says where to begin.
+type ReadAdminLogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name; empty for all.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The number of the last record not wanted; 0 for all.
+	AfterNumber   int64 `protobuf:"varint,2,opt,name=after_number,json=afterNumber,proto3" json:"after_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadAdminLogRequest) Reset() {
+	*x = ReadAdminLogRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadAdminLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadAdminLogRequest) ProtoMessage() {}
+
+func (x *ReadAdminLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadAdminLogRequest.ProtoReflect.Descriptor instead.
+func (*ReadAdminLogRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ReadAdminLogRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ReadAdminLogRequest) GetAfterNumber() int64 {
+	if x != nil {
+		return x.AfterNumber
+	}
+	return 0
+}
+
+// AdminRecord is one act in the admin log.
+type AdminRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, from 1, without gaps.
+	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Who: the role of the certificate, such as wolkvox://role/operator/maria, or local for a command on the server itself.
+	Who string `protobuf:"bytes,3,opt,name=who,proto3" json:"who,omitempty"`
+	// What: the method or command.
+	Act string `protobuf:"bytes,4,opt,name=act,proto3" json:"act,omitempty"`
+	// On what: the request without its secrets, as JSON.
+	Subject string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Why, as the caller said; empty where nothing was said and nothing is wanted.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What came of it: OK, or the reason of the error.
+	Outcome string `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// The tenant that it concerns; empty where it concerns none or all.
+	Tenant string `protobuf:"bytes,8,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The SHA-256 of the record before, as a hash: a record that was changed or taken out shows.
+	Previous      string `protobuf:"bytes,9,opt,name=previous,proto3" json:"previous,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminRecord) Reset() {
+	*x = AdminRecord{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminRecord) ProtoMessage() {}
+
+func (x *AdminRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminRecord.ProtoReflect.Descriptor instead.
+func (*AdminRecord) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *AdminRecord) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AdminRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *AdminRecord) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *AdminRecord) GetAct() string {
+	if x != nil {
+		return x.Act
+	}
+	return ""
+}
+
+func (x *AdminRecord) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *AdminRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AdminRecord) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *AdminRecord) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *AdminRecord) GetPrevious() string {
+	if x != nil {
+		return x.Previous
+	}
+	return ""
+}
+
+// ReadAdminLogResponse carries some records.
+type ReadAdminLogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The records, at most 1000. An auditor gets those of the own tenant; numbers then have gaps.
+	Records       []*AdminRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadAdminLogResponse) Reset() {
+	*x = ReadAdminLogResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadAdminLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadAdminLogResponse) ProtoMessage() {}
+
+func (x *ReadAdminLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadAdminLogResponse.ProtoReflect.Descriptor instead.
+func (*ReadAdminLogResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ReadAdminLogResponse) GetRecords() []*AdminRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+// CreateBackupRequest says to whom the backup is encrypted.
+type CreateBackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An age X25519 recipient (age1…), required.
+	Recipient     string `protobuf:"bytes,1,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateBackupRequest) Reset() {
+	*x = CreateBackupRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateBackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateBackupRequest) ProtoMessage() {}
+
+func (x *CreateBackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateBackupRequest.ProtoReflect.Descriptor instead.
+func (*CreateBackupRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *CreateBackupRequest) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+// CreateBackupResponse carries a piece of the encrypted file.
+type CreateBackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bytes, at most 64 KiB.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateBackupResponse) Reset() {
+	*x = CreateBackupResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateBackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateBackupResponse) ProtoMessage() {}
+
+func (x *CreateBackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateBackupResponse.ProtoReflect.Descriptor instead.
+func (*CreateBackupResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *CreateBackupResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
@@ -1933,7 +4136,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x12ListSourcesRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"J\n" +
 	"\x13ListSourcesResponse\x123\n" +
-	"\asources\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.SourceR\asources\"\x8c\x03\n" +
+	"\asources\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.SourceR\asources\"\xad\x04\n" +
 	"\vDestination\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
@@ -1946,7 +4149,13 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x06agreed\x18\b \x01(\v2\x1e.wolkvox.backup.v1.LogPositionR\x06agreed\x12\x14\n" +
 	"\x05agent\x18\t \x01(\tR\x05agent\x12+\n" +
 	"\x11agent_fingerprint\x18\n" +
-	" \x01(\tR\x10agentFingerprint\"z\n" +
+	" \x01(\tR\x10agentFingerprint\x12\x1e\n" +
+	"\n" +
+	"recovering\x18\v \x01(\bR\n" +
+	"recovering\x12\x18\n" +
+	"\aretired\x18\f \x01(\bR\aretired\x12'\n" +
+	"\x0fprevious_origin\x18\r \x01(\tR\x0epreviousOrigin\x12<\n" +
+	"\x1acurrent_server_fingerprint\x18\x0e \x01(\tR\x18currentServerFingerprint\"z\n" +
 	"\x18CreateDestinationRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
@@ -1956,18 +4165,19 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x17ListDestinationsRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"^\n" +
 	"\x18ListDestinationsResponse\x12B\n" +
-	"\fdestinations\x18\x01 \x03(\v2\x1e.wolkvox.backup.v1.DestinationR\fdestinations\"\xac\x01\n" +
+	"\fdestinations\x18\x01 \x03(\v2\x1e.wolkvox.backup.v1.DestinationR\fdestinations\"\xc9\x01\n" +
 	"\x12CreateTokenRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\x125\n" +
 	"\blifetime\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\blifetime\x12%\n" +
-	"\x0eserver_address\x18\x04 \x01(\tR\rserverAddress\"f\n" +
+	"\x0eserver_address\x18\x04 \x01(\tR\rserverAddress\x12\x1b\n" +
+	"\tfor_agent\x18\x05 \x01(\tR\bforAgent\"f\n" +
 	"\x13CreateTokenResponse\x12\x12\n" +
 	"\x04join\x18\x01 \x01(\tR\x04join\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\"+\n" +
 	"\x11ListAgentsRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"\xa4\x03\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"\xbf\x04\n" +
 	"\fAgentSummary\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1b\n" +
@@ -1978,7 +4188,13 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"heard_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\theardTime\x12<\n" +
 	"\fclock_offset\x18\a \x01(\v2\x19.google.protobuf.DurationR\vclockOffset\x12R\n" +
 	"\x17certificate_expire_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x15certificateExpireTime\x12H\n" +
-	"\fdestinations\x18\t \x03(\v2$.wolkvox.backup.v1.DestinationReportR\fdestinations\"M\n" +
+	"\fdestinations\x18\t \x03(\v2$.wolkvox.backup.v1.DestinationReportR\fdestinations\x12-\n" +
+	"\x10state_free_bytes\x18\n" +
+	" \x01(\x03H\x00R\x0estateFreeBytes\x88\x01\x01\x12\x18\n" +
+	"\amessage\x18\v \x01(\tR\amessage\x12;\n" +
+	"\vrevoke_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"revokeTimeB\x13\n" +
+	"\x11_state_free_bytes\"M\n" +
 	"\x12ListAgentsResponse\x127\n" +
 	"\x06agents\x18\x01 \x03(\v2\x1f.wolkvox.backup.v1.AgentSummaryR\x06agents\"`\n" +
 	"\x10SealNightRequest\x12\x16\n" +
@@ -2018,8 +4234,151 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\"K\n" +
 	"\x14ExportLedgerResponse\x123\n" +
-	"\x04file\x18\x01 \x01(\v2\x1f.wolkvox.backup.v1.ExportedFileR\x04file2\xc5\n" +
+	"\x04file\x18\x01 \x01(\v2\x1f.wolkvox.backup.v1.ExportedFileR\x04file\"\x8c\x02\n" +
+	"\x05Alarm\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.wolkvox.backup.v1.AlarmKindR\x04kind\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12 \n" +
+	"\vdestination\x18\x03 \x01(\tR\vdestination\x12\x16\n" +
+	"\x06origin\x18\x04 \x01(\tR\x06origin\x129\n" +
 	"\n" +
+	"raise_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\traiseTime\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\x12\x14\n" +
+	"\x05heads\x18\a \x03(\fR\x05heads\x12\x14\n" +
+	"\x05agent\x18\b \x01(\tR\x05agent\"+\n" +
+	"\x11ListAlarmsRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"F\n" +
+	"\x12ListAlarmsResponse\x120\n" +
+	"\x06alarms\x18\x01 \x03(\v2\x18.wolkvox.backup.v1.AlarmR\x06alarms\"\x7f\n" +
+	"\x11ClearAlarmRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\x120\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1c.wolkvox.backup.v1.AlarmKindR\x04kind\"\x14\n" +
+	"\x12ClearAlarmResponse\"M\n" +
+	"\x11RestartLogRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\"V\n" +
+	"\x12RestartLogResponse\x12@\n" +
+	"\vdestination\x18\x01 \x01(\v2\x1e.wolkvox.backup.v1.DestinationR\vdestination\"K\n" +
+	"\x0fRekeyLogRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\"T\n" +
+	"\x10RekeyLogResponse\x12@\n" +
+	"\vdestination\x18\x01 \x01(\v2\x1e.wolkvox.backup.v1.DestinationR\vdestination\"j\n" +
+	"\x18RetireDestinationRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x14\n" +
+	"\x05moved\x18\x03 \x01(\bR\x05moved\"]\n" +
+	"\x19RetireDestinationResponse\x12@\n" +
+	"\vdestination\x18\x01 \x01(\v2\x1e.wolkvox.backup.v1.DestinationR\vdestination\"-\n" +
+	"\x13RetireTenantRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"T\n" +
+	"\x14RetireTenantResponse\x12\"\n" +
+	"\fdestinations\x18\x01 \x03(\tR\fdestinations\x12\x18\n" +
+	"\arevoked\x18\x02 \x03(\tR\arevoked\"\xa5\x02\n" +
+	"\x16ExtendDeadlinesRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1a\n" +
+	"\bmanifest\x18\x03 \x01(\x03R\bmanifest\x12)\n" +
+	"\x02by\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x02by\x12\x16\n" +
+	"\x06outage\x18\x05 \x01(\x03R\x06outage\x12:\n" +
+	"\x06reason\x18\x06 \x01(\x0e2\".wolkvox.backup.v1.ExtensionReasonR\x06reason\x12\x1d\n" +
+	"\n" +
+	"closed_too\x18\a \x01(\bR\tclosedToo\x12\x17\n" +
+	"\adry_run\x18\b \x01(\bR\x06dryRun\"\x9e\x02\n" +
+	"\tExtension\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1a\n" +
+	"\bmanifest\x18\x03 \x01(\x03R\bmanifest\x12=\n" +
+	"\fold_deadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\voldDeadline\x12=\n" +
+	"\fnew_deadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vnewDeadline\x12#\n" +
+	"\rpending_count\x18\x06 \x01(\x03R\fpendingCount\x12\x18\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\"W\n" +
+	"\x17ExtendDeadlinesResponse\x12<\n" +
+	"\n" +
+	"extensions\x18\x01 \x03(\v2\x1c.wolkvox.backup.v1.ExtensionR\n" +
+	"extensions\"\xf6\x01\n" +
+	"\x06Outage\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x129\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12%\n" +
+	"\x0emanifest_count\x18\x04 \x01(\x03R\rmanifestCount\x12;\n" +
+	"\vanswer_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"answerTime\"\x14\n" +
+	"\x12ListOutagesRequest\"J\n" +
+	"\x13ListOutagesResponse\x123\n" +
+	"\aoutages\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.OutageR\aoutages\"B\n" +
+	"\x12RevokeAgentRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
+	"\x05agent\x18\x02 \x01(\tR\x05agent\"\x15\n" +
+	"\x13RevokeAgentResponse\"\xd3\x02\n" +
+	"\n" +
+	"Credential\x12/\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1b.wolkvox.backup.v1.RoleKindR\x04kind\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06serial\x18\x04 \x01(\tR\x06serial\x129\n" +
+	"\n" +
+	"issue_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tissueTime\x12;\n" +
+	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12;\n" +
+	"\vrevoke_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"revokeTime\x12\x1b\n" +
+	"\tissued_by\x18\b \x01(\tR\bissuedBy\"\xa6\x01\n" +
+	"\x16IssueCredentialRequest\x12/\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1b.wolkvox.backup.v1.RoleKindR\x04kind\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12/\n" +
+	"\x13certificate_request\x18\x04 \x01(\fR\x12certificateRequest\"|\n" +
+	"\x17IssueCredentialResponse\x12\"\n" +
+	"\fcertificates\x18\x01 \x03(\fR\fcertificates\x12=\n" +
+	"\n" +
+	"credential\x18\x02 \x01(\v2\x1d.wolkvox.backup.v1.CredentialR\n" +
+	"credential\"0\n" +
+	"\x16ListCredentialsRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"Z\n" +
+	"\x17ListCredentialsResponse\x12?\n" +
+	"\vcredentials\x18\x01 \x03(\v2\x1d.wolkvox.backup.v1.CredentialR\vcredentials\"1\n" +
+	"\x17RevokeCredentialRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"Y\n" +
+	"\x18RevokeCredentialResponse\x12=\n" +
+	"\n" +
+	"credential\x18\x01 \x01(\v2\x1d.wolkvox.backup.v1.CredentialR\n" +
+	"credential\"P\n" +
+	"\x13ReadAdminLogRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
+	"\fafter_number\x18\x02 \x01(\x03R\vafterNumber\"\xf9\x01\n" +
+	"\vAdminRecord\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x10\n" +
+	"\x03who\x18\x03 \x01(\tR\x03who\x12\x10\n" +
+	"\x03act\x18\x04 \x01(\tR\x03act\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06tenant\x18\b \x01(\tR\x06tenant\x12\x1a\n" +
+	"\bprevious\x18\t \x01(\tR\bprevious\"P\n" +
+	"\x14ReadAdminLogResponse\x128\n" +
+	"\arecords\x18\x01 \x03(\v2\x1e.wolkvox.backup.v1.AdminRecordR\arecords\"3\n" +
+	"\x13CreateBackupRequest\x12\x1c\n" +
+	"\trecipient\x18\x01 \x01(\tR\trecipient\"*\n" +
+	"\x14CreateBackupResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data*\x84\x01\n" +
+	"\tAlarmKind\x12\x1a\n" +
+	"\x16ALARM_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
+	"\x0fALARM_KIND_FORK\x10\x02\x12\x18\n" +
+	"\x14ALARM_KIND_TAIL_LOST\x10\x03\x12\x15\n" +
+	"\x11ALARM_KIND_COUNTS\x10\x04*o\n" +
+	"\x0fExtensionReason\x12 \n" +
+	"\x1cEXTENSION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17EXTENSION_REASON_OUTAGE\x10\x01\x12\x1d\n" +
+	"\x19EXTENSION_REASON_COURTESY\x10\x02*j\n" +
+	"\bRoleKind\x12\x19\n" +
+	"\x15ROLE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ROLE_KIND_OPERATOR\x10\x01\x12\x14\n" +
+	"\x10ROLE_KIND_CLIENT\x10\x02\x12\x15\n" +
+	"\x11ROLE_KIND_AUDITOR\x10\x032\xa9\x15\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +
@@ -2037,7 +4396,24 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"RequestRun\x12$.wolkvox.backup.v1.RequestRunRequest\x1a%.wolkvox.backup.v1.RequestRunResponse\x12_\n" +
 	"\fVerifyLedger\x12&.wolkvox.backup.v1.VerifyLedgerRequest\x1a'.wolkvox.backup.v1.VerifyLedgerResponse\x12a\n" +
-	"\fExportLedger\x12&.wolkvox.backup.v1.ExportLedgerRequest\x1a'.wolkvox.backup.v1.ExportLedgerResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\fExportLedger\x12&.wolkvox.backup.v1.ExportLedgerRequest\x1a'.wolkvox.backup.v1.ExportLedgerResponse0\x01\x12Y\n" +
+	"\n" +
+	"ListAlarms\x12$.wolkvox.backup.v1.ListAlarmsRequest\x1a%.wolkvox.backup.v1.ListAlarmsResponse\x12Y\n" +
+	"\n" +
+	"ClearAlarm\x12$.wolkvox.backup.v1.ClearAlarmRequest\x1a%.wolkvox.backup.v1.ClearAlarmResponse\x12Y\n" +
+	"\n" +
+	"RestartLog\x12$.wolkvox.backup.v1.RestartLogRequest\x1a%.wolkvox.backup.v1.RestartLogResponse\x12S\n" +
+	"\bRekeyLog\x12\".wolkvox.backup.v1.RekeyLogRequest\x1a#.wolkvox.backup.v1.RekeyLogResponse\x12n\n" +
+	"\x11RetireDestination\x12+.wolkvox.backup.v1.RetireDestinationRequest\x1a,.wolkvox.backup.v1.RetireDestinationResponse\x12_\n" +
+	"\fRetireTenant\x12&.wolkvox.backup.v1.RetireTenantRequest\x1a'.wolkvox.backup.v1.RetireTenantResponse\x12h\n" +
+	"\x0fExtendDeadlines\x12).wolkvox.backup.v1.ExtendDeadlinesRequest\x1a*.wolkvox.backup.v1.ExtendDeadlinesResponse\x12\\\n" +
+	"\vListOutages\x12%.wolkvox.backup.v1.ListOutagesRequest\x1a&.wolkvox.backup.v1.ListOutagesResponse\x12\\\n" +
+	"\vRevokeAgent\x12%.wolkvox.backup.v1.RevokeAgentRequest\x1a&.wolkvox.backup.v1.RevokeAgentResponse\x12h\n" +
+	"\x0fIssueCredential\x12).wolkvox.backup.v1.IssueCredentialRequest\x1a*.wolkvox.backup.v1.IssueCredentialResponse\x12h\n" +
+	"\x0fListCredentials\x12).wolkvox.backup.v1.ListCredentialsRequest\x1a*.wolkvox.backup.v1.ListCredentialsResponse\x12k\n" +
+	"\x10RevokeCredential\x12*.wolkvox.backup.v1.RevokeCredentialRequest\x1a+.wolkvox.backup.v1.RevokeCredentialResponse\x12a\n" +
+	"\fReadAdminLog\x12&.wolkvox.backup.v1.ReadAdminLogRequest\x1a'.wolkvox.backup.v1.ReadAdminLogResponse0\x01\x12a\n" +
+	"\fCreateBackup\x12&.wolkvox.backup.v1.CreateBackupRequest\x1a'.wolkvox.backup.v1.CreateBackupResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_admin_proto_rawDescOnce sync.Once
@@ -2051,116 +4427,208 @@ func file_wolkvox_backup_v1_admin_proto_rawDescGZIP() []byte {
 	return file_wolkvox_backup_v1_admin_proto_rawDescData
 }
 
-var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
-	(*Tenant)(nil),                    // 0: wolkvox.backup.v1.Tenant
-	(*CreateTenantRequest)(nil),       // 1: wolkvox.backup.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),      // 2: wolkvox.backup.v1.CreateTenantResponse
-	(*ListTenantsRequest)(nil),        // 3: wolkvox.backup.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),       // 4: wolkvox.backup.v1.ListTenantsResponse
-	(*Source)(nil),                    // 5: wolkvox.backup.v1.Source
-	(*AddSourceRequest)(nil),          // 6: wolkvox.backup.v1.AddSourceRequest
-	(*AddSourceResponse)(nil),         // 7: wolkvox.backup.v1.AddSourceResponse
-	(*ListSourcesRequest)(nil),        // 8: wolkvox.backup.v1.ListSourcesRequest
-	(*ListSourcesResponse)(nil),       // 9: wolkvox.backup.v1.ListSourcesResponse
-	(*Destination)(nil),               // 10: wolkvox.backup.v1.Destination
-	(*CreateDestinationRequest)(nil),  // 11: wolkvox.backup.v1.CreateDestinationRequest
-	(*CreateDestinationResponse)(nil), // 12: wolkvox.backup.v1.CreateDestinationResponse
-	(*ListDestinationsRequest)(nil),   // 13: wolkvox.backup.v1.ListDestinationsRequest
-	(*ListDestinationsResponse)(nil),  // 14: wolkvox.backup.v1.ListDestinationsResponse
-	(*CreateTokenRequest)(nil),        // 15: wolkvox.backup.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 16: wolkvox.backup.v1.CreateTokenResponse
-	(*ListAgentsRequest)(nil),         // 17: wolkvox.backup.v1.ListAgentsRequest
-	(*AgentSummary)(nil),              // 18: wolkvox.backup.v1.AgentSummary
-	(*ListAgentsResponse)(nil),        // 19: wolkvox.backup.v1.ListAgentsResponse
-	(*SealNightRequest)(nil),          // 20: wolkvox.backup.v1.SealNightRequest
-	(*SealResult)(nil),                // 21: wolkvox.backup.v1.SealResult
-	(*SealNightResponse)(nil),         // 22: wolkvox.backup.v1.SealNightResponse
-	(*ListNightsRequest)(nil),         // 23: wolkvox.backup.v1.ListNightsRequest
-	(*ListNightsResponse)(nil),        // 24: wolkvox.backup.v1.ListNightsResponse
-	(*ListItemsRequest)(nil),          // 25: wolkvox.backup.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),         // 26: wolkvox.backup.v1.ListItemsResponse
-	(*RequestRunRequest)(nil),         // 27: wolkvox.backup.v1.RequestRunRequest
-	(*RequestRunResponse)(nil),        // 28: wolkvox.backup.v1.RequestRunResponse
-	(*VerifyLedgerRequest)(nil),       // 29: wolkvox.backup.v1.VerifyLedgerRequest
-	(*VerifyLedgerResponse)(nil),      // 30: wolkvox.backup.v1.VerifyLedgerResponse
-	(*ExportLedgerRequest)(nil),       // 31: wolkvox.backup.v1.ExportLedgerRequest
-	(*ExportLedgerResponse)(nil),      // 32: wolkvox.backup.v1.ExportLedgerResponse
-	(*NightWindow)(nil),               // 33: wolkvox.backup.v1.NightWindow
-	(*durationpb.Duration)(nil),       // 34: google.protobuf.Duration
-	(StorageKind)(0),                  // 35: wolkvox.backup.v1.StorageKind
-	(*LogPosition)(nil),               // 36: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
-	(*DestinationReport)(nil),         // 38: wolkvox.backup.v1.DestinationReport
-	(*Night)(nil),                     // 39: wolkvox.backup.v1.Night
-	(ItemState)(0),                    // 40: wolkvox.backup.v1.ItemState
-	(*Item)(nil),                      // 41: wolkvox.backup.v1.Item
-	(*LedgerReport)(nil),              // 42: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 43: wolkvox.backup.v1.ExportedFile
+	(AlarmKind)(0),                    // 0: wolkvox.backup.v1.AlarmKind
+	(ExtensionReason)(0),              // 1: wolkvox.backup.v1.ExtensionReason
+	(RoleKind)(0),                     // 2: wolkvox.backup.v1.RoleKind
+	(*Tenant)(nil),                    // 3: wolkvox.backup.v1.Tenant
+	(*CreateTenantRequest)(nil),       // 4: wolkvox.backup.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),      // 5: wolkvox.backup.v1.CreateTenantResponse
+	(*ListTenantsRequest)(nil),        // 6: wolkvox.backup.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),       // 7: wolkvox.backup.v1.ListTenantsResponse
+	(*Source)(nil),                    // 8: wolkvox.backup.v1.Source
+	(*AddSourceRequest)(nil),          // 9: wolkvox.backup.v1.AddSourceRequest
+	(*AddSourceResponse)(nil),         // 10: wolkvox.backup.v1.AddSourceResponse
+	(*ListSourcesRequest)(nil),        // 11: wolkvox.backup.v1.ListSourcesRequest
+	(*ListSourcesResponse)(nil),       // 12: wolkvox.backup.v1.ListSourcesResponse
+	(*Destination)(nil),               // 13: wolkvox.backup.v1.Destination
+	(*CreateDestinationRequest)(nil),  // 14: wolkvox.backup.v1.CreateDestinationRequest
+	(*CreateDestinationResponse)(nil), // 15: wolkvox.backup.v1.CreateDestinationResponse
+	(*ListDestinationsRequest)(nil),   // 16: wolkvox.backup.v1.ListDestinationsRequest
+	(*ListDestinationsResponse)(nil),  // 17: wolkvox.backup.v1.ListDestinationsResponse
+	(*CreateTokenRequest)(nil),        // 18: wolkvox.backup.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 19: wolkvox.backup.v1.CreateTokenResponse
+	(*ListAgentsRequest)(nil),         // 20: wolkvox.backup.v1.ListAgentsRequest
+	(*AgentSummary)(nil),              // 21: wolkvox.backup.v1.AgentSummary
+	(*ListAgentsResponse)(nil),        // 22: wolkvox.backup.v1.ListAgentsResponse
+	(*SealNightRequest)(nil),          // 23: wolkvox.backup.v1.SealNightRequest
+	(*SealResult)(nil),                // 24: wolkvox.backup.v1.SealResult
+	(*SealNightResponse)(nil),         // 25: wolkvox.backup.v1.SealNightResponse
+	(*ListNightsRequest)(nil),         // 26: wolkvox.backup.v1.ListNightsRequest
+	(*ListNightsResponse)(nil),        // 27: wolkvox.backup.v1.ListNightsResponse
+	(*ListItemsRequest)(nil),          // 28: wolkvox.backup.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),         // 29: wolkvox.backup.v1.ListItemsResponse
+	(*RequestRunRequest)(nil),         // 30: wolkvox.backup.v1.RequestRunRequest
+	(*RequestRunResponse)(nil),        // 31: wolkvox.backup.v1.RequestRunResponse
+	(*VerifyLedgerRequest)(nil),       // 32: wolkvox.backup.v1.VerifyLedgerRequest
+	(*VerifyLedgerResponse)(nil),      // 33: wolkvox.backup.v1.VerifyLedgerResponse
+	(*ExportLedgerRequest)(nil),       // 34: wolkvox.backup.v1.ExportLedgerRequest
+	(*ExportLedgerResponse)(nil),      // 35: wolkvox.backup.v1.ExportLedgerResponse
+	(*Alarm)(nil),                     // 36: wolkvox.backup.v1.Alarm
+	(*ListAlarmsRequest)(nil),         // 37: wolkvox.backup.v1.ListAlarmsRequest
+	(*ListAlarmsResponse)(nil),        // 38: wolkvox.backup.v1.ListAlarmsResponse
+	(*ClearAlarmRequest)(nil),         // 39: wolkvox.backup.v1.ClearAlarmRequest
+	(*ClearAlarmResponse)(nil),        // 40: wolkvox.backup.v1.ClearAlarmResponse
+	(*RestartLogRequest)(nil),         // 41: wolkvox.backup.v1.RestartLogRequest
+	(*RestartLogResponse)(nil),        // 42: wolkvox.backup.v1.RestartLogResponse
+	(*RekeyLogRequest)(nil),           // 43: wolkvox.backup.v1.RekeyLogRequest
+	(*RekeyLogResponse)(nil),          // 44: wolkvox.backup.v1.RekeyLogResponse
+	(*RetireDestinationRequest)(nil),  // 45: wolkvox.backup.v1.RetireDestinationRequest
+	(*RetireDestinationResponse)(nil), // 46: wolkvox.backup.v1.RetireDestinationResponse
+	(*RetireTenantRequest)(nil),       // 47: wolkvox.backup.v1.RetireTenantRequest
+	(*RetireTenantResponse)(nil),      // 48: wolkvox.backup.v1.RetireTenantResponse
+	(*ExtendDeadlinesRequest)(nil),    // 49: wolkvox.backup.v1.ExtendDeadlinesRequest
+	(*Extension)(nil),                 // 50: wolkvox.backup.v1.Extension
+	(*ExtendDeadlinesResponse)(nil),   // 51: wolkvox.backup.v1.ExtendDeadlinesResponse
+	(*Outage)(nil),                    // 52: wolkvox.backup.v1.Outage
+	(*ListOutagesRequest)(nil),        // 53: wolkvox.backup.v1.ListOutagesRequest
+	(*ListOutagesResponse)(nil),       // 54: wolkvox.backup.v1.ListOutagesResponse
+	(*RevokeAgentRequest)(nil),        // 55: wolkvox.backup.v1.RevokeAgentRequest
+	(*RevokeAgentResponse)(nil),       // 56: wolkvox.backup.v1.RevokeAgentResponse
+	(*Credential)(nil),                // 57: wolkvox.backup.v1.Credential
+	(*IssueCredentialRequest)(nil),    // 58: wolkvox.backup.v1.IssueCredentialRequest
+	(*IssueCredentialResponse)(nil),   // 59: wolkvox.backup.v1.IssueCredentialResponse
+	(*ListCredentialsRequest)(nil),    // 60: wolkvox.backup.v1.ListCredentialsRequest
+	(*ListCredentialsResponse)(nil),   // 61: wolkvox.backup.v1.ListCredentialsResponse
+	(*RevokeCredentialRequest)(nil),   // 62: wolkvox.backup.v1.RevokeCredentialRequest
+	(*RevokeCredentialResponse)(nil),  // 63: wolkvox.backup.v1.RevokeCredentialResponse
+	(*ReadAdminLogRequest)(nil),       // 64: wolkvox.backup.v1.ReadAdminLogRequest
+	(*AdminRecord)(nil),               // 65: wolkvox.backup.v1.AdminRecord
+	(*ReadAdminLogResponse)(nil),      // 66: wolkvox.backup.v1.ReadAdminLogResponse
+	(*CreateBackupRequest)(nil),       // 67: wolkvox.backup.v1.CreateBackupRequest
+	(*CreateBackupResponse)(nil),      // 68: wolkvox.backup.v1.CreateBackupResponse
+	(*NightWindow)(nil),               // 69: wolkvox.backup.v1.NightWindow
+	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
+	(StorageKind)(0),                  // 71: wolkvox.backup.v1.StorageKind
+	(*LogPosition)(nil),               // 72: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),     // 73: google.protobuf.Timestamp
+	(*DestinationReport)(nil),         // 74: wolkvox.backup.v1.DestinationReport
+	(*Night)(nil),                     // 75: wolkvox.backup.v1.Night
+	(ItemState)(0),                    // 76: wolkvox.backup.v1.ItemState
+	(*Item)(nil),                      // 77: wolkvox.backup.v1.Item
+	(*LedgerReport)(nil),              // 78: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 79: wolkvox.backup.v1.ExportedFile
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
-	33, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
-	34, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
-	34, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
-	0,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
-	0,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
-	0,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
-	5,  // 6: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
-	5,  // 7: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
-	5,  // 8: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
-	35, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
-	36, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
-	36, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	35, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
-	10, // 13: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	10, // 14: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
-	34, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	37, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	37, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
-	34, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
-	37, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
-	38, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
-	18, // 21: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
-	39, // 22: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
-	21, // 23: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
-	39, // 24: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
-	40, // 25: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
-	41, // 26: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
-	42, // 27: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	43, // 28: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	1,  // 29: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
-	3,  // 30: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
-	6,  // 31: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
-	8,  // 32: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
-	11, // 33: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
-	13, // 34: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
-	15, // 35: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
-	17, // 36: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
-	20, // 37: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
-	23, // 38: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
-	25, // 39: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
-	27, // 40: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
-	29, // 41: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
-	31, // 42: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
-	2,  // 43: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	4,  // 44: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	7,  // 45: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	9,  // 46: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	12, // 47: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	14, // 48: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	16, // 49: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	19, // 50: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	22, // 51: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	24, // 52: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	26, // 53: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	28, // 54: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	30, // 55: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	32, // 56: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	43, // [43:57] is the sub-list for method output_type
-	29, // [29:43] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	69, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
+	70, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
+	70, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
+	3,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
+	3,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
+	3,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
+	8,  // 6: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
+	8,  // 7: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
+	8,  // 8: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
+	71, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
+	72, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
+	72, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	71, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
+	13, // 13: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 14: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
+	70, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	73, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	73, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
+	70, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
+	73, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	74, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
+	73, // 21: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
+	21, // 22: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
+	75, // 23: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
+	24, // 24: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
+	75, // 25: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
+	76, // 26: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
+	77, // 27: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
+	78, // 28: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	79, // 29: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	0,  // 30: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
+	73, // 31: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
+	36, // 32: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
+	0,  // 33: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
+	13, // 34: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 35: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 36: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	70, // 37: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
+	1,  // 38: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
+	73, // 39: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
+	73, // 40: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
+	50, // 41: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
+	73, // 42: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
+	73, // 43: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
+	73, // 44: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
+	52, // 45: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
+	2,  // 46: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
+	73, // 47: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	73, // 48: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	73, // 49: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	2,  // 50: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
+	57, // 51: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
+	57, // 52: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
+	57, // 53: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
+	73, // 54: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
+	65, // 55: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
+	4,  // 56: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
+	6,  // 57: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
+	9,  // 58: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
+	11, // 59: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
+	14, // 60: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
+	16, // 61: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
+	18, // 62: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
+	20, // 63: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
+	23, // 64: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
+	26, // 65: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
+	28, // 66: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
+	30, // 67: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
+	32, // 68: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
+	34, // 69: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
+	37, // 70: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
+	39, // 71: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
+	41, // 72: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
+	43, // 73: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
+	45, // 74: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
+	47, // 75: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
+	49, // 76: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
+	53, // 77: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
+	55, // 78: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
+	58, // 79: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
+	60, // 80: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
+	62, // 81: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
+	64, // 82: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
+	67, // 83: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
+	5,  // 84: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	7,  // 85: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	10, // 86: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	12, // 87: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	15, // 88: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	17, // 89: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	19, // 90: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	22, // 91: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	25, // 92: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	27, // 93: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	29, // 94: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	31, // 95: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	33, // 96: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	35, // 97: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	38, // 98: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	40, // 99: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	42, // 100: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	44, // 101: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	46, // 102: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	48, // 103: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	51, // 104: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	54, // 105: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	56, // 106: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	59, // 107: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	61, // 108: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	63, // 109: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	66, // 110: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	68, // 111: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	84, // [84:112] is the sub-list for method output_type
+	56, // [56:84] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_admin_proto_init() }
@@ -2170,18 +4638,20 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	}
 	file_wolkvox_backup_v1_heartbeat_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_admin_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_admin_proto_rawDesc), len(file_wolkvox_backup_v1_admin_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   33,
+			NumEnums:      3,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_wolkvox_backup_v1_admin_proto_goTypes,
 		DependencyIndexes: file_wolkvox_backup_v1_admin_proto_depIdxs,
+		EnumInfos:         file_wolkvox_backup_v1_admin_proto_enumTypes,
 		MessageInfos:      file_wolkvox_backup_v1_admin_proto_msgTypes,
 	}.Build()
 	File_wolkvox_backup_v1_admin_proto = out.File

@@ -33,13 +33,28 @@ const (
 	AdminService_RequestRun_FullMethodName        = "/wolkvox.backup.v1.AdminService/RequestRun"
 	AdminService_VerifyLedger_FullMethodName      = "/wolkvox.backup.v1.AdminService/VerifyLedger"
 	AdminService_ExportLedger_FullMethodName      = "/wolkvox.backup.v1.AdminService/ExportLedger"
+	AdminService_ListAlarms_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListAlarms"
+	AdminService_ClearAlarm_FullMethodName        = "/wolkvox.backup.v1.AdminService/ClearAlarm"
+	AdminService_RestartLog_FullMethodName        = "/wolkvox.backup.v1.AdminService/RestartLog"
+	AdminService_RekeyLog_FullMethodName          = "/wolkvox.backup.v1.AdminService/RekeyLog"
+	AdminService_RetireDestination_FullMethodName = "/wolkvox.backup.v1.AdminService/RetireDestination"
+	AdminService_RetireTenant_FullMethodName      = "/wolkvox.backup.v1.AdminService/RetireTenant"
+	AdminService_ExtendDeadlines_FullMethodName   = "/wolkvox.backup.v1.AdminService/ExtendDeadlines"
+	AdminService_ListOutages_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListOutages"
+	AdminService_RevokeAgent_FullMethodName       = "/wolkvox.backup.v1.AdminService/RevokeAgent"
+	AdminService_IssueCredential_FullMethodName   = "/wolkvox.backup.v1.AdminService/IssueCredential"
+	AdminService_ListCredentials_FullMethodName   = "/wolkvox.backup.v1.AdminService/ListCredentials"
+	AdminService_RevokeCredential_FullMethodName  = "/wolkvox.backup.v1.AdminService/RevokeCredential"
+	AdminService_ReadAdminLog_FullMethodName      = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
+	AdminService_CreateBackup_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateBackup"
 )
 
 // AdminServiceClient is the client API for AdminService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AdminService runs the fleet. Every method may be called by an operator@fleet only.
+// AdminService runs the fleet. What a caller does and why, given as the header wolkvox-reason, is in the admin log. Those
+// who may call a method for their own tenant only are answered PERMISSION_DENIED OTHER_TENANT for any other.
 type AdminServiceClient interface {
 	// CreateTenant registers a client of wolkvox.
 	// Errors: ALREADY_EXISTS TENANT_EXISTS, INVALID_ARGUMENT BAD_NAME, BAD_TIME_ZONE, BAD_WINDOW.
@@ -64,14 +79,15 @@ type AdminServiceClient interface {
 	CreateDestination(ctx context.Context, in *CreateDestinationRequest, opts ...grpc.CallOption) (*CreateDestinationResponse, error)
 	// ListDestinations lists destinations with their logs.
 	// Errors: NOT_FOUND NO_TENANT.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListDestinations(ctx context.Context, in *ListDestinationsRequest, opts ...grpc.CallOption) (*ListDestinationsResponse, error)
 	// CreateToken makes a join string: one use, one destination, a time limit. The secret is shown only here.
-	// Errors: NOT_FOUND NO_DESTINATION, ALREADY_EXISTS DESTINATION_ASSIGNED.
+	// Errors: NOT_FOUND NO_DESTINATION; ALREADY_EXISTS DESTINATION_ASSIGNED; FAILED_PRECONDITION NOT_ASSIGNED (for_agent does
+	// not serve the destination).
 	// Who may call: an operator.
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error)
 	// ListAgents lists agents and how they were when last heard.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListAgents(ctx context.Context, in *ListAgentsRequest, opts ...grpc.CallOption) (*ListAgentsResponse, error)
 	// SealNight looks at a tenant's sources now and seals what is new, for one or all of its destinations.
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, UNAVAILABLE SOURCE_UNREACHABLE, FAILED_PRECONDITION NO_SOURCE.
@@ -79,11 +95,11 @@ type AdminServiceClient interface {
 	SealNight(ctx context.Context, in *SealNightRequest, opts ...grpc.CallOption) (*SealNightResponse, error)
 	// ListNights lists the manifests of a destination and what became of them, by number.
 	// Errors: NOT_FOUND NO_DESTINATION.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListNights(ctx context.Context, in *ListNightsRequest, opts ...grpc.CallOption) (*ListNightsResponse, error)
 	// ListItems streams the items of a destination, by manifest and index.
 	// Errors: NOT_FOUND NO_DESTINATION, NO_MANIFEST.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListItems(ctx context.Context, in *ListItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListItemsResponse], error)
 	// RequestRun asks the agent of a destination, with its next heartbeat, to run now.
 	// Errors: NOT_FOUND NO_DESTINATION.
@@ -91,12 +107,69 @@ type AdminServiceClient interface {
 	RequestRun(ctx context.Context, in *RequestRunRequest, opts ...grpc.CallOption) (*RequestRunResponse, error)
 	// VerifyLedger folds a log from nothing, checks every signature and tree, and compares with what is kept.
 	// Errors: NOT_FOUND NO_DESTINATION.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	VerifyLedger(ctx context.Context, in *VerifyLedgerRequest, opts ...grpc.CallOption) (*VerifyLedgerResponse, error)
 	// ExportLedger streams a log, its manifests and the agreed head as plain files.
 	// Errors: NOT_FOUND NO_DESTINATION.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ExportLedger(ctx context.Context, in *ExportLedgerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLedgerResponse], error)
+	// ListAlarms lists what people have to decide or look at.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListAlarms(ctx context.Context, in *ListAlarmsRequest, opts ...grpc.CallOption) (*ListAlarmsResponse, error)
+	// ClearAlarm takes note that people dealt with an alarm. A log that cannot go on needs RestartLog instead.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_ALARM; FAILED_PRECONDITION RESTART_WANTED; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	ClearAlarm(ctx context.Context, in *ClearAlarmRequest, opts ...grpc.CallOption) (*ClearAlarmResponse, error)
+	// RestartLog ends the log of a destination whose tail was lost or which forked, and begins a new one whose genesis
+	// names the lost head. The agent is enrolled anew; what is at the destination is found by its hash.
+	// Errors: NOT_FOUND NO_DESTINATION; FAILED_PRECONDITION NO_ALARM; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RestartLog(ctx context.Context, in *RestartLogRequest, opts ...grpc.CallOption) (*RestartLogResponse, error)
+	// RekeyLog gives a log a new server key, once a backup holds it.
+	// Errors: NOT_FOUND NO_DESTINATION; FAILED_PRECONDITION NO_BACKUP, RETIRED; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RekeyLog(ctx context.Context, in *RekeyLogRequest, opts ...grpc.CallOption) (*RekeyLogResponse, error)
+	// RetireDestination ends a destination: nothing is sealed or closed any more; its ledger can still be read and proved.
+	// Errors: NOT_FOUND NO_DESTINATION; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RetireDestination(ctx context.Context, in *RetireDestinationRequest, opts ...grpc.CallOption) (*RetireDestinationResponse, error)
+	// RetireTenant retires all destinations of a tenant, revokes its agents and credentials, and seals nothing for it any
+	// more.
+	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RetireTenant(ctx context.Context, in *RetireTenantRequest, opts ...grpc.CallOption) (*RetireTenantResponse, error)
+	// ExtendDeadlines moves deadlines of manifests, or says with dry_run what it would do.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; INVALID_ARGUMENT BAD_REQUEST, REASON_WANTED.
+	// Who may call: an operator.
+	ExtendDeadlines(ctx context.Context, in *ExtendDeadlinesRequest, opts ...grpc.CallOption) (*ExtendDeadlinesResponse, error)
+	// ListOutages lists when the server was not there, and which of them were answered by extensions.
+	// Who may call: an operator.
+	ListOutages(ctx context.Context, in *ListOutagesRequest, opts ...grpc.CallOption) (*ListOutagesResponse, error)
+	// RevokeAgent refuses an agent's certificates from now on, on open connections too.
+	// Errors: NOT_FOUND NO_AGENT; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RevokeAgent(ctx context.Context, in *RevokeAgentRequest, opts ...grpc.CallOption) (*RevokeAgentResponse, error)
+	// IssueCredential gives a person or program a certificate for one role.
+	// Errors: NOT_FOUND NO_TENANT; ALREADY_EXISTS CREDENTIAL_EXISTS; INVALID_ARGUMENT BAD_NAME, BAD_REQUEST.
+	// Who may call: an operator.
+	IssueCredential(ctx context.Context, in *IssueCredentialRequest, opts ...grpc.CallOption) (*IssueCredentialResponse, error)
+	// ListCredentials lists the certificates of people and programs.
+	// Who may call: an operator.
+	ListCredentials(ctx context.Context, in *ListCredentialsRequest, opts ...grpc.CallOption) (*ListCredentialsResponse, error)
+	// RevokeCredential refuses a certificate from now on, on open connections too.
+	// Errors: NOT_FOUND NO_CREDENTIAL; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RevokeCredential(ctx context.Context, in *RevokeCredentialRequest, opts ...grpc.CallOption) (*RevokeCredentialResponse, error)
+	// ReadAdminLog streams what was done by whom and why, oldest first.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; an auditor for their own tenant.
+	ReadAdminLog(ctx context.Context, in *ReadAdminLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadAdminLogResponse], error)
+	// CreateBackup streams a backup of what cannot come back from the agents, encrypted to a recipient, while the server
+	// goes on.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
+	// Who may call: an operator.
+	CreateBackup(ctx context.Context, in *CreateBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CreateBackupResponse], error)
 }
 
 type adminServiceClient struct {
@@ -265,11 +338,170 @@ func (c *adminServiceClient) ExportLedger(ctx context.Context, in *ExportLedgerR
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ExportLedgerClient = grpc.ServerStreamingClient[ExportLedgerResponse]
 
+func (c *adminServiceClient) ListAlarms(ctx context.Context, in *ListAlarmsRequest, opts ...grpc.CallOption) (*ListAlarmsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAlarmsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListAlarms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ClearAlarm(ctx context.Context, in *ClearAlarmRequest, opts ...grpc.CallOption) (*ClearAlarmResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClearAlarmResponse)
+	err := c.cc.Invoke(ctx, AdminService_ClearAlarm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RestartLog(ctx context.Context, in *RestartLogRequest, opts ...grpc.CallOption) (*RestartLogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RestartLogResponse)
+	err := c.cc.Invoke(ctx, AdminService_RestartLog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RekeyLog(ctx context.Context, in *RekeyLogRequest, opts ...grpc.CallOption) (*RekeyLogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RekeyLogResponse)
+	err := c.cc.Invoke(ctx, AdminService_RekeyLog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RetireDestination(ctx context.Context, in *RetireDestinationRequest, opts ...grpc.CallOption) (*RetireDestinationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetireDestinationResponse)
+	err := c.cc.Invoke(ctx, AdminService_RetireDestination_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RetireTenant(ctx context.Context, in *RetireTenantRequest, opts ...grpc.CallOption) (*RetireTenantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetireTenantResponse)
+	err := c.cc.Invoke(ctx, AdminService_RetireTenant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ExtendDeadlines(ctx context.Context, in *ExtendDeadlinesRequest, opts ...grpc.CallOption) (*ExtendDeadlinesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExtendDeadlinesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ExtendDeadlines_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListOutages(ctx context.Context, in *ListOutagesRequest, opts ...grpc.CallOption) (*ListOutagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOutagesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListOutages_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RevokeAgent(ctx context.Context, in *RevokeAgentRequest, opts ...grpc.CallOption) (*RevokeAgentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeAgentResponse)
+	err := c.cc.Invoke(ctx, AdminService_RevokeAgent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) IssueCredential(ctx context.Context, in *IssueCredentialRequest, opts ...grpc.CallOption) (*IssueCredentialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(IssueCredentialResponse)
+	err := c.cc.Invoke(ctx, AdminService_IssueCredential_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListCredentials(ctx context.Context, in *ListCredentialsRequest, opts ...grpc.CallOption) (*ListCredentialsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCredentialsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListCredentials_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RevokeCredential(ctx context.Context, in *RevokeCredentialRequest, opts ...grpc.CallOption) (*RevokeCredentialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeCredentialResponse)
+	err := c.cc.Invoke(ctx, AdminService_RevokeCredential_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ReadAdminLog(ctx context.Context, in *ReadAdminLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadAdminLogResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_ReadAdminLog_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadAdminLogRequest, ReadAdminLogResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ReadAdminLogClient = grpc.ServerStreamingClient[ReadAdminLogResponse]
+
+func (c *adminServiceClient) CreateBackup(ctx context.Context, in *CreateBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CreateBackupResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_CreateBackup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateBackupRequest, CreateBackupResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_CreateBackupClient = grpc.ServerStreamingClient[CreateBackupResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
 //
-// AdminService runs the fleet. Every method may be called by an operator@fleet only.
+// AdminService runs the fleet. What a caller does and why, given as the header wolkvox-reason, is in the admin log. Those
+// who may call a method for their own tenant only are answered PERMISSION_DENIED OTHER_TENANT for any other.
 type AdminServiceServer interface {
 	// CreateTenant registers a client of wolkvox.
 	// Errors: ALREADY_EXISTS TENANT_EXISTS, INVALID_ARGUMENT BAD_NAME, BAD_TIME_ZONE, BAD_WINDOW.
@@ -294,14 +526,15 @@ type AdminServiceServer interface {
 	CreateDestination(context.Context, *CreateDestinationRequest) (*CreateDestinationResponse, error)
 	// ListDestinations lists destinations with their logs.
 	// Errors: NOT_FOUND NO_TENANT.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListDestinations(context.Context, *ListDestinationsRequest) (*ListDestinationsResponse, error)
 	// CreateToken makes a join string: one use, one destination, a time limit. The secret is shown only here.
-	// Errors: NOT_FOUND NO_DESTINATION, ALREADY_EXISTS DESTINATION_ASSIGNED.
+	// Errors: NOT_FOUND NO_DESTINATION; ALREADY_EXISTS DESTINATION_ASSIGNED; FAILED_PRECONDITION NOT_ASSIGNED (for_agent does
+	// not serve the destination).
 	// Who may call: an operator.
 	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
 	// ListAgents lists agents and how they were when last heard.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListAgents(context.Context, *ListAgentsRequest) (*ListAgentsResponse, error)
 	// SealNight looks at a tenant's sources now and seals what is new, for one or all of its destinations.
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, UNAVAILABLE SOURCE_UNREACHABLE, FAILED_PRECONDITION NO_SOURCE.
@@ -309,11 +542,11 @@ type AdminServiceServer interface {
 	SealNight(context.Context, *SealNightRequest) (*SealNightResponse, error)
 	// ListNights lists the manifests of a destination and what became of them, by number.
 	// Errors: NOT_FOUND NO_DESTINATION.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListNights(context.Context, *ListNightsRequest) (*ListNightsResponse, error)
 	// ListItems streams the items of a destination, by manifest and index.
 	// Errors: NOT_FOUND NO_DESTINATION, NO_MANIFEST.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListItems(*ListItemsRequest, grpc.ServerStreamingServer[ListItemsResponse]) error
 	// RequestRun asks the agent of a destination, with its next heartbeat, to run now.
 	// Errors: NOT_FOUND NO_DESTINATION.
@@ -321,12 +554,69 @@ type AdminServiceServer interface {
 	RequestRun(context.Context, *RequestRunRequest) (*RequestRunResponse, error)
 	// VerifyLedger folds a log from nothing, checks every signature and tree, and compares with what is kept.
 	// Errors: NOT_FOUND NO_DESTINATION.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	VerifyLedger(context.Context, *VerifyLedgerRequest) (*VerifyLedgerResponse, error)
 	// ExportLedger streams a log, its manifests and the agreed head as plain files.
 	// Errors: NOT_FOUND NO_DESTINATION.
-	// Who may call: an operator.
+	// Who may call: an operator; a client and an auditor for their own tenant.
 	ExportLedger(*ExportLedgerRequest, grpc.ServerStreamingServer[ExportLedgerResponse]) error
+	// ListAlarms lists what people have to decide or look at.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListAlarms(context.Context, *ListAlarmsRequest) (*ListAlarmsResponse, error)
+	// ClearAlarm takes note that people dealt with an alarm. A log that cannot go on needs RestartLog instead.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_ALARM; FAILED_PRECONDITION RESTART_WANTED; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	ClearAlarm(context.Context, *ClearAlarmRequest) (*ClearAlarmResponse, error)
+	// RestartLog ends the log of a destination whose tail was lost or which forked, and begins a new one whose genesis
+	// names the lost head. The agent is enrolled anew; what is at the destination is found by its hash.
+	// Errors: NOT_FOUND NO_DESTINATION; FAILED_PRECONDITION NO_ALARM; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RestartLog(context.Context, *RestartLogRequest) (*RestartLogResponse, error)
+	// RekeyLog gives a log a new server key, once a backup holds it.
+	// Errors: NOT_FOUND NO_DESTINATION; FAILED_PRECONDITION NO_BACKUP, RETIRED; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RekeyLog(context.Context, *RekeyLogRequest) (*RekeyLogResponse, error)
+	// RetireDestination ends a destination: nothing is sealed or closed any more; its ledger can still be read and proved.
+	// Errors: NOT_FOUND NO_DESTINATION; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RetireDestination(context.Context, *RetireDestinationRequest) (*RetireDestinationResponse, error)
+	// RetireTenant retires all destinations of a tenant, revokes its agents and credentials, and seals nothing for it any
+	// more.
+	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RetireTenant(context.Context, *RetireTenantRequest) (*RetireTenantResponse, error)
+	// ExtendDeadlines moves deadlines of manifests, or says with dry_run what it would do.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; INVALID_ARGUMENT BAD_REQUEST, REASON_WANTED.
+	// Who may call: an operator.
+	ExtendDeadlines(context.Context, *ExtendDeadlinesRequest) (*ExtendDeadlinesResponse, error)
+	// ListOutages lists when the server was not there, and which of them were answered by extensions.
+	// Who may call: an operator.
+	ListOutages(context.Context, *ListOutagesRequest) (*ListOutagesResponse, error)
+	// RevokeAgent refuses an agent's certificates from now on, on open connections too.
+	// Errors: NOT_FOUND NO_AGENT; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RevokeAgent(context.Context, *RevokeAgentRequest) (*RevokeAgentResponse, error)
+	// IssueCredential gives a person or program a certificate for one role.
+	// Errors: NOT_FOUND NO_TENANT; ALREADY_EXISTS CREDENTIAL_EXISTS; INVALID_ARGUMENT BAD_NAME, BAD_REQUEST.
+	// Who may call: an operator.
+	IssueCredential(context.Context, *IssueCredentialRequest) (*IssueCredentialResponse, error)
+	// ListCredentials lists the certificates of people and programs.
+	// Who may call: an operator.
+	ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error)
+	// RevokeCredential refuses a certificate from now on, on open connections too.
+	// Errors: NOT_FOUND NO_CREDENTIAL; INVALID_ARGUMENT REASON_WANTED.
+	// Who may call: an operator.
+	RevokeCredential(context.Context, *RevokeCredentialRequest) (*RevokeCredentialResponse, error)
+	// ReadAdminLog streams what was done by whom and why, oldest first.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; an auditor for their own tenant.
+	ReadAdminLog(*ReadAdminLogRequest, grpc.ServerStreamingServer[ReadAdminLogResponse]) error
+	// CreateBackup streams a backup of what cannot come back from the agents, encrypted to a recipient, while the server
+	// goes on.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
+	// Who may call: an operator.
+	CreateBackup(*CreateBackupRequest, grpc.ServerStreamingServer[CreateBackupResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -378,6 +668,48 @@ func (UnimplementedAdminServiceServer) VerifyLedger(context.Context, *VerifyLedg
 }
 func (UnimplementedAdminServiceServer) ExportLedger(*ExportLedgerRequest, grpc.ServerStreamingServer[ExportLedgerResponse]) error {
 	return status.Error(codes.Unimplemented, "method ExportLedger not implemented")
+}
+func (UnimplementedAdminServiceServer) ListAlarms(context.Context, *ListAlarmsRequest) (*ListAlarmsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAlarms not implemented")
+}
+func (UnimplementedAdminServiceServer) ClearAlarm(context.Context, *ClearAlarmRequest) (*ClearAlarmResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearAlarm not implemented")
+}
+func (UnimplementedAdminServiceServer) RestartLog(context.Context, *RestartLogRequest) (*RestartLogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RestartLog not implemented")
+}
+func (UnimplementedAdminServiceServer) RekeyLog(context.Context, *RekeyLogRequest) (*RekeyLogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RekeyLog not implemented")
+}
+func (UnimplementedAdminServiceServer) RetireDestination(context.Context, *RetireDestinationRequest) (*RetireDestinationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetireDestination not implemented")
+}
+func (UnimplementedAdminServiceServer) RetireTenant(context.Context, *RetireTenantRequest) (*RetireTenantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetireTenant not implemented")
+}
+func (UnimplementedAdminServiceServer) ExtendDeadlines(context.Context, *ExtendDeadlinesRequest) (*ExtendDeadlinesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExtendDeadlines not implemented")
+}
+func (UnimplementedAdminServiceServer) ListOutages(context.Context, *ListOutagesRequest) (*ListOutagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOutages not implemented")
+}
+func (UnimplementedAdminServiceServer) RevokeAgent(context.Context, *RevokeAgentRequest) (*RevokeAgentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeAgent not implemented")
+}
+func (UnimplementedAdminServiceServer) IssueCredential(context.Context, *IssueCredentialRequest) (*IssueCredentialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method IssueCredential not implemented")
+}
+func (UnimplementedAdminServiceServer) ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCredentials not implemented")
+}
+func (UnimplementedAdminServiceServer) RevokeCredential(context.Context, *RevokeCredentialRequest) (*RevokeCredentialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeCredential not implemented")
+}
+func (UnimplementedAdminServiceServer) ReadAdminLog(*ReadAdminLogRequest, grpc.ServerStreamingServer[ReadAdminLogResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadAdminLog not implemented")
+}
+func (UnimplementedAdminServiceServer) CreateBackup(*CreateBackupRequest, grpc.ServerStreamingServer[CreateBackupResponse]) error {
+	return status.Error(codes.Unimplemented, "method CreateBackup not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -638,6 +970,244 @@ func _AdminService_ExportLedger_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ExportLedgerServer = grpc.ServerStreamingServer[ExportLedgerResponse]
 
+func _AdminService_ListAlarms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAlarmsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListAlarms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListAlarms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListAlarms(ctx, req.(*ListAlarmsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ClearAlarm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearAlarmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ClearAlarm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ClearAlarm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ClearAlarm(ctx, req.(*ClearAlarmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RestartLog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RestartLogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RestartLog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RestartLog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RestartLog(ctx, req.(*RestartLogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RekeyLog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RekeyLogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RekeyLog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RekeyLog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RekeyLog(ctx, req.(*RekeyLogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RetireDestination_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetireDestinationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RetireDestination(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RetireDestination_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RetireDestination(ctx, req.(*RetireDestinationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RetireTenant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetireTenantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RetireTenant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RetireTenant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RetireTenant(ctx, req.(*RetireTenantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ExtendDeadlines_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExtendDeadlinesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ExtendDeadlines(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ExtendDeadlines_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ExtendDeadlines(ctx, req.(*ExtendDeadlinesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListOutages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOutagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListOutages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListOutages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListOutages(ctx, req.(*ListOutagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RevokeAgent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeAgentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RevokeAgent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RevokeAgent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RevokeAgent(ctx, req.(*RevokeAgentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_IssueCredential_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IssueCredentialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).IssueCredential(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_IssueCredential_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).IssueCredential(ctx, req.(*IssueCredentialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListCredentials_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCredentialsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListCredentials(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListCredentials_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListCredentials(ctx, req.(*ListCredentialsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RevokeCredential_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeCredentialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RevokeCredential(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RevokeCredential_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RevokeCredential(ctx, req.(*RevokeCredentialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ReadAdminLog_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadAdminLogRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ReadAdminLog(m, &grpc.GenericServerStream[ReadAdminLogRequest, ReadAdminLogResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ReadAdminLogServer = grpc.ServerStreamingServer[ReadAdminLogResponse]
+
+func _AdminService_CreateBackup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateBackupRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).CreateBackup(m, &grpc.GenericServerStream[CreateBackupRequest, CreateBackupResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_CreateBackupServer = grpc.ServerStreamingServer[CreateBackupResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -693,6 +1263,54 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "VerifyLedger",
 			Handler:    _AdminService_VerifyLedger_Handler,
 		},
+		{
+			MethodName: "ListAlarms",
+			Handler:    _AdminService_ListAlarms_Handler,
+		},
+		{
+			MethodName: "ClearAlarm",
+			Handler:    _AdminService_ClearAlarm_Handler,
+		},
+		{
+			MethodName: "RestartLog",
+			Handler:    _AdminService_RestartLog_Handler,
+		},
+		{
+			MethodName: "RekeyLog",
+			Handler:    _AdminService_RekeyLog_Handler,
+		},
+		{
+			MethodName: "RetireDestination",
+			Handler:    _AdminService_RetireDestination_Handler,
+		},
+		{
+			MethodName: "RetireTenant",
+			Handler:    _AdminService_RetireTenant_Handler,
+		},
+		{
+			MethodName: "ExtendDeadlines",
+			Handler:    _AdminService_ExtendDeadlines_Handler,
+		},
+		{
+			MethodName: "ListOutages",
+			Handler:    _AdminService_ListOutages_Handler,
+		},
+		{
+			MethodName: "RevokeAgent",
+			Handler:    _AdminService_RevokeAgent_Handler,
+		},
+		{
+			MethodName: "IssueCredential",
+			Handler:    _AdminService_IssueCredential_Handler,
+		},
+		{
+			MethodName: "ListCredentials",
+			Handler:    _AdminService_ListCredentials_Handler,
+		},
+		{
+			MethodName: "RevokeCredential",
+			Handler:    _AdminService_RevokeCredential_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -703,6 +1321,16 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ExportLedger",
 			Handler:       _AdminService_ExportLedger_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadAdminLog",
+			Handler:       _AdminService_ReadAdminLog_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "CreateBackup",
+			Handler:       _AdminService_CreateBackup_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -9,6 +9,7 @@ package backupv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -73,7 +74,11 @@ type GetStatusResponse struct {
 	// When the agent's certificate ends.
 	CertificateExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=certificate_expire_time,json=certificateExpireTime,proto3" json:"certificate_expire_time,omitempty"`
 	// The destinations in the order of the configuration.
-	Destinations  []*DestinationStatus `protobuf:"bytes,6,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	Destinations []*DestinationStatus `protobuf:"bytes,6,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	// This machine's clock less the server's when last heard; unset where the server was never heard.
+	ClockOffset *durationpb.Duration `protobuf:"bytes,7,opt,name=clock_offset,json=clockOffset,proto3,oneof" json:"clock_offset,omitempty"`
+	// Sentences on what is wrong with the agent as a whole; empty when all is well.
+	Problems      []string `protobuf:"bytes,8,rep,name=problems,proto3" json:"problems,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,6 +151,20 @@ func (x *GetStatusResponse) GetCertificateExpireTime() *timestamppb.Timestamp {
 func (x *GetStatusResponse) GetDestinations() []*DestinationStatus {
 	if x != nil {
 		return x.Destinations
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetClockOffset() *durationpb.Duration {
+	if x != nil {
+		return x.ClockOffset
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
 	}
 	return nil
 }
@@ -809,19 +828,123 @@ func (x *ExportAgentLedgerResponse) GetFile() *ExportedFile {
 	return nil
 }
 
+// AcceptLossesRequest names a destination.
+type AcceptLossesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name in the configuration, required.
+	Destination   string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptLossesRequest) Reset() {
+	*x = AcceptLossesRequest{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptLossesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptLossesRequest) ProtoMessage() {}
+
+func (x *AcceptLossesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptLossesRequest.ProtoReflect.Descriptor instead.
+func (*AcceptLossesRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AcceptLossesRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+// AcceptLossesResponse says what was accepted.
+type AcceptLossesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many recordings the audit found missing or altered.
+	LostCount int64 `protobuf:"varint,1,opt,name=lost_count,json=lostCount,proto3" json:"lost_count,omitempty"`
+	// Of how many that it looked at.
+	AuditedCount  int64 `protobuf:"varint,2,opt,name=audited_count,json=auditedCount,proto3" json:"audited_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptLossesResponse) Reset() {
+	*x = AcceptLossesResponse{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptLossesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptLossesResponse) ProtoMessage() {}
+
+func (x *AcceptLossesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptLossesResponse.ProtoReflect.Descriptor instead.
+func (*AcceptLossesResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AcceptLossesResponse) GetLostCount() int64 {
+	if x != nil {
+		return x.LostCount
+	}
+	return 0
+}
+
+func (x *AcceptLossesResponse) GetAuditedCount() int64 {
+	if x != nil {
+		return x.AuditedCount
+	}
+	return 0
+}
+
 var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xaf\x02\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\x12\n" +
+	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12%\n" +
 	"\x0eserver_address\x18\x03 \x01(\tR\rserverAddress\x12%\n" +
 	"\x0eserver_problem\x18\x04 \x01(\tR\rserverProblem\x12R\n" +
 	"\x17certificate_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x15certificateExpireTime\x12H\n" +
-	"\fdestinations\x18\x06 \x03(\v2$.wolkvox.backup.v1.DestinationStatusR\fdestinations\"\xbc\x04\n" +
+	"\fdestinations\x18\x06 \x03(\v2$.wolkvox.backup.v1.DestinationStatusR\fdestinations\x12A\n" +
+	"\fclock_offset\x18\a \x01(\v2\x19.google.protobuf.DurationH\x00R\vclockOffset\x88\x01\x01\x12\x1a\n" +
+	"\bproblems\x18\b \x03(\tR\bproblemsB\x0f\n" +
+	"\r_clock_offset\"\xbc\x04\n" +
 	"\x11DestinationStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
@@ -870,13 +993,20 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\x18ExportAgentLedgerRequest\x12 \n" +
 	"\vdestination\x18\x01 \x01(\tR\vdestination\"P\n" +
 	"\x19ExportAgentLedgerResponse\x123\n" +
-	"\x04file\x18\x01 \x01(\v2\x1f.wolkvox.backup.v1.ExportedFileR\x04file2\xfa\x03\n" +
+	"\x04file\x18\x01 \x01(\v2\x1f.wolkvox.backup.v1.ExportedFileR\x04file\"7\n" +
+	"\x13AcceptLossesRequest\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\"Z\n" +
+	"\x14AcceptLossesResponse\x12\x1d\n" +
+	"\n" +
+	"lost_count\x18\x01 \x01(\x03R\tlostCount\x12#\n" +
+	"\raudited_count\x18\x02 \x01(\x03R\fauditedCount2\xdb\x04\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
 	"\x0fInitDestination\x12).wolkvox.backup.v1.InitDestinationRequest\x1a*.wolkvox.backup.v1.InitDestinationResponse\x12n\n" +
 	"\x11VerifyAgentLedger\x12+.wolkvox.backup.v1.VerifyAgentLedgerRequest\x1a,.wolkvox.backup.v1.VerifyAgentLedgerResponse\x12p\n" +
-	"\x11ExportAgentLedger\x12+.wolkvox.backup.v1.ExportAgentLedgerRequest\x1a,.wolkvox.backup.v1.ExportAgentLedgerResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x11ExportAgentLedger\x12+.wolkvox.backup.v1.ExportAgentLedgerRequest\x1a,.wolkvox.backup.v1.ExportAgentLedgerResponse0\x01\x12_\n" +
+	"\fAcceptLosses\x12&.wolkvox.backup.v1.AcceptLossesRequest\x1a'.wolkvox.backup.v1.AcceptLossesResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once
@@ -890,7 +1020,7 @@ func file_wolkvox_backup_v1_agent_proto_rawDescGZIP() []byte {
 	return file_wolkvox_backup_v1_agent_proto_rawDescData
 }
 
-var file_wolkvox_backup_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_wolkvox_backup_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),          // 0: wolkvox.backup.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),         // 1: wolkvox.backup.v1.GetStatusResponse
@@ -904,42 +1034,48 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*VerifyAgentLedgerResponse)(nil), // 9: wolkvox.backup.v1.VerifyAgentLedgerResponse
 	(*ExportAgentLedgerRequest)(nil),  // 10: wolkvox.backup.v1.ExportAgentLedgerRequest
 	(*ExportAgentLedgerResponse)(nil), // 11: wolkvox.backup.v1.ExportAgentLedgerResponse
-	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
-	(*Night)(nil),                     // 13: wolkvox.backup.v1.Night
-	(*StateCounts)(nil),               // 14: wolkvox.backup.v1.StateCounts
-	(*LogPosition)(nil),               // 15: wolkvox.backup.v1.LogPosition
-	(*Fault)(nil),                     // 16: wolkvox.backup.v1.Fault
-	(*LedgerReport)(nil),              // 17: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 18: wolkvox.backup.v1.ExportedFile
+	(*AcceptLossesRequest)(nil),       // 12: wolkvox.backup.v1.AcceptLossesRequest
+	(*AcceptLossesResponse)(nil),      // 13: wolkvox.backup.v1.AcceptLossesResponse
+	(*timestamppb.Timestamp)(nil),     // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 15: google.protobuf.Duration
+	(*Night)(nil),                     // 16: wolkvox.backup.v1.Night
+	(*StateCounts)(nil),               // 17: wolkvox.backup.v1.StateCounts
+	(*LogPosition)(nil),               // 18: wolkvox.backup.v1.LogPosition
+	(*Fault)(nil),                     // 19: wolkvox.backup.v1.Fault
+	(*LedgerReport)(nil),              // 20: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 21: wolkvox.backup.v1.ExportedFile
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
-	12, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	14, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 1: wolkvox.backup.v1.GetStatusResponse.destinations:type_name -> wolkvox.backup.v1.DestinationStatus
-	13, // 2: wolkvox.backup.v1.DestinationStatus.nights:type_name -> wolkvox.backup.v1.Night
-	14, // 3: wolkvox.backup.v1.DestinationStatus.counts:type_name -> wolkvox.backup.v1.StateCounts
-	15, // 4: wolkvox.backup.v1.DestinationStatus.position:type_name -> wolkvox.backup.v1.LogPosition
-	15, // 5: wolkvox.backup.v1.DestinationStatus.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	16, // 6: wolkvox.backup.v1.DestinationStatus.last_fault:type_name -> wolkvox.backup.v1.Fault
-	12, // 7: wolkvox.backup.v1.DestinationStatus.last_run_time:type_name -> google.protobuf.Timestamp
-	5,  // 8: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
-	15, // 9: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	17, // 10: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	18, // 11: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	0,  // 12: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
-	3,  // 13: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
-	6,  // 14: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
-	8,  // 15: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
-	10, // 16: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
-	1,  // 17: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 18: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 19: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 20: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 21: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	17, // [17:22] is the sub-list for method output_type
-	12, // [12:17] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	15, // 2: wolkvox.backup.v1.GetStatusResponse.clock_offset:type_name -> google.protobuf.Duration
+	16, // 3: wolkvox.backup.v1.DestinationStatus.nights:type_name -> wolkvox.backup.v1.Night
+	17, // 4: wolkvox.backup.v1.DestinationStatus.counts:type_name -> wolkvox.backup.v1.StateCounts
+	18, // 5: wolkvox.backup.v1.DestinationStatus.position:type_name -> wolkvox.backup.v1.LogPosition
+	18, // 6: wolkvox.backup.v1.DestinationStatus.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	19, // 7: wolkvox.backup.v1.DestinationStatus.last_fault:type_name -> wolkvox.backup.v1.Fault
+	14, // 8: wolkvox.backup.v1.DestinationStatus.last_run_time:type_name -> google.protobuf.Timestamp
+	5,  // 9: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
+	18, // 10: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	20, // 11: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	21, // 12: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	0,  // 13: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
+	3,  // 14: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
+	6,  // 15: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
+	8,  // 16: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
+	10, // 17: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
+	12, // 18: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
+	1,  // 19: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 20: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 21: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 22: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 23: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 24: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_agent_proto_init() }
@@ -948,6 +1084,7 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 		return
 	}
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[2].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
@@ -956,7 +1093,7 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_agent_proto_rawDesc), len(file_wolkvox_backup_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

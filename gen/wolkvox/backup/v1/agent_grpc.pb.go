@@ -24,6 +24,7 @@ const (
 	AgentService_InitDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/InitDestination"
 	AgentService_VerifyAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/VerifyAgentLedger"
 	AgentService_ExportAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/ExportAgentLedger"
+	AgentService_AcceptLosses_FullMethodName      = "/wolkvox.backup.v1.AgentService/AcceptLosses"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -54,6 +55,10 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION.
 	// Who may call: whoever may open the socket.
 	ExportAgentLedger(ctx context.Context, in *ExportAgentLedgerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportAgentLedgerResponse], error)
+	// AcceptLosses lets the next pass sign what an audit found lost, although it is more than 1 % of what is confirmed.
+	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION NO_LOSSES (no audit waits for a decision).
+	// Who may call: whoever may open the socket.
+	AcceptLosses(ctx context.Context, in *AcceptLossesRequest, opts ...grpc.CallOption) (*AcceptLossesResponse, error)
 }
 
 type agentServiceClient struct {
@@ -132,6 +137,16 @@ func (c *agentServiceClient) ExportAgentLedger(ctx context.Context, in *ExportAg
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ExportAgentLedgerClient = grpc.ServerStreamingClient[ExportAgentLedgerResponse]
 
+func (c *agentServiceClient) AcceptLosses(ctx context.Context, in *AcceptLossesRequest, opts ...grpc.CallOption) (*AcceptLossesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptLossesResponse)
+	err := c.cc.Invoke(ctx, AgentService_AcceptLosses_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -160,6 +175,10 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION.
 	// Who may call: whoever may open the socket.
 	ExportAgentLedger(*ExportAgentLedgerRequest, grpc.ServerStreamingServer[ExportAgentLedgerResponse]) error
+	// AcceptLosses lets the next pass sign what an audit found lost, although it is more than 1 % of what is confirmed.
+	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION NO_LOSSES (no audit waits for a decision).
+	// Who may call: whoever may open the socket.
+	AcceptLosses(context.Context, *AcceptLossesRequest) (*AcceptLossesResponse, error)
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -184,6 +203,9 @@ func (UnimplementedAgentServiceServer) VerifyAgentLedger(context.Context, *Verif
 }
 func (UnimplementedAgentServiceServer) ExportAgentLedger(*ExportAgentLedgerRequest, grpc.ServerStreamingServer[ExportAgentLedgerResponse]) error {
 	return status.Error(codes.Unimplemented, "method ExportAgentLedger not implemented")
+}
+func (UnimplementedAgentServiceServer) AcceptLosses(context.Context, *AcceptLossesRequest) (*AcceptLossesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptLosses not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -282,6 +304,24 @@ func _AgentService_ExportAgentLedger_Handler(srv interface{}, stream grpc.Server
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ExportAgentLedgerServer = grpc.ServerStreamingServer[ExportAgentLedgerResponse]
 
+func _AgentService_AcceptLosses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptLossesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).AcceptLosses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_AcceptLosses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).AcceptLosses(ctx, req.(*AcceptLossesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -300,6 +340,10 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyAgentLedger",
 			Handler:    _AgentService_VerifyAgentLedger_Handler,
+		},
+		{
+			MethodName: "AcceptLosses",
+			Handler:    _AgentService_AcceptLosses_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -178,6 +178,107 @@ func (x *EnrollResponse) GetServerTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// RenewCertificateRequest is sent at two thirds of a certificate's life.
+type RenewCertificateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A PKCS #10 certificate request in DER over a new key, whose common name is the agent's name, required.
+	CertificateRequest []byte `protobuf:"bytes,1,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *RenewCertificateRequest) Reset() {
+	*x = RenewCertificateRequest{}
+	mi := &file_wolkvox_backup_v1_enrollment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewCertificateRequest) ProtoMessage() {}
+
+func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_enrollment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewCertificateRequest.ProtoReflect.Descriptor instead.
+func (*RenewCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_enrollment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RenewCertificateRequest) GetCertificateRequest() []byte {
+	if x != nil {
+		return x.CertificateRequest
+	}
+	return nil
+}
+
+// RenewCertificateResponse has the next certificate.
+type RenewCertificateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The certificate in DER, followed by its issuers up to and including the authority that the agent pinned.
+	Certificates [][]byte `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// The server's time.
+	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewCertificateResponse) Reset() {
+	*x = RenewCertificateResponse{}
+	mi := &file_wolkvox_backup_v1_enrollment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewCertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewCertificateResponse) ProtoMessage() {}
+
+func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_enrollment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewCertificateResponse.ProtoReflect.Descriptor instead.
+func (*RenewCertificateResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_enrollment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RenewCertificateResponse) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *RenewCertificateResponse) GetServerTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ServerTime
+	}
+	return nil
+}
+
 var File_wolkvox_backup_v1_enrollment_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_enrollment_proto_rawDesc = "" +
@@ -195,9 +296,16 @@ const file_wolkvox_backup_v1_enrollment_proto_rawDesc = "" +
 	"\n" +
 	"server_key\x18\x02 \x01(\tR\tserverKey\x12;\n" +
 	"\vserver_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"serverTime2b\n" +
+	"serverTime\"J\n" +
+	"\x17RenewCertificateRequest\x12/\n" +
+	"\x13certificate_request\x18\x01 \x01(\fR\x12certificateRequest\"{\n" +
+	"\x18RenewCertificateResponse\x12\"\n" +
+	"\fcertificates\x18\x01 \x03(\fR\fcertificates\x12;\n" +
+	"\vserver_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"serverTime2\xcf\x01\n" +
 	"\x11EnrollmentService\x12M\n" +
-	"\x06Enroll\x12 .wolkvox.backup.v1.EnrollRequest\x1a!.wolkvox.backup.v1.EnrollResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x06Enroll\x12 .wolkvox.backup.v1.EnrollRequest\x1a!.wolkvox.backup.v1.EnrollResponse\x12k\n" +
+	"\x10RenewCertificate\x12*.wolkvox.backup.v1.RenewCertificateRequest\x1a+.wolkvox.backup.v1.RenewCertificateResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_enrollment_proto_rawDescOnce sync.Once
@@ -211,21 +319,26 @@ func file_wolkvox_backup_v1_enrollment_proto_rawDescGZIP() []byte {
 	return file_wolkvox_backup_v1_enrollment_proto_rawDescData
 }
 
-var file_wolkvox_backup_v1_enrollment_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_wolkvox_backup_v1_enrollment_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_wolkvox_backup_v1_enrollment_proto_goTypes = []any{
-	(*EnrollRequest)(nil),         // 0: wolkvox.backup.v1.EnrollRequest
-	(*EnrollResponse)(nil),        // 1: wolkvox.backup.v1.EnrollResponse
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*EnrollRequest)(nil),            // 0: wolkvox.backup.v1.EnrollRequest
+	(*EnrollResponse)(nil),           // 1: wolkvox.backup.v1.EnrollResponse
+	(*RenewCertificateRequest)(nil),  // 2: wolkvox.backup.v1.RenewCertificateRequest
+	(*RenewCertificateResponse)(nil), // 3: wolkvox.backup.v1.RenewCertificateResponse
+	(*timestamppb.Timestamp)(nil),    // 4: google.protobuf.Timestamp
 }
 var file_wolkvox_backup_v1_enrollment_proto_depIdxs = []int32{
-	2, // 0: wolkvox.backup.v1.EnrollResponse.server_time:type_name -> google.protobuf.Timestamp
-	0, // 1: wolkvox.backup.v1.EnrollmentService.Enroll:input_type -> wolkvox.backup.v1.EnrollRequest
-	1, // 2: wolkvox.backup.v1.EnrollmentService.Enroll:output_type -> wolkvox.backup.v1.EnrollResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	4, // 0: wolkvox.backup.v1.EnrollResponse.server_time:type_name -> google.protobuf.Timestamp
+	4, // 1: wolkvox.backup.v1.RenewCertificateResponse.server_time:type_name -> google.protobuf.Timestamp
+	0, // 2: wolkvox.backup.v1.EnrollmentService.Enroll:input_type -> wolkvox.backup.v1.EnrollRequest
+	2, // 3: wolkvox.backup.v1.EnrollmentService.RenewCertificate:input_type -> wolkvox.backup.v1.RenewCertificateRequest
+	1, // 4: wolkvox.backup.v1.EnrollmentService.Enroll:output_type -> wolkvox.backup.v1.EnrollResponse
+	3, // 5: wolkvox.backup.v1.EnrollmentService.RenewCertificate:output_type -> wolkvox.backup.v1.RenewCertificateResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_enrollment_proto_init() }
@@ -239,7 +352,7 @@ func file_wolkvox_backup_v1_enrollment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_enrollment_proto_rawDesc), len(file_wolkvox_backup_v1_enrollment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,14 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EnrollmentService_Enroll_FullMethodName = "/wolkvox.backup.v1.EnrollmentService/Enroll"
+	EnrollmentService_Enroll_FullMethodName           = "/wolkvox.backup.v1.EnrollmentService/Enroll"
+	EnrollmentService_RenewCertificate_FullMethodName = "/wolkvox.backup.v1.EnrollmentService/RenewCertificate"
 )
 
 // EnrollmentServiceClient is the client API for EnrollmentService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EnrollmentService lets a new agent in. It is the only service that answers without a client certificate.
+// EnrollmentService lets a new agent in and keeps it in.
 type EnrollmentServiceClient interface {
 	// Enroll redeems a one-time secret for a certificate and the assignment of a destination. Asked again with the
 	// same secret and the same keys it gives the same answer.
@@ -36,6 +37,12 @@ type EnrollmentServiceClient interface {
 	// UNAVAILABLE TRY_LATER; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: anyone who holds the secret.
 	Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error)
+	// RenewCertificate gives an agent its next certificate, over a new key. It becomes the agent's with the first call that
+	// shows it; from then on the one before is refused. Asked again with the same key before that, it gives the same answer.
+	// Errors: UNAUTHENTICATED NO_CERTIFICATE; PERMISSION_DENIED NOT_ENROLLED, REVOKED (also one that was replaced by a
+	// later one); INVALID_ARGUMENT BAD_REQUEST; UNAVAILABLE TRY_LATER.
+	// Who may call: an agent, with a certificate that is good or ended less than 30 days ago.
+	RenewCertificate(ctx context.Context, in *RenewCertificateRequest, opts ...grpc.CallOption) (*RenewCertificateResponse, error)
 }
 
 type enrollmentServiceClient struct {
@@ -56,11 +63,21 @@ func (c *enrollmentServiceClient) Enroll(ctx context.Context, in *EnrollRequest,
 	return out, nil
 }
 
+func (c *enrollmentServiceClient) RenewCertificate(ctx context.Context, in *RenewCertificateRequest, opts ...grpc.CallOption) (*RenewCertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewCertificateResponse)
+	err := c.cc.Invoke(ctx, EnrollmentService_RenewCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrollmentServiceServer is the server API for EnrollmentService service.
 // All implementations must embed UnimplementedEnrollmentServiceServer
 // for forward compatibility.
 //
-// EnrollmentService lets a new agent in. It is the only service that answers without a client certificate.
+// EnrollmentService lets a new agent in and keeps it in.
 type EnrollmentServiceServer interface {
 	// Enroll redeems a one-time secret for a certificate and the assignment of a destination. Asked again with the
 	// same secret and the same keys it gives the same answer.
@@ -70,6 +87,12 @@ type EnrollmentServiceServer interface {
 	// UNAVAILABLE TRY_LATER; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: anyone who holds the secret.
 	Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error)
+	// RenewCertificate gives an agent its next certificate, over a new key. It becomes the agent's with the first call that
+	// shows it; from then on the one before is refused. Asked again with the same key before that, it gives the same answer.
+	// Errors: UNAUTHENTICATED NO_CERTIFICATE; PERMISSION_DENIED NOT_ENROLLED, REVOKED (also one that was replaced by a
+	// later one); INVALID_ARGUMENT BAD_REQUEST; UNAVAILABLE TRY_LATER.
+	// Who may call: an agent, with a certificate that is good or ended less than 30 days ago.
+	RenewCertificate(context.Context, *RenewCertificateRequest) (*RenewCertificateResponse, error)
 	mustEmbedUnimplementedEnrollmentServiceServer()
 }
 
@@ -82,6 +105,9 @@ type UnimplementedEnrollmentServiceServer struct{}
 
 func (UnimplementedEnrollmentServiceServer) Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Enroll not implemented")
+}
+func (UnimplementedEnrollmentServiceServer) RenewCertificate(context.Context, *RenewCertificateRequest) (*RenewCertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewCertificate not implemented")
 }
 func (UnimplementedEnrollmentServiceServer) mustEmbedUnimplementedEnrollmentServiceServer() {}
 func (UnimplementedEnrollmentServiceServer) testEmbeddedByValue()                           {}
@@ -122,6 +148,24 @@ func _EnrollmentService_Enroll_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrollmentService_RenewCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrollmentServiceServer).RenewCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrollmentService_RenewCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrollmentServiceServer).RenewCertificate(ctx, req.(*RenewCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EnrollmentService_ServiceDesc is the grpc.ServiceDesc for EnrollmentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -132,6 +176,10 @@ var EnrollmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Enroll",
 			Handler:    _EnrollmentService_Enroll_Handler,
+		},
+		{
+			MethodName: "RenewCertificate",
+			Handler:    _EnrollmentService_RenewCertificate_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -151,7 +151,12 @@ type HeartbeatRequest struct {
 	// The agent's clock.
 	AgentTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=agent_time,json=agentTime,proto3" json:"agent_time,omitempty"`
 	// One report per destination.
-	Destinations  []*DestinationReport `protobuf:"bytes,4,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	Destinations []*DestinationReport `protobuf:"bytes,4,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	// What is free on the volume of the agent's own state; unset where it cannot be known.
+	StateFreeBytes *int64 `protobuf:"varint,5,opt,name=state_free_bytes,json=stateFreeBytes,proto3,oneof" json:"state_free_bytes,omitempty"`
+	// One sentence for a person where something is wrong with the agent as a whole (its state's volume is full, its state
+	// was set aside and rebuilt, its clock is wrong); empty when all is well.
+	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,6 +217,20 @@ func (x *HeartbeatRequest) GetDestinations() []*DestinationReport {
 		return x.Destinations
 	}
 	return nil
+}
+
+func (x *HeartbeatRequest) GetStateFreeBytes() int64 {
+	if x != nil && x.StateFreeBytes != nil {
+		return *x.StateFreeBytes
+	}
+	return 0
+}
+
+func (x *HeartbeatRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
 }
 
 // DestinationReport says how one destination is.
@@ -738,13 +757,16 @@ var File_wolkvox_backup_v1_heartbeat_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_heartbeat_proto_rawDesc = "" +
 	"\n" +
-	"!wolkvox/backup/v1/heartbeat.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xeb\x01\n" +
+	"!wolkvox/backup/v1/heartbeat.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xc9\x02\n" +
 	"\x10HeartbeatRequest\x12#\n" +
 	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\x12-\n" +
 	"\x12understood_entries\x18\x02 \x03(\tR\x11understoodEntries\x129\n" +
 	"\n" +
 	"agent_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tagentTime\x12H\n" +
-	"\fdestinations\x18\x04 \x03(\v2$.wolkvox.backup.v1.DestinationReportR\fdestinations\"\x84\x04\n" +
+	"\fdestinations\x18\x04 \x03(\v2$.wolkvox.backup.v1.DestinationReportR\fdestinations\x12-\n" +
+	"\x10state_free_bytes\x18\x05 \x01(\x03H\x00R\x0estateFreeBytes\x88\x01\x01\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessageB\x13\n" +
+	"\x11_state_free_bytes\"\x84\x04\n" +
 	"\x11DestinationReport\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12%\n" +
 	"\x0esession_number\x18\x02 \x01(\x03R\rsessionNumber\x12\x12\n" +
@@ -865,6 +887,7 @@ func file_wolkvox_backup_v1_heartbeat_proto_init() {
 		return
 	}
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_heartbeat_proto_msgTypes[0].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_heartbeat_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -97,7 +97,11 @@ type WatchLedgerRequest struct {
 	// The agent's log, required.
 	Position *LogPosition `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
 	// The agreed head kept at the destination; empty where there is none, or where it cannot be read now.
-	KeptHead      []byte `protobuf:"bytes,4,opt,name=kept_head,json=keptHead,proto3" json:"kept_head,omitempty"`
+	KeptHead []byte `protobuf:"bytes,4,opt,name=kept_head,json=keptHead,proto3" json:"kept_head,omitempty"`
+	// Whether kept_head is what stands at the destination now; false where that cannot be read.
+	KeptHeadKnown bool `protobuf:"varint,5,opt,name=kept_head_known,json=keptHeadKnown,proto3" json:"kept_head_known,omitempty"`
+	// Whether this process was answered SUPERSEDED: it says so once, and stops.
+	Superseded    bool `protobuf:"varint,6,opt,name=superseded,proto3" json:"superseded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -158,6 +162,20 @@ func (x *WatchLedgerRequest) GetKeptHead() []byte {
 		return x.KeptHead
 	}
 	return nil
+}
+
+func (x *WatchLedgerRequest) GetKeptHeadKnown() bool {
+	if x != nil {
+		return x.KeptHeadKnown
+	}
+	return false
+}
+
+func (x *WatchLedgerRequest) GetSuperseded() bool {
+	if x != nil {
+		return x.Superseded
+	}
+	return false
 }
 
 // WatchLedgerResponse is one message of the stream.
@@ -255,7 +273,10 @@ type SessionOpened struct {
 	// The server's time.
 	ServerTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	// The size of the server's log now: whoever holds as much has caught up.
-	Size          int64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Size int64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Whether the server is recovering: nothing is sealed or closed until the log contains the head kept at the
+	// destination.
+	Recovering    bool `protobuf:"varint,4,opt,name=recovering,proto3" json:"recovering,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +332,557 @@ func (x *SessionOpened) GetSize() int64 {
 	return 0
 }
 
+func (x *SessionOpened) GetRecovering() bool {
+	if x != nil {
+		return x.Recovering
+	}
+	return false
+}
+
+// OfferLedgerRequest is one message of an offer.
+type OfferLedgerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the message carries; exactly one is set.
+	//
+	// Types that are valid to be assigned to Step:
+	//
+	//	*OfferLedgerRequest_Opening
+	//	*OfferLedgerRequest_Position
+	//	*OfferLedgerRequest_Lines
+	//	*OfferLedgerRequest_Entries
+	//	*OfferLedgerRequest_End
+	Step          isOfferLedgerRequest_Step `protobuf_oneof:"step"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferLedgerRequest) Reset() {
+	*x = OfferLedgerRequest{}
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferLedgerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferLedgerRequest) ProtoMessage() {}
+
+func (x *OfferLedgerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferLedgerRequest.ProtoReflect.Descriptor instead.
+func (*OfferLedgerRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OfferLedgerRequest) GetStep() isOfferLedgerRequest_Step {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *OfferLedgerRequest) GetOpening() *OfferOpening {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerRequest_Opening); ok {
+			return x.Opening
+		}
+	}
+	return nil
+}
+
+func (x *OfferLedgerRequest) GetPosition() *LogPosition {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerRequest_Position); ok {
+			return x.Position
+		}
+	}
+	return nil
+}
+
+func (x *OfferLedgerRequest) GetLines() *OfferedLines {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerRequest_Lines); ok {
+			return x.Lines
+		}
+	}
+	return nil
+}
+
+func (x *OfferLedgerRequest) GetEntries() *OfferedEntries {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerRequest_Entries); ok {
+			return x.Entries
+		}
+	}
+	return nil
+}
+
+func (x *OfferLedgerRequest) GetEnd() *OfferEnd {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerRequest_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isOfferLedgerRequest_Step interface {
+	isOfferLedgerRequest_Step()
+}
+
+type OfferLedgerRequest_Opening struct {
+	// The first message.
+	Opening *OfferOpening `protobuf:"bytes,1,opt,name=opening,proto3,oneof"`
+}
+
+type OfferLedgerRequest_Position struct {
+	// Answers probe_size: the agent's log at that size.
+	Position *LogPosition `protobuf:"bytes,2,opt,name=position,proto3,oneof"`
+}
+
+type OfferLedgerRequest_Lines struct {
+	// Lines of a manifest, before the entries that seal it.
+	Lines *OfferedLines `protobuf:"bytes,3,opt,name=lines,proto3,oneof"`
+}
+
+type OfferLedgerRequest_Entries struct {
+	// Entries, in order, from first_sequence on.
+	Entries *OfferedEntries `protobuf:"bytes,4,opt,name=entries,proto3,oneof"`
+}
+
+type OfferLedgerRequest_End struct {
+	// All entries up to the head of the opening were sent.
+	End *OfferEnd `protobuf:"bytes,5,opt,name=end,proto3,oneof"`
+}
+
+func (*OfferLedgerRequest_Opening) isOfferLedgerRequest_Step() {}
+
+func (*OfferLedgerRequest_Position) isOfferLedgerRequest_Step() {}
+
+func (*OfferLedgerRequest_Lines) isOfferLedgerRequest_Step() {}
+
+func (*OfferLedgerRequest_Entries) isOfferLedgerRequest_Step() {}
+
+func (*OfferLedgerRequest_End) isOfferLedgerRequest_Step() {}
+
+// OfferOpening says what is offered.
+type OfferOpening struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log's origin, required.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The process identifier of WatchLedger, required.
+	ProcessId []byte `protobuf:"bytes,2,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
+	// The head, signed by the server, of exactly the agent's log; required.
+	Head []byte `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	// The agreed head kept at the destination; empty where there is none, or where it cannot be read now.
+	KeptHead []byte `protobuf:"bytes,4,opt,name=kept_head,json=keptHead,proto3" json:"kept_head,omitempty"`
+	// Whether kept_head is what stands at the destination now.
+	KeptHeadKnown bool `protobuf:"varint,5,opt,name=kept_head_known,json=keptHeadKnown,proto3" json:"kept_head_known,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferOpening) Reset() {
+	*x = OfferOpening{}
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferOpening) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferOpening) ProtoMessage() {}
+
+func (x *OfferOpening) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferOpening.ProtoReflect.Descriptor instead.
+func (*OfferOpening) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *OfferOpening) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *OfferOpening) GetProcessId() []byte {
+	if x != nil {
+		return x.ProcessId
+	}
+	return nil
+}
+
+func (x *OfferOpening) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *OfferOpening) GetKeptHead() []byte {
+	if x != nil {
+		return x.KeptHead
+	}
+	return nil
+}
+
+func (x *OfferOpening) GetKeptHeadKnown() bool {
+	if x != nil {
+		return x.KeptHeadKnown
+	}
+	return false
+}
+
+// OfferedLines carries whole lines of a manifest in their order.
+type OfferedLines struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The manifest's number.
+	Manifest int64 `protobuf:"varint,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// The index of the first line.
+	StartIndex int64 `protobuf:"varint,2,opt,name=start_index,json=startIndex,proto3" json:"start_index,omitempty"`
+	// Lines (proto/README.md, section 1.4), each with its LF, at most 256 KiB together.
+	Lines []byte `protobuf:"bytes,3,opt,name=lines,proto3" json:"lines,omitempty"`
+	// Whether these are the manifest's last lines.
+	Last          bool `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferedLines) Reset() {
+	*x = OfferedLines{}
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferedLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferedLines) ProtoMessage() {}
+
+func (x *OfferedLines) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferedLines.ProtoReflect.Descriptor instead.
+func (*OfferedLines) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OfferedLines) GetManifest() int64 {
+	if x != nil {
+		return x.Manifest
+	}
+	return 0
+}
+
+func (x *OfferedLines) GetStartIndex() int64 {
+	if x != nil {
+		return x.StartIndex
+	}
+	return 0
+}
+
+func (x *OfferedLines) GetLines() []byte {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *OfferedLines) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+// OfferedEntries carries consecutive entries.
+type OfferedEntries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of entries before the first of these.
+	AfterSequence int64 `protobuf:"varint,1,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
+	// The exact bytes of each entry, at most 256 KiB together unless one alone is larger.
+	Entries       [][]byte `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferedEntries) Reset() {
+	*x = OfferedEntries{}
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferedEntries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferedEntries) ProtoMessage() {}
+
+func (x *OfferedEntries) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferedEntries.ProtoReflect.Descriptor instead.
+func (*OfferedEntries) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OfferedEntries) GetAfterSequence() int64 {
+	if x != nil {
+		return x.AfterSequence
+	}
+	return 0
+}
+
+func (x *OfferedEntries) GetEntries() [][]byte {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// OfferEnd ends an offer.
+type OfferEnd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferEnd) Reset() {
+	*x = OfferEnd{}
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferEnd) ProtoMessage() {}
+
+func (x *OfferEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferEnd.ProtoReflect.Descriptor instead.
+func (*OfferEnd) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{7}
+}
+
+// OfferLedgerResponse is what the server wants next, or the outcome.
+type OfferLedgerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the message carries; exactly one is set.
+	//
+	// Types that are valid to be assigned to Step:
+	//
+	//	*OfferLedgerResponse_ProbeSize
+	//	*OfferLedgerResponse_FirstSequence
+	//	*OfferLedgerResponse_Result
+	Step          isOfferLedgerResponse_Step `protobuf_oneof:"step"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferLedgerResponse) Reset() {
+	*x = OfferLedgerResponse{}
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferLedgerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferLedgerResponse) ProtoMessage() {}
+
+func (x *OfferLedgerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferLedgerResponse.ProtoReflect.Descriptor instead.
+func (*OfferLedgerResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OfferLedgerResponse) GetStep() isOfferLedgerResponse_Step {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *OfferLedgerResponse) GetProbeSize() int64 {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerResponse_ProbeSize); ok {
+			return x.ProbeSize
+		}
+	}
+	return 0
+}
+
+func (x *OfferLedgerResponse) GetFirstSequence() int64 {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerResponse_FirstSequence); ok {
+			return x.FirstSequence
+		}
+	}
+	return 0
+}
+
+func (x *OfferLedgerResponse) GetResult() *OfferResult {
+	if x != nil {
+		if x, ok := x.Step.(*OfferLedgerResponse_Result); ok {
+			return x.Result
+		}
+	}
+	return nil
+}
+
+type isOfferLedgerResponse_Step interface {
+	isOfferLedgerResponse_Step()
+}
+
+type OfferLedgerResponse_ProbeSize struct {
+	// The server wants the position of the agent's log at this size.
+	ProbeSize int64 `protobuf:"varint,1,opt,name=probe_size,json=probeSize,proto3,oneof"`
+}
+
+type OfferLedgerResponse_FirstSequence struct {
+	// The server wants everything from this entry on.
+	FirstSequence int64 `protobuf:"varint,2,opt,name=first_sequence,json=firstSequence,proto3,oneof"`
+}
+
+type OfferLedgerResponse_Result struct {
+	// The offer is over.
+	Result *OfferResult `protobuf:"bytes,3,opt,name=result,proto3,oneof"`
+}
+
+func (*OfferLedgerResponse_ProbeSize) isOfferLedgerResponse_Step() {}
+
+func (*OfferLedgerResponse_FirstSequence) isOfferLedgerResponse_Step() {}
+
+func (*OfferLedgerResponse_Result) isOfferLedgerResponse_Step() {}
+
+// OfferResult is what came of an offer.
+type OfferResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the server's log was changed; false where it contained the offered head already.
+	Taken bool `protobuf:"varint,1,opt,name=taken,proto3" json:"taken,omitempty"`
+	// The server's log now.
+	Position      *LogPosition `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferResult) Reset() {
+	*x = OfferResult{}
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferResult) ProtoMessage() {}
+
+func (x *OfferResult) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferResult.ProtoReflect.Descriptor instead.
+func (*OfferResult) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OfferResult) GetTaken() bool {
+	if x != nil {
+		return x.Taken
+	}
+	return false
+}
+
+func (x *OfferResult) GetPosition() *LogPosition {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 // EntryBatch carries consecutive entries and the head that they lead to.
 type EntryBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -326,7 +898,7 @@ type EntryBatch struct {
 
 func (x *EntryBatch) Reset() {
 	*x = EntryBatch{}
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[3]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +910,7 @@ func (x *EntryBatch) String() string {
 func (*EntryBatch) ProtoMessage() {}
 
 func (x *EntryBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[3]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +923,7 @@ func (x *EntryBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryBatch.ProtoReflect.Descriptor instead.
 func (*EntryBatch) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EntryBatch) GetAfterSequence() int64 {
@@ -392,7 +964,7 @@ type ReadManifestRequest struct {
 
 func (x *ReadManifestRequest) Reset() {
 	*x = ReadManifestRequest{}
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[4]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +976,7 @@ func (x *ReadManifestRequest) String() string {
 func (*ReadManifestRequest) ProtoMessage() {}
 
 func (x *ReadManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[4]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +989,7 @@ func (x *ReadManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadManifestRequest.ProtoReflect.Descriptor instead.
 func (*ReadManifestRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReadManifestRequest) GetOrigin() string {
@@ -463,7 +1035,7 @@ type ReadManifestResponse struct {
 
 func (x *ReadManifestResponse) Reset() {
 	*x = ReadManifestResponse{}
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[5]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +1047,7 @@ func (x *ReadManifestResponse) String() string {
 func (*ReadManifestResponse) ProtoMessage() {}
 
 func (x *ReadManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[5]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +1060,7 @@ func (x *ReadManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadManifestResponse.ProtoReflect.Descriptor instead.
 func (*ReadManifestResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReadManifestResponse) GetStartIndex() int64 {
@@ -527,7 +1099,7 @@ type SubmitReceiptsRequest struct {
 
 func (x *SubmitReceiptsRequest) Reset() {
 	*x = SubmitReceiptsRequest{}
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[6]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +1111,7 @@ func (x *SubmitReceiptsRequest) String() string {
 func (*SubmitReceiptsRequest) ProtoMessage() {}
 
 func (x *SubmitReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[6]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +1124,7 @@ func (x *SubmitReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*SubmitReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SubmitReceiptsRequest) GetOrigin() string {
@@ -589,7 +1161,7 @@ type SubmitReceiptsResponse struct {
 
 func (x *SubmitReceiptsResponse) Reset() {
 	*x = SubmitReceiptsResponse{}
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[7]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +1173,7 @@ func (x *SubmitReceiptsResponse) String() string {
 func (*SubmitReceiptsResponse) ProtoMessage() {}
 
 func (x *SubmitReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[7]
+	mi := &file_wolkvox_backup_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +1186,7 @@ func (x *SubmitReceiptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitReceiptsResponse.ProtoReflect.Descriptor instead.
 func (*SubmitReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_wolkvox_backup_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SubmitReceiptsResponse) GetVerdicts() []Verdict {
@@ -635,22 +1207,63 @@ var File_wolkvox_backup_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x1ewolkvox/backup/v1/ledger.proto\x12\x11wolkvox.backup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xa4\x01\n" +
+	"\x1ewolkvox/backup/v1/ledger.proto\x12\x11wolkvox.backup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xec\x01\n" +
 	"\x12WatchLedgerRequest\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1d\n" +
 	"\n" +
 	"process_id\x18\x02 \x01(\fR\tprocessId\x12:\n" +
 	"\bposition\x18\x03 \x01(\v2\x1e.wolkvox.backup.v1.LogPositionR\bposition\x12\x1b\n" +
-	"\tkept_head\x18\x04 \x01(\fR\bkeptHead\"\x91\x01\n" +
+	"\tkept_head\x18\x04 \x01(\fR\bkeptHead\x12&\n" +
+	"\x0fkept_head_known\x18\x05 \x01(\bR\rkeptHeadKnown\x12\x1e\n" +
+	"\n" +
+	"superseded\x18\x06 \x01(\bR\n" +
+	"superseded\"\x91\x01\n" +
 	"\x13WatchLedgerResponse\x12:\n" +
 	"\x06opened\x18\x01 \x01(\v2 .wolkvox.backup.v1.SessionOpenedH\x00R\x06opened\x125\n" +
 	"\x05batch\x18\x02 \x01(\v2\x1d.wolkvox.backup.v1.EntryBatchH\x00R\x05batchB\a\n" +
-	"\x05event\"\x87\x01\n" +
+	"\x05event\"\xa7\x01\n" +
 	"\rSessionOpened\x12%\n" +
 	"\x0esession_number\x18\x01 \x01(\x03R\rsessionNumber\x12;\n" +
 	"\vserver_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"serverTime\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x03R\x04size\"a\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x1e\n" +
+	"\n" +
+	"recovering\x18\x04 \x01(\bR\n" +
+	"recovering\"\xc0\x02\n" +
+	"\x12OfferLedgerRequest\x12;\n" +
+	"\aopening\x18\x01 \x01(\v2\x1f.wolkvox.backup.v1.OfferOpeningH\x00R\aopening\x12<\n" +
+	"\bposition\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.LogPositionH\x00R\bposition\x127\n" +
+	"\x05lines\x18\x03 \x01(\v2\x1f.wolkvox.backup.v1.OfferedLinesH\x00R\x05lines\x12=\n" +
+	"\aentries\x18\x04 \x01(\v2!.wolkvox.backup.v1.OfferedEntriesH\x00R\aentries\x12/\n" +
+	"\x03end\x18\x05 \x01(\v2\x1b.wolkvox.backup.v1.OfferEndH\x00R\x03endB\x06\n" +
+	"\x04step\"\x9e\x01\n" +
+	"\fOfferOpening\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1d\n" +
+	"\n" +
+	"process_id\x18\x02 \x01(\fR\tprocessId\x12\x12\n" +
+	"\x04head\x18\x03 \x01(\fR\x04head\x12\x1b\n" +
+	"\tkept_head\x18\x04 \x01(\fR\bkeptHead\x12&\n" +
+	"\x0fkept_head_known\x18\x05 \x01(\bR\rkeptHeadKnown\"u\n" +
+	"\fOfferedLines\x12\x1a\n" +
+	"\bmanifest\x18\x01 \x01(\x03R\bmanifest\x12\x1f\n" +
+	"\vstart_index\x18\x02 \x01(\x03R\n" +
+	"startIndex\x12\x14\n" +
+	"\x05lines\x18\x03 \x01(\fR\x05lines\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\"Q\n" +
+	"\x0eOfferedEntries\x12%\n" +
+	"\x0eafter_sequence\x18\x01 \x01(\x03R\rafterSequence\x12\x18\n" +
+	"\aentries\x18\x02 \x03(\fR\aentries\"\n" +
+	"\n" +
+	"\bOfferEnd\"\xa1\x01\n" +
+	"\x13OfferLedgerResponse\x12\x1f\n" +
+	"\n" +
+	"probe_size\x18\x01 \x01(\x03H\x00R\tprobeSize\x12'\n" +
+	"\x0efirst_sequence\x18\x02 \x01(\x03H\x00R\rfirstSequence\x128\n" +
+	"\x06result\x18\x03 \x01(\v2\x1e.wolkvox.backup.v1.OfferResultH\x00R\x06resultB\x06\n" +
+	"\x04step\"_\n" +
+	"\vOfferResult\x12\x14\n" +
+	"\x05taken\x18\x01 \x01(\bR\x05taken\x12:\n" +
+	"\bposition\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.LogPositionR\bposition\"a\n" +
 	"\n" +
 	"EntryBatch\x12%\n" +
 	"\x0eafter_sequence\x18\x01 \x01(\x03R\rafterSequence\x12\x18\n" +
@@ -682,11 +1295,12 @@ const file_wolkvox_backup_v1_ledger_proto_rawDesc = "" +
 	"\vVERDICT_GAP\x10\x02\x12\x10\n" +
 	"\fVERDICT_FORK\x10\x03\x12\x18\n" +
 	"\x14VERDICT_NOT_ASSIGNED\x10\x04\x12\x14\n" +
-	"\x10VERDICT_BAD_ROOT\x10\x052\xb9\x02\n" +
+	"\x10VERDICT_BAD_ROOT\x10\x052\x9b\x03\n" +
 	"\rLedgerService\x12^\n" +
 	"\vWatchLedger\x12%.wolkvox.backup.v1.WatchLedgerRequest\x1a&.wolkvox.backup.v1.WatchLedgerResponse0\x01\x12a\n" +
 	"\fReadManifest\x12&.wolkvox.backup.v1.ReadManifestRequest\x1a'.wolkvox.backup.v1.ReadManifestResponse0\x01\x12e\n" +
-	"\x0eSubmitReceipts\x12(.wolkvox.backup.v1.SubmitReceiptsRequest\x1a).wolkvox.backup.v1.SubmitReceiptsResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x0eSubmitReceipts\x12(.wolkvox.backup.v1.SubmitReceiptsRequest\x1a).wolkvox.backup.v1.SubmitReceiptsResponse\x12`\n" +
+	"\vOfferLedger\x12%.wolkvox.backup.v1.OfferLedgerRequest\x1a&.wolkvox.backup.v1.OfferLedgerResponse(\x010\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_ledger_proto_rawDescOnce sync.Once
@@ -701,38 +1315,54 @@ func file_wolkvox_backup_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_wolkvox_backup_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wolkvox_backup_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_wolkvox_backup_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_wolkvox_backup_v1_ledger_proto_goTypes = []any{
 	(Verdict)(0),                   // 0: wolkvox.backup.v1.Verdict
 	(*WatchLedgerRequest)(nil),     // 1: wolkvox.backup.v1.WatchLedgerRequest
 	(*WatchLedgerResponse)(nil),    // 2: wolkvox.backup.v1.WatchLedgerResponse
 	(*SessionOpened)(nil),          // 3: wolkvox.backup.v1.SessionOpened
-	(*EntryBatch)(nil),             // 4: wolkvox.backup.v1.EntryBatch
-	(*ReadManifestRequest)(nil),    // 5: wolkvox.backup.v1.ReadManifestRequest
-	(*ReadManifestResponse)(nil),   // 6: wolkvox.backup.v1.ReadManifestResponse
-	(*SubmitReceiptsRequest)(nil),  // 7: wolkvox.backup.v1.SubmitReceiptsRequest
-	(*SubmitReceiptsResponse)(nil), // 8: wolkvox.backup.v1.SubmitReceiptsResponse
-	(*LogPosition)(nil),            // 9: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
+	(*OfferLedgerRequest)(nil),     // 4: wolkvox.backup.v1.OfferLedgerRequest
+	(*OfferOpening)(nil),           // 5: wolkvox.backup.v1.OfferOpening
+	(*OfferedLines)(nil),           // 6: wolkvox.backup.v1.OfferedLines
+	(*OfferedEntries)(nil),         // 7: wolkvox.backup.v1.OfferedEntries
+	(*OfferEnd)(nil),               // 8: wolkvox.backup.v1.OfferEnd
+	(*OfferLedgerResponse)(nil),    // 9: wolkvox.backup.v1.OfferLedgerResponse
+	(*OfferResult)(nil),            // 10: wolkvox.backup.v1.OfferResult
+	(*EntryBatch)(nil),             // 11: wolkvox.backup.v1.EntryBatch
+	(*ReadManifestRequest)(nil),    // 12: wolkvox.backup.v1.ReadManifestRequest
+	(*ReadManifestResponse)(nil),   // 13: wolkvox.backup.v1.ReadManifestResponse
+	(*SubmitReceiptsRequest)(nil),  // 14: wolkvox.backup.v1.SubmitReceiptsRequest
+	(*SubmitReceiptsResponse)(nil), // 15: wolkvox.backup.v1.SubmitReceiptsResponse
+	(*LogPosition)(nil),            // 16: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),  // 17: google.protobuf.Timestamp
 }
 var file_wolkvox_backup_v1_ledger_proto_depIdxs = []int32{
-	9,  // 0: wolkvox.backup.v1.WatchLedgerRequest.position:type_name -> wolkvox.backup.v1.LogPosition
+	16, // 0: wolkvox.backup.v1.WatchLedgerRequest.position:type_name -> wolkvox.backup.v1.LogPosition
 	3,  // 1: wolkvox.backup.v1.WatchLedgerResponse.opened:type_name -> wolkvox.backup.v1.SessionOpened
-	4,  // 2: wolkvox.backup.v1.WatchLedgerResponse.batch:type_name -> wolkvox.backup.v1.EntryBatch
-	10, // 3: wolkvox.backup.v1.SessionOpened.server_time:type_name -> google.protobuf.Timestamp
-	0,  // 4: wolkvox.backup.v1.SubmitReceiptsResponse.verdicts:type_name -> wolkvox.backup.v1.Verdict
-	10, // 5: wolkvox.backup.v1.SubmitReceiptsResponse.server_time:type_name -> google.protobuf.Timestamp
-	1,  // 6: wolkvox.backup.v1.LedgerService.WatchLedger:input_type -> wolkvox.backup.v1.WatchLedgerRequest
-	5,  // 7: wolkvox.backup.v1.LedgerService.ReadManifest:input_type -> wolkvox.backup.v1.ReadManifestRequest
-	7,  // 8: wolkvox.backup.v1.LedgerService.SubmitReceipts:input_type -> wolkvox.backup.v1.SubmitReceiptsRequest
-	2,  // 9: wolkvox.backup.v1.LedgerService.WatchLedger:output_type -> wolkvox.backup.v1.WatchLedgerResponse
-	6,  // 10: wolkvox.backup.v1.LedgerService.ReadManifest:output_type -> wolkvox.backup.v1.ReadManifestResponse
-	8,  // 11: wolkvox.backup.v1.LedgerService.SubmitReceipts:output_type -> wolkvox.backup.v1.SubmitReceiptsResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	11, // 2: wolkvox.backup.v1.WatchLedgerResponse.batch:type_name -> wolkvox.backup.v1.EntryBatch
+	17, // 3: wolkvox.backup.v1.SessionOpened.server_time:type_name -> google.protobuf.Timestamp
+	5,  // 4: wolkvox.backup.v1.OfferLedgerRequest.opening:type_name -> wolkvox.backup.v1.OfferOpening
+	16, // 5: wolkvox.backup.v1.OfferLedgerRequest.position:type_name -> wolkvox.backup.v1.LogPosition
+	6,  // 6: wolkvox.backup.v1.OfferLedgerRequest.lines:type_name -> wolkvox.backup.v1.OfferedLines
+	7,  // 7: wolkvox.backup.v1.OfferLedgerRequest.entries:type_name -> wolkvox.backup.v1.OfferedEntries
+	8,  // 8: wolkvox.backup.v1.OfferLedgerRequest.end:type_name -> wolkvox.backup.v1.OfferEnd
+	10, // 9: wolkvox.backup.v1.OfferLedgerResponse.result:type_name -> wolkvox.backup.v1.OfferResult
+	16, // 10: wolkvox.backup.v1.OfferResult.position:type_name -> wolkvox.backup.v1.LogPosition
+	0,  // 11: wolkvox.backup.v1.SubmitReceiptsResponse.verdicts:type_name -> wolkvox.backup.v1.Verdict
+	17, // 12: wolkvox.backup.v1.SubmitReceiptsResponse.server_time:type_name -> google.protobuf.Timestamp
+	1,  // 13: wolkvox.backup.v1.LedgerService.WatchLedger:input_type -> wolkvox.backup.v1.WatchLedgerRequest
+	12, // 14: wolkvox.backup.v1.LedgerService.ReadManifest:input_type -> wolkvox.backup.v1.ReadManifestRequest
+	14, // 15: wolkvox.backup.v1.LedgerService.SubmitReceipts:input_type -> wolkvox.backup.v1.SubmitReceiptsRequest
+	4,  // 16: wolkvox.backup.v1.LedgerService.OfferLedger:input_type -> wolkvox.backup.v1.OfferLedgerRequest
+	2,  // 17: wolkvox.backup.v1.LedgerService.WatchLedger:output_type -> wolkvox.backup.v1.WatchLedgerResponse
+	13, // 18: wolkvox.backup.v1.LedgerService.ReadManifest:output_type -> wolkvox.backup.v1.ReadManifestResponse
+	15, // 19: wolkvox.backup.v1.LedgerService.SubmitReceipts:output_type -> wolkvox.backup.v1.SubmitReceiptsResponse
+	9,  // 20: wolkvox.backup.v1.LedgerService.OfferLedger:output_type -> wolkvox.backup.v1.OfferLedgerResponse
+	17, // [17:21] is the sub-list for method output_type
+	13, // [13:17] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_ledger_proto_init() }
@@ -745,13 +1375,25 @@ func file_wolkvox_backup_v1_ledger_proto_init() {
 		(*WatchLedgerResponse_Opened)(nil),
 		(*WatchLedgerResponse_Batch)(nil),
 	}
+	file_wolkvox_backup_v1_ledger_proto_msgTypes[3].OneofWrappers = []any{
+		(*OfferLedgerRequest_Opening)(nil),
+		(*OfferLedgerRequest_Position)(nil),
+		(*OfferLedgerRequest_Lines)(nil),
+		(*OfferLedgerRequest_Entries)(nil),
+		(*OfferLedgerRequest_End)(nil),
+	}
+	file_wolkvox_backup_v1_ledger_proto_msgTypes[8].OneofWrappers = []any{
+		(*OfferLedgerResponse_ProbeSize)(nil),
+		(*OfferLedgerResponse_FirstSequence)(nil),
+		(*OfferLedgerResponse_Result)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_ledger_proto_rawDesc), len(file_wolkvox_backup_v1_ledger_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

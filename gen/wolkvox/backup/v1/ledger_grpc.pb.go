@@ -22,6 +22,7 @@ const (
 	LedgerService_WatchLedger_FullMethodName    = "/wolkvox.backup.v1.LedgerService/WatchLedger"
 	LedgerService_ReadManifest_FullMethodName   = "/wolkvox.backup.v1.LedgerService/ReadManifest"
 	LedgerService_SubmitReceipts_FullMethodName = "/wolkvox.backup.v1.LedgerService/SubmitReceipts"
+	LedgerService_OfferLedger_FullMethodName    = "/wolkvox.backup.v1.LedgerService/OfferLedger"
 )
 
 // LedgerServiceClient is the client API for LedgerService service.
@@ -34,8 +35,8 @@ type LedgerServiceClient interface {
 	// is `opened`; the server has then compared heads. It resumes after the last entry that the caller holds.
 	// Errors: FAILED_PRECONDITION OFFER_WANTED (the server's log does not contain the caller's head or the kept
 	// head), ABORTED SUPERSEDED (another process of this agent began later), PERMISSION_DENIED NOT_ASSIGNED,
-	// RESOURCE_EXHAUSTED TOO_MANY_WATCHES.
-	// Who may call: an agent, for a destination that was ever assigned to it.
+	// RESOURCE_EXHAUSTED TOO_MANY_WATCHES, FAILED_PRECONDITION FORK, TAIL_LOST (an alarm stands: people decide).
+	// Who may call: an agent, for a destination that was ever assigned to it, or while its log is recovering.
 	WatchLedger(ctx context.Context, in *WatchLedgerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLedgerResponse], error)
 	// ReadManifest streams the lines of a sealed manifest, or of one about to be sealed that WatchLedger named. It
 	// resumes at an index. The end is stated by `last`.
@@ -44,9 +45,19 @@ type LedgerServiceClient interface {
 	ReadManifest(ctx context.Context, in *ReadManifestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadManifestResponse], error)
 	// SubmitReceipts appends receipts to the log, in order, with a verdict for each. Sending equal bytes again is
 	// answered OK again.
-	// Errors: ABORTED SUPERSEDED, PERMISSION_DENIED NOT_ASSIGNED, INVALID_ARGUMENT TOO_LARGE.
+	// Errors: ABORTED SUPERSEDED, NO_SESSION (the server does not know the session: watch again), PERMISSION_DENIED
+	// NOT_ASSIGNED, INVALID_ARGUMENT TOO_LARGE.
 	// Who may call: the agent assigned to the destination.
 	SubmitReceipts(ctx context.Context, in *SubmitReceiptsRequest, opts ...grpc.CallOption) (*SubmitReceiptsResponse, error)
+	// OfferLedger hands the server the tail of a log that it once signed and has lost. The agent opens with its head; the
+	// server asks for the agent's root at sizes of its choice until it knows where the two logs part, names the first
+	// entry that it wants, takes in entries with the manifests that they seal, and says what came of it. Nothing of an
+	// offer counts before all of it was verified up to the head that the server signed.
+	// Errors: INVALID_ARGUMENT BAD_OFFER (what was offered does not lead to a head that this server signed, or ends before
+	// the last head that the server knows it signed), FAILED_PRECONDITION FORK (agents hold two histories), TAIL_LOST
+	// (the offer lacks the head kept at the destination), ABORTED SUPERSEDED, PERMISSION_DENIED NOT_ASSIGNED.
+	// Who may call: as WatchLedger.
+	OfferLedger(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OfferLedgerRequest, OfferLedgerResponse], error)
 }
 
 type ledgerServiceClient struct {
@@ -105,6 +116,19 @@ func (c *ledgerServiceClient) SubmitReceipts(ctx context.Context, in *SubmitRece
 	return out, nil
 }
 
+func (c *ledgerServiceClient) OfferLedger(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OfferLedgerRequest, OfferLedgerResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LedgerService_ServiceDesc.Streams[2], LedgerService_OfferLedger_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[OfferLedgerRequest, OfferLedgerResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LedgerService_OfferLedgerClient = grpc.BidiStreamingClient[OfferLedgerRequest, OfferLedgerResponse]
+
 // LedgerServiceServer is the server API for LedgerService service.
 // All implementations must embed UnimplementedLedgerServiceServer
 // for forward compatibility.
@@ -115,8 +139,8 @@ type LedgerServiceServer interface {
 	// is `opened`; the server has then compared heads. It resumes after the last entry that the caller holds.
 	// Errors: FAILED_PRECONDITION OFFER_WANTED (the server's log does not contain the caller's head or the kept
 	// head), ABORTED SUPERSEDED (another process of this agent began later), PERMISSION_DENIED NOT_ASSIGNED,
-	// RESOURCE_EXHAUSTED TOO_MANY_WATCHES.
-	// Who may call: an agent, for a destination that was ever assigned to it.
+	// RESOURCE_EXHAUSTED TOO_MANY_WATCHES, FAILED_PRECONDITION FORK, TAIL_LOST (an alarm stands: people decide).
+	// Who may call: an agent, for a destination that was ever assigned to it, or while its log is recovering.
 	WatchLedger(*WatchLedgerRequest, grpc.ServerStreamingServer[WatchLedgerResponse]) error
 	// ReadManifest streams the lines of a sealed manifest, or of one about to be sealed that WatchLedger named. It
 	// resumes at an index. The end is stated by `last`.
@@ -125,9 +149,19 @@ type LedgerServiceServer interface {
 	ReadManifest(*ReadManifestRequest, grpc.ServerStreamingServer[ReadManifestResponse]) error
 	// SubmitReceipts appends receipts to the log, in order, with a verdict for each. Sending equal bytes again is
 	// answered OK again.
-	// Errors: ABORTED SUPERSEDED, PERMISSION_DENIED NOT_ASSIGNED, INVALID_ARGUMENT TOO_LARGE.
+	// Errors: ABORTED SUPERSEDED, NO_SESSION (the server does not know the session: watch again), PERMISSION_DENIED
+	// NOT_ASSIGNED, INVALID_ARGUMENT TOO_LARGE.
 	// Who may call: the agent assigned to the destination.
 	SubmitReceipts(context.Context, *SubmitReceiptsRequest) (*SubmitReceiptsResponse, error)
+	// OfferLedger hands the server the tail of a log that it once signed and has lost. The agent opens with its head; the
+	// server asks for the agent's root at sizes of its choice until it knows where the two logs part, names the first
+	// entry that it wants, takes in entries with the manifests that they seal, and says what came of it. Nothing of an
+	// offer counts before all of it was verified up to the head that the server signed.
+	// Errors: INVALID_ARGUMENT BAD_OFFER (what was offered does not lead to a head that this server signed, or ends before
+	// the last head that the server knows it signed), FAILED_PRECONDITION FORK (agents hold two histories), TAIL_LOST
+	// (the offer lacks the head kept at the destination), ABORTED SUPERSEDED, PERMISSION_DENIED NOT_ASSIGNED.
+	// Who may call: as WatchLedger.
+	OfferLedger(grpc.BidiStreamingServer[OfferLedgerRequest, OfferLedgerResponse]) error
 	mustEmbedUnimplementedLedgerServiceServer()
 }
 
@@ -146,6 +180,9 @@ func (UnimplementedLedgerServiceServer) ReadManifest(*ReadManifestRequest, grpc.
 }
 func (UnimplementedLedgerServiceServer) SubmitReceipts(context.Context, *SubmitReceiptsRequest) (*SubmitReceiptsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitReceipts not implemented")
+}
+func (UnimplementedLedgerServiceServer) OfferLedger(grpc.BidiStreamingServer[OfferLedgerRequest, OfferLedgerResponse]) error {
+	return status.Error(codes.Unimplemented, "method OfferLedger not implemented")
 }
 func (UnimplementedLedgerServiceServer) mustEmbedUnimplementedLedgerServiceServer() {}
 func (UnimplementedLedgerServiceServer) testEmbeddedByValue()                       {}
@@ -208,6 +245,13 @@ func _LedgerService_SubmitReceipts_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LedgerService_OfferLedger_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(LedgerServiceServer).OfferLedger(&grpc.GenericServerStream[OfferLedgerRequest, OfferLedgerResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LedgerService_OfferLedgerServer = grpc.BidiStreamingServer[OfferLedgerRequest, OfferLedgerResponse]
+
 // LedgerService_ServiceDesc is the grpc.ServiceDesc for LedgerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -230,6 +274,12 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "ReadManifest",
 			Handler:       _LedgerService_ReadManifest_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "OfferLedger",
+			Handler:       _LedgerService_OfferLedger_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "wolkvox/backup/v1/ledger.proto",
