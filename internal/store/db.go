@@ -20,6 +20,9 @@ import (
 // collectEvery is how often the value log is looked through for what can be given back.
 const collectEvery = 5 * time.Minute
 
+// collectRatio is how much of a file of values has to be replaced before the rest is written anew elsewhere.
+const collectRatio = 0.5
+
 // Options of [Open]. The zero value is what a program uses.
 type Options struct {
 	InMemory   bool         // nothing is written; dir is ignored
@@ -138,16 +141,21 @@ func (db *DB) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		for ctx.Err() == nil {
-			err := db.badger.RunValueLogGC(0.5)
-			if err == nil {
-				continue
-			}
-			if !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrGCInMemoryMode) {
-				db.logger.LogAttrs(ctx, slog.LevelWarn, "space of the store not given back", slog.Any("error", err))
-			}
-			break
+		db.collect(ctx)
+	}
+}
+
+// collect gives back the space of replaced values, one file of them after the other, as far as there is any.
+func (db *DB) collect(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := db.badger.RunValueLogGC(collectRatio)
+		if err == nil {
+			continue
 		}
+		if !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrGCInMemoryMode) {
+			db.logger.LogAttrs(ctx, slog.LevelWarn, "space of the store not given back", slog.Any("error", err))
+		}
+		return
 	}
 }
 
