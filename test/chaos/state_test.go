@@ -62,6 +62,42 @@ func TestStateFillsUpInMidNight(t *testing.T) {
 	f.CheckComplete(t)
 }
 
+// TestServerStateFillsUp: the volume of the server's state is filled while nights are sealed and copied. The server says
+// so, lives on, and goes on by itself.
+func TestServerStateFillsUp(t *testing.T) {
+	t.Parallel()
+	dir := mkdir(t, "state")
+	mount(t, dir, "-t", "tmpfs", "-o", "size=192m", "tmpfs")
+	f := fleet.New(t, fleet.Options{ServerState: filepath.Join(dir, "server"), Agent: "heartbeat: 1s\n"})
+	f.Agent.Start(t)
+	filler := filepath.Join(dir, "filler")
+	for round := range 3 {
+		f.Record(t, uint64(round+1), 1500, 2, 2_000)
+		f.Seal(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ended := make(chan string, 1)
+		go func() {
+			complete, message, err := f.Agent.RunNow(ctx)
+			ended <- fmt.Sprintf("complete %v: %s (%v)", complete, message, err)
+		}()
+		time.Sleep(300 * time.Millisecond)
+		fillUp(t, dir, filler)
+		f.Record(t, uint64(round+100), 100, 1, 2_000)
+		expect(t, f.Server.Try(t, "seal", fleet.TenantName, "--wait"), "the volume of the server's state", "nothing is lost")
+		if !f.Server.Running() {
+			t.Fatalf("round %d: the server died of its full volume\n%s", round, fleet.Tail(f.Server.Log))
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("round %d: %s", round, <-ended)
+		cancel()
+		f.Seal(t)
+	}
+	runUntilComplete(t, f)
+	f.CheckComplete(t)
+}
+
 // fillUp takes every byte of a volume that is left.
 func fillUp(t *testing.T, dir, filler string) {
 	t.Helper()
