@@ -82,7 +82,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	return db, nil
 }
 
-// start checks the schema, or writes it in a new store, and finds the last identifier.
+// start checks the schema, writes it in a new store or one of an older version, and finds the last identifier.
 func (db *DB) start() error {
 	version, err := db.schema()
 	if err != nil {
@@ -93,7 +93,10 @@ func (db *DB) start() error {
 		return fmt.Errorf("schema %d, this version reads up to %d: %w", version, schemaVersion, ErrSchema)
 	case version == 0 && db.folder != nil && db.folder.formatted:
 		return fmt.Errorf("the schema record is missing: %w", ErrDamaged)
-	case version == 0:
+	case version < schemaVersion: // no record of an older version has changed
+		if version > 0 {
+			db.logger.LogAttrs(context.Background(), slog.LevelInfo, "store upgraded", slog.Int("from", version), slog.Int("to", schemaVersion))
+		}
 		err := db.update("schema", func(tx *badger.Txn) error {
 			return tx.Set([]byte(keySchema), strconv.AppendInt(nil, schemaVersion, 10))
 		})

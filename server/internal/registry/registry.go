@@ -35,7 +35,7 @@ var ErrInUse = errors.New("another wolkvox-server uses it")
 var ErrNoRoom = errors.New("there is no room for the registry")
 
 // Open opens the registry in dir and creates both where they do not exist; dir is made accessible to its owner only. The
-// error wraps [ErrInUse] where another process has it open.
+// error wraps [ErrInUse] where another process has it open, and [ErrVersion] where a newer program wrote it.
 func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err := durable.CreateDir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
@@ -50,7 +50,11 @@ func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", dir, err)
 	}
-	return &Registry{db: db}, nil
+	r := &Registry{db: db}
+	if err := r.upgrade(); err != nil {
+		return nil, fmt.Errorf("open registry %s: %w", dir, errors.Join(err, db.Close()))
+	}
+	return r, nil
 }
 
 // Close releases the registry. Nothing else may be called afterwards.
@@ -90,6 +94,7 @@ const (
 	nameTable        = 'n' // log id, folded path
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
+	versionTable     = '0' // one record: the version of the registry as a whole, decimal
 )
 
 func key(table byte, parts ...string) []byte {
