@@ -95,6 +95,13 @@ const (
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
 	versionTable     = '0' // one record: the version of the registry as a whole, decimal
+
+	credentialTable   = 'p' // serial number
+	revokedAgentTable = 'v' // tenant, agent
+	adminTable        = 'l' // number, 8 bytes, big endian
+	adminHeadTable    = 'e' // the end of the admin log: one record
+	actTable          = 'b' // acts that began: 8 random bytes
+	takenTable        = 'q' // name of an act that was taken in
 )
 
 func key(table byte, parts ...string) []byte {
