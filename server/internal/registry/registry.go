@@ -100,7 +100,7 @@ const (
 	revokedAgentTable = 'v' // tenant, agent
 	adminTable        = 'l' // number, 8 bytes, big endian
 	adminHeadTable    = 'e' // the end of the admin log: one record
-	actTable          = 'b' // acts that began: 8 random bytes
+	actTable          = 'B' // acts that began: 8 random bytes
 	takenTable        = 'q' // name of an act that was taken in
 )
 
