@@ -74,7 +74,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), authz.Guard{Logger: log}, rpc.Services{
+	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), &authz.Guard{Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
