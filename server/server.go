@@ -122,10 +122,18 @@ func contentOptions(limits config.Limits, log *slog.Logger) contentrpc.Options {
 type assigner struct{ sequencers *sequencer.Set }
 
 // Assign implements [enroll.Assigner].
-func (a assigner) Assign(ctx context.Context, origin ledger.Origin, request ledger.Request) error {
+func (a assigner) Assign(ctx context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error) {
 	seq, ok := a.sequencers.Of(origin)
 	if !ok {
-		return fmt.Errorf("the log %s is not open", origin)
+		return "", fmt.Errorf("the log %s is not open", origin)
 	}
-	return seq.Assign(ctx, request, time.Now())
+	at := time.Now()
+	err := seq.Assign(ctx, request, replaces, at)
+	if assigned, ok := errors.AsType[*sequencer.AssignedError](err); ok {
+		return "", &registry.AssignedError{Tenant: origin.Tenant(), Destination: origin.Destination(), Agent: assigned.Agent}
+	}
+	if errors.Is(err, sequencer.ErrRetired) {
+		return "", &registry.EndedError{Tenant: origin.Tenant(), Destination: origin.Destination(), At: at}
+	}
+	return seq.ServerKey(), err
 }

@@ -76,12 +76,17 @@ const (
 	tenantTable      = 't' // tenant
 	sourceTable      = 's' // tenant, source
 	destinationTable = 'd' // tenant, destination
-	logKeyTable      = 'x' // tenant, destination
+	logKeyTable      = 'x' // tenant, destination: the first one; tenant, destination, log id, number: the later ones
 	tokenTable       = 'j' // SHA-256 of the secret
 	agentTable       = 'a' // tenant, agent
 	heardTable       = 'h' // tenant, agent
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
+	backupTable      = 'b' // one record: the last backup
+	endedTable       = 'e' // tenant; or tenant, log id
+	presenceTable    = 'p' // one record: when the server was last there
+	outageTable      = 'o' // number
+	extendedTable    = 'z' // number of the outage, log id
 )
 
 func key(table byte, parts ...string) []byte {
