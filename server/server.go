@@ -26,6 +26,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
@@ -74,10 +75,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
+	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
 	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), authz.Guard{Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
+			Outages: outages,
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
 		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
@@ -97,6 +100,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group.Go(func() error { return db.Run(running) })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
+	group.Go(func() error { return outages.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
 	err = group.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
