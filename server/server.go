@@ -76,11 +76,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), authz.Guard{Logger: log}, rpc.Services{
+	guard := &authz.Guard{Logger: log}
+	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), guard, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
-			Outages: outages,
+			Outages: outages, Revoker: revoker{reg, guard},
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
 		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),

@@ -25,6 +25,7 @@ var (
 
 	ErrUsed      = errors.New("the token was already used") // with other keys
 	ErrExpired   = errors.New("the token expired")
+	ErrRevoked   = errors.New("the agent was revoked")
 	ErrNameTaken = errors.New("another agent already has this name") // that is, one with another key
 )
 
@@ -39,6 +40,8 @@ const (
 	SubjectToken       Subject = "token"
 	SubjectAgent       Subject = "agent"
 	SubjectOutage      Subject = "outage"
+	SubjectCredential  Subject = "credential"
+	SubjectAdminLog    Subject = "admin log"
 )
 
 // SubjectError says of which record it is that Err, [ErrNotFound] or [ErrExists], is true.

@@ -82,11 +82,18 @@ const (
 	heardTable       = 'h' // tenant, agent
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
-	backupTable      = 'b' // one record: the last backup
-	endedTable       = 'e' // tenant; or tenant, log id
-	presenceTable    = 'p' // one record: when the server was last there
-	outageTable      = 'o' // number
-	extendedTable    = 'z' // number of the outage, log id
+	backupTable      = 'B' // one record: the last backup
+	endedTable       = 'E' // tenant; or tenant, log id
+	presenceTable    = 'P' // one record: when the server was last there
+	outageTable      = 'O' // number
+	extendedTable    = 'Z' // number of the outage, log id
+
+	credentialTable   = 'p' // serial number
+	revokedAgentTable = 'v' // tenant, agent
+	adminTable        = 'l' // number, 8 bytes, big endian
+	adminHeadTable    = 'e' // the end of the admin log: one record
+	actTable          = 'b' // acts that began: 8 random bytes
+	takenTable        = 'q' // name of an act that was taken in
 )
 
 func key(table byte, parts ...string) []byte {

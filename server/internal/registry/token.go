@@ -87,8 +87,8 @@ func (r *Registry) Token(secretHash [sha256.Size]byte) (t Token, err error) {
 // one that serves the destination. Redeemed again with the same request hash it changes nothing and returns what it
 // returned then, also after the token's end. Of several that redeem a token at once, one wins.
 //
-// Errors are [ErrNotFound] for the token, [ErrUsed] (by other keys), [ErrExpired], [ErrEnded], [ErrNameTaken] (the name
-// belongs to an agent with another key) and [*AssignedError] (another agent than the token replaces, or, where it replaces
+// Errors are [ErrNotFound] for the token, [ErrUsed] (by other keys), [ErrExpired], [ErrEnded], [ErrRevoked], [ErrNameTaken] (the
+// name belongs to an agent with another key) and [*AssignedError] (another agent than the token replaces, or, where it replaces
 // none, the same with another key, serves it).
 func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Time) (redeemed Redemption, err error) {
 	err = r.update(func(txn *badger.Txn) error {
@@ -101,6 +101,9 @@ func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Tim
 			return ErrUsed
 		case t.Redeemed == nil && !at.Before(t.ExpireTime):
 			return ErrExpired
+		}
+		if err := refuseRevoked(txn, a.Agent); err != nil {
+			return err
 		}
 		d, err := destinationOf(txn, t.Origin)
 		if err != nil {
