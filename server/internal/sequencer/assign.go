@@ -27,35 +27,10 @@ func (s *Sequencer) Assigned() (agent string, key ledger.Verifier, ok bool) {
 	return agent, key, err == nil
 }
 
-// EverAssigned reports whether the agent of this name serves the destination or ever did.
-func (s *Sequencer) EverAssigned(agent string) (bool, error) {
-	if current, _, ok := s.Assigned(); ok && current == agent {
-		return true, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	size, _ := s.log.Position()
-	for leaf, err := range s.log.Entries(s.read, size) {
-		if err != nil {
-			return false, fmt.Errorf("look for the agents of %s: %w", s.Origin(), err)
-		}
-		e, err := ledger.ParseEntry(leaf)
-		if err != nil {
-			return false, fmt.Errorf("look for the agents of %s: %w", s.Origin(), err)
-		}
-		if assigned, ok := e.Body.(ledger.Assigned); ok {
-			if _, name, err := ledger.ParseAgentKeyName(assigned.Request.AgentKey.Name()); err == nil {
-				s.agents[name] = true
-			}
-		}
-		s.read++
-	}
-	return s.agents[agent], nil
-}
-
-// Assign lets the agent that signed the request serve the destination. It does nothing where that key is assigned
-// already, and returns an [*AssignedError] where another agent serves the destination.
-func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, at time.Time) error {
+// Assign lets the agent that signed the request serve the destination; it takes the place of the agent named replaces,
+// which is empty where none serves yet. It does nothing where that key is assigned already. The error is an
+// [*AssignedError] where another agent serves the destination, and wraps [ErrRetired] where the log has ended.
+func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, replaces string, at time.Time) error {
 	if request.Origin != s.Origin() {
 		return fmt.Errorf("assign the destination %s: the request is for %s", s.Origin(), request.Origin)
 	}
@@ -69,8 +44,10 @@ func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, at time.
 	switch {
 	case ok && key == request.AgentKey:
 		return nil
-	case ok && agent != wanted:
+	case ok && agent != wanted && agent != replaces:
 		return &AssignedError{Origin: s.Origin(), Agent: agent}
+	case s.Retired():
+		return fmt.Errorf("assign the destination %s: %w", s.Origin(), ErrRetired)
 	}
 	return s.append(ctx, at, ledger.Assigned{Request: request})
 }

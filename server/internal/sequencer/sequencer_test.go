@@ -66,7 +66,7 @@ func newRig(t *testing.T, manifests ...int) *rig {
 	}
 	r := &rig{t: t, seq: seq, agent: newKey(t, origin.AgentKeyName(agentA), 2)}
 	r.must(seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
-	r.must(seq.Assign(t.Context(), r.request(r.agent), start))
+	r.must(seq.Assign(t.Context(), r.request(r.agent), "", start))
 	for i, items := range manifests {
 		m := r.stage(int64(i+1), items)
 		r.must(seq.Seal(t.Context(), m, start))
@@ -255,12 +255,12 @@ func TestAssign(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	size, _ := r.seq.Ledger().Position()
-	r.must(r.seq.Assign(t.Context(), r.request(r.agent), start))
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), "", start))
 	r.must(r.seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
 	if now, _ := r.seq.Ledger().Position(); now != size {
 		t.Errorf("doing it again added %d entries", now-size)
 	}
-	err := r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentB), 3)), start)
+	err := r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentB), 3)), "", start)
 	if assigned, ok := errors.AsType[*AssignedError](err); !ok || assigned.Agent != agentA {
 		t.Errorf("a second agent: %v", err)
 	}
@@ -269,7 +269,7 @@ func TestAssign(t *testing.T) {
 			t.Errorf("ever assigned %s: %v, %v", agent, got, err)
 		}
 	}
-	r.must(r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), start))
+	r.must(r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), "", start))
 	if _, key, _ := r.seq.Assigned(); key == r.agent.Verifier() {
 		t.Error("the agent's new key was not assigned")
 	}

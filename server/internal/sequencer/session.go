@@ -3,7 +3,6 @@ package sequencer
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -55,25 +54,34 @@ func (s *Sequencer) HeadAt(size int64) (note []byte, head ledger.Head, err error
 	return s.sign(size, root)
 }
 
+// sign signs the head of the log's first size entries with the key that is current after them.
 func (s *Sequencer) sign(size int64, root tlog.Hash) ([]byte, ledger.Head, error) {
 	head := ledger.Head{Origin: s.Origin(), Size: size, Root: root}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.headSize == size && size > 0 {
-		return s.head, head, nil
-	}
-	note, err := ledger.SignHead(head, s.key)
+	server, err := s.serverKeyAt(size)
 	if err != nil {
 		return nil, ledger.Head{}, err
 	}
-	if size > s.headSize {
-		s.head, s.headSize = note, size
+	key, err := s.signer(server)
+	if err != nil {
+		return nil, ledger.Head{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.headSize == size && s.headRoot == root && size > 0 {
+		return s.head, head, nil
+	}
+	note, err := ledger.SignHead(head, key)
+	if err != nil {
+		return nil, ledger.Head{}, err
+	}
+	if size >= s.headSize {
+		s.head, s.headSize, s.headRoot = note, size, root
 	}
 	return note, head, nil
 }
 
-// RecordAgreement keeps a head that the agent assigned cosigned, once it is verified and found in the log. One that is not
-// later than the one kept changes nothing. The error is [ErrOfferWanted] where the log does not contain the head: two
+// RecordAgreement keeps a head that the agent cosigned that is assigned after the head's entries, once it is verified and
+// found in the log. One that is not later than the one kept changes nothing. The error is [ErrOfferWanted] where the log does not contain the head: two
 // histories exist; and a [*ledger.RefusedError] where it is not what it should be.
 func (s *Sequencer) RecordAgreement(note []byte) error {
 	head, _, err := ledger.ParseHead(note)
@@ -83,14 +91,17 @@ func (s *Sequencer) RecordAgreement(note []byte) error {
 	if agreed, ok := s.Agreed(); ok && head == agreed {
 		return nil
 	}
-	_, agentKey, _ := s.Assigned()
-	if head, _, err = ledger.OpenAgreedHead(note, s.key.Verifier(), agentKey); err != nil {
+	server, agent, err := s.keysAt(head.Size)
+	if err != nil {
+		return err
+	}
+	if head, _, err = ledger.OpenAgreedHead(note, server, agent); err != nil {
 		return err
 	}
 	if err := s.contains(head.Size, head.Root); err != nil {
 		return err
 	}
-	return s.log.PutAgreed(note)
+	return s.log.PutAgreedBy(note, server, agent)
 }
 
 // Agreed returns the latest agreed head; false where nothing was agreed yet.
@@ -113,13 +124,4 @@ func (s *Sequencer) CheckSession(number int64) error {
 		return fmt.Errorf("session %d of %s, the current one is %d: %w", number, s.Origin(), current, ErrSuperseded)
 	}
 	return nil
-}
-
-// Heard takes down that the agent, in the current session, echoed a server time and reported an empty outbox with it.
-func (s *Sequencer) Heard(echoed time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if echoed.After(s.heard) {
-		s.heard = echoed
-	}
 }

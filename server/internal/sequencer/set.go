@@ -45,7 +45,7 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	if known := s.byOrigin[d.Origin]; known != nil {
 		return known, nil
 	}
-	key, err := s.registry.LogKey(d.Origin)
+	keys, err := s.registry.LogKeys(d.Origin)
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
@@ -53,7 +53,7 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
-	sequencer, err := New(log, key)
+	sequencer, err := New(log, keys...)
 	if err != nil {
 		return nil, err
 	}
