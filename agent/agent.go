@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -37,20 +36,22 @@ type Options struct {
 type Agent struct {
 	options      Options
 	identity     *enroll.Identity
+	clock        *uplink.ServerClock
+	fault        func(point string) (bool, error) // of the store, for tests
 	db           *store.DB
 	conn         *grpc.ClientConn
 	client       *uplink.Client
 	destinations []*destination
+	troubles     troubles
 
 	beating sync.Mutex // one heartbeat at a time
 	mu      sync.Mutex
 	problem error // why the last heartbeat failed
 }
 
-const storeDir = "store"
-
-// Open loads who the agent is, opens its store and builds its parts. It calls nobody. The errors are sentences for a
-// person; one wraps enroll.ErrNotEnrolled or store.ErrInUse where that is the cause.
+// Open loads who the agent is, opens its store and builds its parts. It calls nobody. A store that is damaged is set aside,
+// and a fresh one begun. The errors are sentences for a person; one wraps enroll.ErrNotEnrolled or store.ErrInUse where that
+// is the cause.
 func Open(o Options) (*Agent, error) {
 	if err := checkOwner(o.Config.StateDir); err != nil {
 		return nil, err
@@ -62,23 +63,17 @@ func Open(o Options) (*Agent, error) {
 	if err := stateRoom(o.Config)(); err != nil {
 		return nil, err
 	}
-	db, err := store.Open(filepath.Join(o.Config.StateDir, storeDir), store.Options{Logger: o.Logger})
-	if err != nil {
+	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}}
+	if err := a.open(context.Background()); err != nil {
 		return nil, err
-	}
-	a := &Agent{options: o, identity: id, db: db}
-	if err := a.build(); err != nil {
-		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
 func (a *Agent) build() error {
-	clock := &uplink.ServerClock{}
-	started := time.Now()
 	judged := func() time.Time {
-		server, _ := clock.At(time.Now())
-		return identity.JudgedTime(server, a.options.BuildDate, time.Since(started))
+		server, _ := a.clock.Now() // which is carried on by the time elapsed
+		return identity.JudgedTime(server, a.options.BuildDate, 0)
 	}
 	tlsConfig, err := a.identity.TLSConfig(judged)
 	if err != nil {
@@ -87,7 +82,7 @@ func (a *Agent) build() error {
 	if a.conn, err = uplink.Dial(a.identity.Server, a.options.Config.Proxy, tlsConfig); err != nil {
 		return err
 	}
-	a.client = uplink.NewClient(a.conn, clock)
+	a.client = uplink.NewClient(a.conn, a.clock)
 	for _, c := range a.options.Config.Destinations {
 		d, err := a.newDestination(c)
 		if err != nil {
@@ -104,11 +99,15 @@ func (a *Agent) Close() error {
 	if a.conn != nil {
 		errs = append(errs, a.conn.Close())
 	}
-	return errors.Join(append(errs, a.db.Close())...)
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	a.conn, a.db, a.destinations = nil, nil, nil
+	return errors.Join(errs...)
 }
 
-// Run keeps all parts going until ctx ends, returning nil, or one of them fails.
-func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
+// run keeps all parts going until ctx ends, returning nil, or one of them fails.
+func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.db.Run(ctx) })
 	group.Go(func() error { return a.serve(ctx, listener, true) })
@@ -134,12 +133,14 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 		AtWork: atWork,
 		Agent:  a.identity.Agent, Version: a.options.Version, ServerAddress: a.identity.Server,
 		ServerProblem:  a.serverProblem,
+		Problems:       a.problems,
+		ClockOffset:    a.clock.Offset,
 		CertificateEnd: a.identity.Credential.Certificate.Leaf.NotAfter,
 	}
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
 			Name: d.config.Name, Location: d.config.Directory, Log: d.log, Night: d.night, Store: d.store,
-			Space: d.space.get, LogProblem: d.session.Problem,
+			Space: d.space.get, LogProblem: d.logProblem,
 		})
 	}
 	return service.Serve(ctx, listener)

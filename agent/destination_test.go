@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
 )
 
@@ -149,7 +151,7 @@ func TestKeptHead(t *testing.T) {
 		d := newDestination(t, config.Destination{}, opener)
 		for range 3 {
 			began := time.Now()
-			if head := d.keptHead(t.Context()); head != nil || time.Since(began) != keptHeadPatience {
+			if head, known := d.keptHead(t.Context()); head != nil || known || time.Since(began) != keptHeadPatience {
 				t.Errorf("a destination that hangs keeps %q after %v", head, time.Since(began))
 			}
 		}
@@ -159,17 +161,29 @@ func TestKeptHead(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began := time.Now()
-		if head := d.keptHead(ctx); head != nil || time.Since(began) != 0 {
+		if head, known := d.keptHead(ctx); head != nil || known || time.Since(began) != 0 {
 			t.Errorf("called off it returns %q after %v", head, time.Since(began))
 		}
 		opener.release()
 		synctest.Wait()
 		_, err := d.store.Init(t.Context())
 		check(t, err)
-		opener.disk.SetOwn(string(dest.Head), []byte("the head"))
 		d.keptHead(t.Context()) // the look that hung
-		if head := d.keptHead(t.Context()); string(head) != "the head" {
-			t.Errorf("once it answers it keeps %q", head)
+		if head, known := d.keptHead(t.Context()); head != nil || !known {
+			t.Errorf("a new place keeps %q, known %v; want none, known", head, known)
+		}
+		opener.disk.SetOwn(string(dest.Head), []byte("no head"))
+		if head, known := d.keptHead(t.Context()); head != nil || known {
+			t.Errorf("of a head that makes no sense it says %q, known %v", head, known)
+		}
+		_, seed, _ := ed25519.GenerateKey(nil)
+		key, err := ledger.NewSigningKey(string(originOf("nas")), seed)
+		check(t, err)
+		kept, err := ledger.SignHead(ledger.Head{Origin: originOf("nas"), Size: 5}, key)
+		check(t, err)
+		opener.disk.SetOwn(string(dest.Head), kept)
+		if head, known := d.keptHead(t.Context()); string(head) != string(kept) || !known {
+			t.Errorf("once it answers it keeps %q, known %v", head, known)
 		}
 	})
 }
@@ -241,7 +255,7 @@ func TestReport(t *testing.T) {
 	silent := slog.New(slog.DiscardHandler)
 	d := newDestination(t, config.Destination{Directory: filepath.Join(t.TempDir(), "nas")}, memdest.New())
 	d.session = uplink.NewSession(nil, log, nil, nil, silent)
-	d.night = night.New(night.Config{Log: log, Session: d.session, Room: func() error { return nil }, Slog: silent})
+	d.night = night.New(night.Config{Log: log, Client: uplink.NewClient(nil, &uplink.ServerClock{}), Session: d.session, Room: func() error { return nil }, Slog: silent})
 	if got := d.report(); got.Health != uplink.HealthIdle || got.Message != "" || got.FreeBytes != -1 || got.FreeInodes != -1 {
 		t.Errorf("at rest: %+v", got)
 	}
