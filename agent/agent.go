@@ -52,7 +52,9 @@ type Agent struct {
 // Open loads who the agent is, opens its store and builds its parts. It calls nobody. A store that is damaged is set aside,
 // and a fresh one begun. The errors are sentences for a person; one wraps enroll.ErrNotEnrolled or store.ErrInUse where that
 // is the cause.
-func Open(o Options) (*Agent, error) {
+func Open(o Options) (*Agent, error) { return open(o, nil) }
+
+func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
 	if err := checkOwner(o.Config.StateDir); err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func Open(o Options) (*Agent, error) {
 	if err := stateRoom(o.Config)(); err != nil {
 		return nil, err
 	}
-	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}}
+	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault}
 	if err := a.open(context.Background()); err != nil {
 		return nil, err
 	}
@@ -71,11 +73,7 @@ func Open(o Options) (*Agent, error) {
 }
 
 func (a *Agent) build() error {
-	judged := func() time.Time {
-		server, _ := a.clock.Now() // which is carried on by the time elapsed
-		return identity.JudgedTime(server, a.options.BuildDate, 0)
-	}
-	tlsConfig, err := a.identity.TLSConfig(judged)
+	tlsConfig, err := a.identity.TLSConfig(a.judged)
 	if err != nil {
 		return err
 	}
@@ -91,6 +89,12 @@ func (a *Agent) build() error {
 		a.destinations = append(a.destinations, d)
 	}
 	return nil
+}
+
+// judged returns the time at which certificates are judged: the server's, carried on by the time elapsed since it was heard.
+func (a *Agent) judged() time.Time {
+	server, _ := a.clock.Now()
+	return identity.JudgedTime(server, a.options.BuildDate, 0)
 }
 
 // Close releases the store and the connection. Run must have returned.
