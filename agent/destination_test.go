@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
@@ -273,5 +275,32 @@ func TestReport(t *testing.T) {
 	d.space.set(dest.Space{}, &dest.UnreachableError{Place: "nas", Cause: errors.New("gone")})
 	if got := d.report(); got.Health != uplink.HealthUnreachable || got.FreeBytes != -1 || got.Message == "" {
 		t.Errorf("without its place: %+v", got)
+	}
+}
+
+// TestPrevious believes only a genesis with the key that the agent enrolled with.
+func TestPrevious(t *testing.T) {
+	t.Parallel()
+	db, err := store.Open("", store.Options{InMemory: true})
+	check(t, err)
+	t.Cleanup(func() { check(t, db.Close()) })
+	log, err := db.Ledger(originOf("nas"))
+	check(t, err)
+	key, err := ledger.NewSigningKey(string(originOf("nas")), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	check(t, err)
+	if got := previousOf(log, key.Verifier()); got != "" {
+		t.Errorf("of an empty log the earlier one is %q", got)
+	}
+	earlier := ledger.Origin(strings.Replace(string(originOf("nas")), "00000", "11111", 1))
+	leaf, err := ledger.Sign(ledger.Entry{Origin: originOf("nas"), Time: time.Now().UTC().Truncate(time.Second), Body: ledger.Genesis{
+		Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: key.Verifier(), Previous: &ledger.KnownHead{Origin: earlier, Size: 5},
+	}}, key)
+	check(t, err)
+	check(t, log.Append(leaf))
+	if got := previousOf(log, key.Verifier()); got != string(earlier) {
+		t.Errorf("the earlier log is %q, want %q", got, earlier)
+	}
+	if got := previousOf(log, ledger.Verifier("another")); got != "" {
+		t.Errorf("of a server that is not the one enrolled with the earlier log is %q", got)
 	}
 }

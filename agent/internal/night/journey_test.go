@@ -117,6 +117,14 @@ func (m *machine) life(ctx context.Context) Outcome {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	place.Continue(func() (previous string) {
+		log.View(func(l *ledger.Log) {
+			if l.Genesis.Previous != nil {
+				previous = string(l.Genesis.Previous.Origin)
+			}
+		})
+		return previous
+	})
 	client := uplink.NewClient(conn, &uplink.ServerClock{})
 	var n *Night
 	room := func() error { return nil }

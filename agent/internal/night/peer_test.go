@@ -63,13 +63,16 @@ type peer struct {
 
 func (p *peer) time() *timestamppb.Timestamp { return timestamppb.New(time.Now().Add(p.skew)) }
 
-func newPeer(t testing.TB) *peer {
+func newPeer(t testing.TB) *peer { return newPeerAfter(t, nil) }
+
+// newPeerAfter has a log that continues another one.
+func newPeerAfter(t testing.TB, previous *ledger.KnownHead) *peer {
 	p := servePeer(t)
 	request, err := ledger.SignRequest(testOrigin, p.agent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.append(ledger.Genesis{Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: p.key.Verifier()})
+	p.append(ledger.Genesis{Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: p.key.Verifier(), Previous: previous})
 	p.append(ledger.Assigned{Request: request})
 	return p
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/state"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -371,4 +373,31 @@ func TestWrongClock(t *testing.T) {
 			m.check("at the end")
 		})
 	}
+}
+
+// TestNewLog takes over, without fetching anything, what an earlier log of the destination left at it.
+func TestNewLog(t *testing.T) {
+	t.Parallel()
+	earlier := strings.Replace(string(testOrigin), "0011", "ffff", 1)
+	p := newPeerAfter(t, &ledger.KnownHead{Origin: ledger.Origin(earlier), Size: 9})
+	m := newMachine(t, p, "")
+	m.disk = memdest.New()
+	first, err := dest.New(m.disk, "memory", earlier)
+	check(t, err)
+	_, err = first.Init(t.Context())
+	check(t, err)
+	m.disk.SetOwn(string(dest.Head), []byte("a head of the earlier log"))
+	m.disk.SetOwn(string(dest.LastDelivered), []byte("a receipt of the earlier log"))
+	names := recordings(6)
+	for _, name := range names {
+		m.disk.Plant(name, contentOf(name))
+	}
+	p.seal(names, contentOf)
+	if outcome := m.life(t.Context()); !outcome.Complete || outcome.Progress.ConfirmedItems != 6 || p.served != 0 {
+		t.Errorf("the pass ends with %+v after %d items were fetched", outcome, p.served)
+	}
+	if err := first.CheckMarker(t.Context()); !errors.Is(err, dest.ErrForeignMarker) {
+		t.Errorf("for the earlier log the place is still its own: %v", err)
+	}
+	m.check("at the end")
 }
