@@ -401,3 +401,42 @@ func TestNewLog(t *testing.T) {
 	}
 	m.check("at the end")
 }
+
+// TestWithdrawnMeanwhile does not sign for an item that is withdrawn between its fetch and its receipt; what was published is
+// moved aside by the next pass.
+func TestWithdrawnMeanwhile(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	m := newMachine(t, p, "")
+	names := recordings(3)
+	n := p.seal(names, contentOf)
+	log, err := m.db.Ledger(testOrigin)
+	check(t, err)
+	withdraw := sync.OnceFunc(func() {
+		var root [32]byte
+		p.log.View(func(log *ledger.Log) { m, _ := log.Manifest(n); root = m.Root })
+		p.append(ledger.Withdrawn{Manifest: n, Root: root, Indexes: ledger.NewSet(ledger.Range{First: 0, Last: 0}), Reason: ledger.WithdrawnLost})
+		want, _ := p.log.Position()
+		for size, _ := log.Position(); size < want; size, _ = log.Position() {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	m.outage.hook = func(op string) {
+		if op == "open staged" { // it is read back before it is published
+			withdraw()
+		}
+	}
+	if outcome := m.life(t.Context()); !outcome.Complete || outcome.Progress.ConfirmedItems != 2 {
+		t.Errorf("the pass ends with %+v, want 2 confirmed", outcome)
+	}
+	if state, err := p.log.StateOf(n, 0); err != nil || state != backup.Withdrawn {
+		t.Errorf("the item that was withdrawn is %v, %v", state, err)
+	}
+	if outcome := m.life(t.Context()); !outcome.Complete {
+		t.Error(outcome.Err)
+	}
+	files := m.disk.Files()
+	if _, there := files[names[0]]; there || string(files[".wolkvox/aside/withdrawn-1-0/"+names[0]]) != string(contentOf(names[0])) {
+		t.Errorf("it is still there: %v", there)
+	}
+}
