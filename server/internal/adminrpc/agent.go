@@ -36,6 +36,7 @@ func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 		return m
 	}
 	m.Version, m.HeardTime, m.ClockOffset = heard.Version, wire.Time(heard.At), durationpb.New(heard.ClockOffset)
+	m.Message, m.StateFreeBytes = heard.Message, heard.StateFreeBytes
 	for _, r := range heard.Reports {
 		m.Destinations = append(m.Destinations, &backupv1.DestinationReport{
 			Origin: string(r.Origin), SessionNumber: r.SessionNumber, Size: r.Size, OutboxCount: r.OutboxCount,

@@ -40,7 +40,9 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 			heard, clock = instant(agent.GetHeardTime()), fmt.Sprintf("%+.1fs", agent.GetClockOffset().AsDuration().Seconds())
 		}
 		if len(agent.GetDestinations()) == 0 {
-			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock, "", "", "", "", "")
+			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock, "", "", "", "", agent.GetMessage())
+		} else if agent.GetMessage() != "" {
+			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock, "(the agent)", "", "", "", agent.GetMessage())
 		}
 		for _, d := range agent.GetDestinations() {
 			free := ""
