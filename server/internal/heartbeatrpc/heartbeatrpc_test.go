@@ -2,6 +2,7 @@ package heartbeatrpc_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
@@ -220,5 +221,34 @@ func TestReportFaults(t *testing.T) {
 		if err := report(test.session, test.fault); wire.Reason(err) != test.reason {
 			t.Errorf("%s: %v, want %s", name, err, test.reason)
 		}
+	}
+}
+
+// An agent whose place was taken is answered NOT_ASSIGNED, and what it reports closes nothing.
+func TestReplacedAgentIsNotHeard(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Write("a.gsm", "a", then.Add(-time.Hour))
+	r.Look(false, then)
+	m, _ := r.Sequencer().Manifest(1)
+	after := m.Deadline.Add(time.Second)
+	key, err := ledger.NewSigningKey(r.Origin.AgentKeyName("bbbbbbbbbbbbbbbb"), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	r.Must(err)
+	request, err := ledger.SignRequest(r.Origin, key)
+	r.Must(err)
+	for _, want := range []backupv1.AssignmentStatus{backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED, backupv1.AssignmentStatus_ASSIGNMENT_STATUS_NOT_ASSIGNED} {
+		res, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{Destinations: []*backupv1.DestinationReport{{
+			Origin: string(r.Origin), SessionNumber: r.session, EchoedTime: timestamppb.New(after),
+		}}})
+		r.Must(err)
+		if got := res.GetDestinations()[0].GetStatus(); got != want {
+			t.Errorf("status %v, want %v", got, want)
+		}
+		r.Must(r.Sequencer().Assign(t.Context(), request, servertest.Agent, after))
+	}
+	closed, err := r.Sequencer().Close(t.Context(), after, 0)
+	r.Must(err)
+	if len(closed) > 0 {
+		t.Errorf("closed %v", closed)
 	}
 }
