@@ -123,6 +123,8 @@ const (
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
 	backupTable      = 'b' // one record: the last backup
+	recoveryTable    = 'r' // origin
+	alarmTable       = 'w' // origin, number of the kind
 )
 
 func key(table byte, parts ...string) []byte {
