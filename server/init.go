@@ -22,6 +22,9 @@ var ErrInitialized = errors.New("the server is set up already")
 // the first operator's credential, whose path it returns. One that was interrupted can be repeated. The error is
 // [ErrInitialized] where nothing is left to do.
 func Init(c config.Config, operator string, at time.Time) (credentialPath string, err error) {
+	if err := checkFinished(c.StateDir); err != nil {
+		return "", err
+	}
 	dir := filepath.Join(c.StateDir, identityDir)
 	credentialPath = filepath.Join(c.StateDir, credentialFile)
 	if _, err := os.Lstat(credentialPath); err == nil {

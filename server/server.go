@@ -18,7 +18,6 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
-	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
 	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/config"
@@ -26,7 +25,6 @@ import (
 	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
-	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -43,6 +41,9 @@ const (
 
 // Run serves until ctx ends, and then stops within seconds and returns nil. It wants [Init] to have been there.
 func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	if err := checkFinished(c.StateDir); err != nil {
+		return err
+	}
 	authority, err := loadAuthority(c)
 	if err != nil {
 		return err
@@ -51,20 +52,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	reg, err := registry.Open(filepath.Join(c.StateDir, registryDir), log)
+	opened, err := openState(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, reg.Close()) }()
-	db, err := store.Open(filepath.Join(c.StateDir, ledgersDir), store.Options{Logger: log})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	sequencers, err := sequencer.OpenSet(ctx, reg, db, time.Now())
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	reg, db, sequencers := opened.registry, opened.db, opened.sequencers
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w; is another server running, and may this user take the port?", err)
@@ -78,6 +71,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
+			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
 		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
@@ -95,6 +89,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return db.Run(running) })
+	group.Go(func() error { return watchBackups(running, reg, log) })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })

@@ -1,5 +1,5 @@
-// Package operator is the command line of wolkvox-server. init, serve and the making of credentials work on the
-// server's own configuration; all other commands call AdminService over the network with an operator's credential, like
+// Package operator is the command line of wolkvox-server. init, serve, restore and the making of credentials and keys work on this
+// machine; all other commands call AdminService over the network with an operator's credential, like
 // any other caller, and only show what they get.
 package operator
 
@@ -23,6 +23,8 @@ type Server struct {
 	Init func(c config.Config, operator string, at time.Time) (credentialPath string, err error)
 	// NewCredential makes the credential of one more operator.
 	NewCredential func(c config.Config, operator string, at time.Time) (credential.Credential, error)
+	// Restore makes the state of a server from a backup and a secret key, both files, and returns when the backup was made.
+	Restore func(c config.Config, from, identity string) (createdAt time.Time, err error)
 	// Run serves until ctx ends.
 	Run func(ctx context.Context, c config.Config, log *slog.Logger) error
 }
@@ -72,7 +74,7 @@ func (a *app) root() *cobra.Command {
 		Long: `wolkvox-server seals every night what was recorded, serves it to the agents, and keeps
 the ledgers that both sides can prove.
 
-init and serve run the server on this machine. All other commands call a server over
+init, serve and restore work on this machine. All other commands call a server over
 the network with an operator's credential file, which init writes.`,
 		Example: `  wolkvox-server init --config /etc/wolkvox/server.yaml
   wolkvox-server serve --config /etc/wolkvox/server.yaml
@@ -92,6 +94,7 @@ the network with an operator's credential file, which init writes.`,
 		a.initCommand(), a.serveCommand(), a.credentialCommand(),
 		a.tenantCommand(), a.sourceCommand(), a.destinationCommand(), a.tokenCommand(), a.agentsCommand(),
 		a.sealCommand(), a.nightsCommand(), a.itemsCommand(), a.runCommand(), a.ledgerCommand(), a.versionCommand(),
+		a.backupCommand(), a.restoreCommand(),
 	)
 	return root
 }

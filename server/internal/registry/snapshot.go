@@ -11,7 +11,9 @@ import (
 var ErrNotEmpty = errors.New("the registry is not empty")
 
 // inSnapshot reports whether a record belongs to a snapshot: all do but the catalog's, which is made again from the ledgers.
-func inSnapshot(key []byte) bool { return len(key) > 0 && key[0] != catalogTable && key[0] != nameTable }
+func inSnapshot(key []byte) bool {
+	return len(key) > 0 && key[0] != catalogTable && key[0] != nameTable
+}
 
 // Snapshot calls each with all records but the catalog's, as they are at one instant, while others may write, and returns
 // the log keys among them as a [Backup] has them. Key and value are valid during the call only.
