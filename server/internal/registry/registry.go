@@ -123,6 +123,7 @@ const (
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
 	backupTable      = 'b' // one record: the last backup
+	formerTable      = 'f' // origin of a log that was restarted
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
 )

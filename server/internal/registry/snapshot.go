@@ -32,7 +32,7 @@ func (r *Registry) Snapshot(each func(key, value []byte) error) (keys []string, 
 			if err := it.Item().Value(func(value []byte) error { return each(key, value) }); err != nil {
 				return fmt.Errorf("copy the registry: %w", err)
 			}
-			if key[0] == logKeyTable {
+			if key[0] == logKeyTable { // keys of former logs sign nothing any more
 				mark, err := markOf(it.Item())
 				if err != nil {
 					return fmt.Errorf("copy the registry: %w", err)

@@ -23,26 +23,27 @@ func records(t *testing.T, r *Registry) (all map[string]string, keys []string) {
 	return all, keys
 }
 
-func must(t *testing.T, err error) {
+// openNew opens an empty registry until the test ends.
+func openNew(t *testing.T) *Registry {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := open(t, t.TempDir())
+	t.Cleanup(func() { check(t, r.Close()) })
+	return r
 }
 
 // A snapshot has every table but the catalog's, those too that this test does not know; restored it is the same registry.
 func TestSnapshotIsRestored(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, time.November, 22, 3, 0, 0, 0, time.UTC)
-	from := open(t, t.TempDir())
-	must(t, from.CreateTenant(Tenant{Name: "acme", TimeZone: "UTC"}))
+	from := openNew(t)
+	check(t, from.CreateTenant(Tenant{Name: "acme", TimeZone: "UTC"}))
 	d, err := from.CreateDestination("acme", "nas", backup.StorageRSYNC, at)
-	must(t, err)
-	must(t, from.Catalog().PutBatch(d.Origin, []Record{{SourcePath: "calls/a.gsm", Path: "calls/a.gsm", Folded: "calls/a.gsm", Manifest: 1}}))
+	check(t, err)
+	check(t, from.Catalog().PutBatch(d.Origin, []Record{{SourcePath: "calls/a.gsm", Path: "calls/a.gsm", Folded: "calls/a.gsm", Manifest: 1}}))
 	batch := from.db.NewWriteBatch()
-	must(t, batch.Set(key('~', "of", "the future"), []byte("kept")))
-	must(t, batch.Set(key('1', "before all"), []byte("kept too")))
-	must(t, batch.Flush())
+	check(t, batch.Set(key('~', "of", "the future"), []byte("kept")))
+	check(t, batch.Set(key('1', "before all"), []byte("kept too")))
+	check(t, batch.Flush())
 	all, keys := records(t, from)
 	if all["~\x00of\x00the future"] != "kept" || all["1\x00before all"] != "kept too" || all["d\x00acme\x00nas"] == "" || all["x\x00acme\x00nas"] == "" {
 		t.Errorf("the snapshot has %q", all)
@@ -53,17 +54,17 @@ func TestSnapshotIsRestored(t *testing.T) {
 		}
 	}
 
-	to := open(t, t.TempDir())
+	to := openNew(t)
 	restoration, err := to.Restore()
-	must(t, err)
+	check(t, err)
 	defer restoration.Close()
 	for k, v := range all {
-		must(t, restoration.Put([]byte(k), []byte(v)))
+		check(t, restoration.Put([]byte(k), []byte(v)))
 	}
 	if err := restoration.Put(key(catalogTable, "x"), nil); err == nil {
 		t.Error("a record of the catalog was restored")
 	}
-	must(t, restoration.Commit())
+	check(t, restoration.Commit())
 	again, _ := records(t, to)
 	if diff := cmp.Diff(all, again); diff != "" {
 		t.Errorf("restored (-want +got):\n%s", diff)
@@ -75,13 +76,13 @@ func TestSnapshotIsRestored(t *testing.T) {
 		t.Errorf("Restore over a registry = %v, want ErrNotEmpty", err)
 	}
 
-	must(t, from.RecordBackup(Backup{At: at, Keys: keys}))
+	check(t, from.RecordBackup(Backup{At: at, Keys: keys}))
 	kept, made, err := from.LastBackup()
 	if err != nil || !made || !kept.At.Equal(at) || !kept.Holds(d.ServerKey) {
 		t.Errorf("LastBackup = %v, %v, %v, want one that holds the log's key", kept, made, err)
 	}
 	later, err := from.CreateDestination("acme", "cloud", backup.StorageS3, at)
-	must(t, err)
+	check(t, err)
 	if kept.Holds(later.ServerKey) {
 		t.Error("the backup holds a key that was made later")
 	}
@@ -93,9 +94,9 @@ func TestSnapshotIsRestored(t *testing.T) {
 // What is written while a snapshot is taken is in it as a whole or not at all.
 func TestSnapshotIsOfOneInstant(t *testing.T) {
 	t.Parallel()
-	r := open(t, t.TempDir())
-	must(t, r.CreateTenant(Tenant{Name: "a", TimeZone: "UTC"}))
-	must(t, r.CreateTenant(Tenant{Name: "z", TimeZone: "UTC"}))
+	r := openNew(t)
+	check(t, r.CreateTenant(Tenant{Name: "a", TimeZone: "UTC"}))
+	check(t, r.CreateTenant(Tenant{Name: "z", TimeZone: "UTC"}))
 	made := 0
 	var got [][]byte
 	_, err := r.Snapshot(func(key, _ []byte) error {
@@ -103,7 +104,7 @@ func TestSnapshotIsOfOneInstant(t *testing.T) {
 		made++
 		return r.CreateTenant(Tenant{Name: fmt.Sprintf("m%d", made), TimeZone: "UTC"})
 	})
-	must(t, err)
+	check(t, err)
 	for _, key := range got {
 		if bytes.Contains(key, []byte("\x00m")) {
 			t.Errorf("the snapshot has %q, which was written after it began", key)
