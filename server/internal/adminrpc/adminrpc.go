@@ -14,6 +14,7 @@ import (
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sealer"
@@ -107,9 +108,13 @@ func (s *Service) failed(ctx context.Context, err error) error {
 	return status.Error(codes.Internal, err.Error())
 }
 
-// sequencer returns the destination of that name and the sequencer of its log.
+// sequencer returns the destination of that name and the sequencer of its log. A log that was restarted is named by its
+// origin in place of the destination's name.
 func (s *Service) sequencer(ctx context.Context, tenant, destination string) (registry.Destination, *sequencer.Sequencer, error) {
 	d, err := s.Registry.Destination(tenant, destination)
+	if origin, notOrigin := ledger.ParseOrigin(destination); notOrigin == nil && origin.Tenant() == tenant {
+		d, err = s.Registry.DestinationOf(origin)
+	}
 	if err != nil {
 		return registry.Destination{}, nil, s.refused(ctx, err)
 	}

@@ -124,6 +124,8 @@ const (
 	nameTable        = 'n' // log id, folded path
 	backupTable      = 'b' // one record: the last backup
 	formerTable      = 'f' // origin of a log that was restarted
+	newCatalogTable  = 'C' // as catalogTable, while the catalog of a log is made again
+	newNameTable     = 'N' // as nameTable, while the catalog of a log is made again
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
 )

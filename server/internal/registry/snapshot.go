@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -12,7 +13,7 @@ var ErrNotEmpty = errors.New("the registry is not empty")
 
 // inSnapshot reports whether a record belongs to a snapshot: all do but the catalog's, which is made again from the ledgers.
 func inSnapshot(key []byte) bool {
-	return len(key) > 0 && key[0] != catalogTable && key[0] != nameTable
+	return len(key) > 0 && !bytes.Contains([]byte{catalogTable, nameTable, newCatalogTable, newNameTable}, key[:1])
 }
 
 // Snapshot calls each with all records but the catalog's, as they are at one instant, while others may write, and returns
