@@ -50,7 +50,7 @@ func (s *Sealer) CheckSource(ctx context.Context, origin ledger.Origin, manifest
 	}
 	unlock := s.lock(origin)
 	defer unlock()
-	if err := s.takeBack(c.place); err != nil {
+	if err := s.ready(ctx, c.place); err != nil {
 		return Checked{}, err
 	}
 	if err := c.withdrawLost(ctx); err != nil {

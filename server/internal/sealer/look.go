@@ -84,7 +84,7 @@ func (l *look) results() []Result {
 	var results []Result
 	for _, p := range l.places {
 		if p.chosen {
-			results = append(results, Result{p.Destination, p.sealed, l.unsettled, l.problems, l.complete})
+			results = append(results, Result{p.Destination, p.sealed, l.unsettled, append(p.waits, l.problems...), l.complete && len(p.waits) == 0})
 		}
 	}
 	return results
@@ -93,7 +93,7 @@ func (l *look) results() []Result {
 func (l *look) run(ctx context.Context, sources []registry.Source, looks map[string]*source.Looks) error {
 	for _, p := range l.places {
 		unlock := l.sealer.lock(p.Origin)
-		err := l.sealer.takeBack(p)
+		err := p.orWaits(l.sealer.ready(ctx, p))
 		unlock()
 		if err != nil {
 			return err
@@ -122,8 +122,8 @@ func (l *look) run(ctx context.Context, sources []registry.Source, looks map[str
 			return err
 		}
 		for _, p := range l.places {
-			if p.chosen {
-				if err := l.seal(ctx, p, night, files); err != nil {
+			if p.chosen && len(p.waits) == 0 {
+				if err := p.orWaits(l.seal(ctx, p, night, files)); err != nil {
 					return err
 				}
 			}
@@ -180,9 +180,12 @@ func (l *look) scan(ctx context.Context, one registry.Source, looks *source.Look
 	return nil
 }
 
-// known reports whether every destination has this file as it looks now.
+// known reports whether every destination for which something can be sealed has this file as it looks now.
 func (l *look) known(sourcePath string, now source.Identity) (bool, error) {
 	for _, p := range l.places {
+		if len(p.waits) > 0 {
+			continue
+		}
 		record, found, err := l.sealer.catalog.Lookup(p.Origin, sourcePath)
 		if err != nil || !found || record.Identity != identityOf(now) {
 			return false, err

@@ -197,4 +197,14 @@ type place struct {
 	seq    *sequencer.Sequencer
 	chosen bool // something is sealed for it in this look
 	sealed []int64
+	waits  []string // why nothing is sealed for it in this look, one sentence; empty where it is
+}
+
+// orWaits takes down that the log recovers, so that nothing is sealed for this destination, and returns other errors.
+func (p *place) orWaits(err error) error {
+	if errors.Is(err, ErrRecovering) && len(p.waits) == 0 {
+		p.waits = []string{fmt.Sprintf("nothing is sealed for %s/%s: %v", p.Tenant, p.Name, err)}
+		return nil
+	}
+	return err
 }
