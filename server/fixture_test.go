@@ -96,7 +96,7 @@ func (f *fixture) serve(t *testing.T, flags ...string) {
 }
 
 func program() operator.Server {
-	return operator.Server{Init: server.Init, NewCredential: server.NewCredential, Restore: server.Restore, Run: server.Run}
+	return operator.Server{Init: server.Init, CreateCredential: server.CreateCredential, Restore: server.Restore, Run: server.Run}
 }
 
 // do runs a command and returns its exit status and what it wrote; with the first operator's credential, unless args name

@@ -42,11 +42,8 @@ func Init(c config.Config, operator string, at time.Time) (credentialPath string
 	if _, err := authority.ServerCertificate(dir, c.Names, at); err != nil {
 		return "", err
 	}
-	made, err := NewCredential(c, operator, at)
-	if err != nil {
-		return "", err
-	}
-	return credentialPath, made.Save(credentialPath)
+	_, err = createCredential(c, "init", operator, "", credentialPath, at)
+	return credentialPath, err
 }
 
 // makeAuthority returns the authority in dir, and makes it where an earlier attempt has not. The certificate is saved
@@ -70,7 +67,7 @@ func loadAuthority(c config.Config) (*identity.Authority, error) {
 	return authority, err
 }
 
-// NewCredential makes the credential of one more operator; the name is a label.
+// NewCredential makes the credential of one more operator, of which no server knows yet; the name is a label.
 func NewCredential(c config.Config, operator string, at time.Time) (credential.Credential, error) {
 	authority, err := loadAuthority(c)
 	if err != nil {

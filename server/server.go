@@ -18,13 +18,15 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
-	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/localact"
+	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -52,12 +54,24 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	opened, err := openState(ctx, c, log)
+	reg, err := openRegistry(c.StateDir, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, opened.close()) }()
-	reg, db, sequencers := opened.registry, opened.db, opened.sequencers
+	defer func() { err = errors.Join(err, reg.Close()) }()
+	acts := &localact.Taker{StateDir: c.StateDir, Registry: reg, Logger: log}
+	if err := openAdminLog(ctx, reg, acts, log); err != nil {
+		return err
+	}
+	guard, err := newGuard(reg, log)
+	if err != nil {
+		return err
+	}
+	db, sequencers, err := openLedgers(ctx, c, reg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w; is another server running, and may this user take the port?", err)
@@ -67,11 +81,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), authz.Guard{Logger: log}, rpc.Services{
+	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), guard, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
 			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
+			Issuer:     authority, Revoker: guard, LocalActs: acts,
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
 		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
@@ -90,6 +105,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return db.Run(running) })
 	group.Go(func() error { return watchBackups(running, reg, log) })
+	group.Go(func() error { return watchDamage(running, c.StateDir, db, sequencers, log) })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -15,60 +16,59 @@ import (
 	"github.com/wolkvox/backup/server/internal/sequencer"
 )
 
-// state is what a server keeps, open.
-type state struct {
-	registry   *registry.Registry
-	db         *store.DB
-	sequencers *sequencer.Set
-}
-
-// openState opens what the state directory holds. Ledgers that are damaged are set aside and all of them recovered from the
-// agents; for a damaged registry there is only the backup.
-func openState(ctx context.Context, c config.Config, log *slog.Logger) (_ *state, err error) {
-	reg, err := registry.Open(filepath.Join(c.StateDir, registryDir), log)
+// openRegistry opens the registry. For a damaged one there is only the backup.
+func openRegistry(stateDir string, log *slog.Logger) (*registry.Registry, error) {
+	reg, err := registry.Open(filepath.Join(stateDir, registryDir), log)
 	if errors.Is(err, registry.ErrDamaged) {
 		return nil, fmt.Errorf("%w: move %s away and restore the server from its backup with `wolkvox-server restore`; the ledgers then come back from the agents",
-			err, c.StateDir)
+			err, stateDir)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, reg.Close())
-		}
-	}()
-	if c.Recover {
-		if err := writeNote(c.StateDir, recoverNote); err != nil {
-			return nil, err
-		}
-	}
-	s, err := openLedgers(ctx, c.StateDir, reg, log)
-	if !errors.Is(err, store.ErrDamaged) {
-		return s, err
-	}
-	if err := setAside(ctx, c.StateDir, err, log); err != nil {
-		return nil, err
-	}
-	return openLedgers(ctx, c.StateDir, reg, log)
+	return reg, err
 }
 
-// close releases all.
-func (s *state) close() error { return errors.Join(s.db.Close(), s.registry.Close()) }
+// openLedgers opens the ledgers. Damaged ones are set aside, and all of them recovered from the agents.
+func openLedgers(ctx context.Context, c config.Config, reg *registry.Registry, log *slog.Logger) (*store.DB, *sequencer.Set, error) {
+	if c.Recover {
+		if err := writeNote(c.StateDir, recoverNote); err != nil {
+			return nil, nil, err
+		}
+	}
+	known, err := noted(c.StateDir, damagedNote)
+	if err != nil {
+		return nil, nil, err
+	}
+	cause := errDamaged
+	if !known {
+		db, sequencers, err := tryLedgers(ctx, c.StateDir, reg, log)
+		if !errors.Is(err, store.ErrDamaged) {
+			return db, sequencers, err
+		}
+		cause = err
+	}
+	if err := setAside(ctx, c.StateDir, cause, log); err != nil {
+		return nil, nil, err
+	}
+	if known {
+		if err := removeNote(c.StateDir, damagedNote); err != nil {
+			return nil, nil, err
+		}
+	}
+	return tryLedgers(ctx, c.StateDir, reg, log)
+}
 
-func openLedgers(ctx context.Context, stateDir string, reg *registry.Registry, log *slog.Logger) (*state, error) {
+func tryLedgers(ctx context.Context, stateDir string, reg *registry.Registry, log *slog.Logger) (*store.DB, *sequencer.Set, error) {
 	if err := markRecovering(ctx, stateDir, reg, log); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	db, err := store.Open(filepath.Join(stateDir, ledgersDir), store.Options{Logger: log})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sequencers, err := sequencer.OpenSet(ctx, reg, db, time.Now())
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, nil, errors.Join(err, db.Close())
 	}
-	return &state{reg, db, sequencers}, nil
+	return db, sequencers, nil
 }
 
 // markRecovering has every log recover where a note says so. The note stays until all are marked: whatever happens in between,
@@ -98,7 +98,11 @@ func setAside(ctx context.Context, stateDir string, cause error, log *slog.Logge
 		return err
 	}
 	to := filepath.Join(stateDir, asideName(ledgersDir, time.Now()))
-	if err := durable.RenameNoReplace(filepath.Join(stateDir, ledgersDir), to); err != nil {
+	err := durable.RenameNoReplace(filepath.Join(stateDir, ledgersDir), to)
+	if errors.Is(err, fs.ErrNotExist) { // an earlier start was interrupted behind this
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("set the damaged ledgers aside: %w", errors.Join(err, cause))
 	}
 	if err := durable.SyncDir(stateDir); err != nil {

@@ -122,12 +122,19 @@ const (
 	heardTable       = 'h' // tenant, agent
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
-	backupTable      = 'b' // one record: the last backup
-	formerTable      = 'f' // origin of a log that was restarted
+	backupTable      = 'B' // one record: the last backup
+	formerTable      = 'F' // origin of a log that was restarted
 	newCatalogTable  = 'C' // as catalogTable, while the catalog of a log is made again
 	newNameTable     = 'N' // as nameTable, while the catalog of a log is made again
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
+
+	credentialTable   = 'p' // serial number
+	revokedAgentTable = 'v' // tenant, agent
+	adminTable        = 'l' // number, 8 bytes, big endian
+	adminHeadTable    = 'e' // the end of the admin log: one record
+	actTable          = 'b' // acts that began: 8 random bytes
+	takenTable        = 'q' // name of an act that was taken in
 )
 
 func key(table byte, parts ...string) []byte {
