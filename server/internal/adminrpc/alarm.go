@@ -26,7 +26,13 @@ func (s *Service) ListAlarms(ctx context.Context, req *backupv1.ListAlarmsReques
 	}
 	res := &backupv1.ListAlarmsResponse{}
 	for _, a := range alarms {
-		res.Alarms = append(res.Alarms, alarm(a))
+		d, err := s.Registry.Destination(a.Origin.Tenant(), a.Origin.Destination())
+		if err != nil {
+			return nil, s.refused(ctx, err)
+		}
+		if d.Origin == a.Origin { // nobody has to decide about a log that was restarted
+			res.Alarms = append(res.Alarms, alarm(a))
+		}
 	}
 	return res, nil
 }
@@ -78,5 +84,9 @@ func (s *Service) RestartLog(ctx context.Context, req *backupv1.RestartLogReques
 		return nil, s.refused(ctx, err)
 	}
 	s.done(ctx, "restart log", string(old.Origin))
-	return &backupv1.RestartLogResponse{Destination: destination(d, seq)}, nil
+	described, err := s.destination(d, seq)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	return &backupv1.RestartLogResponse{Destination: described}, nil
 }
