@@ -26,7 +26,6 @@ import (
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
 	"github.com/wolkvox/backup/server/internal/localact"
-	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -37,6 +36,8 @@ const (
 	identityDir    = "identity"     // the authority and the server's certificate, with their keys
 	registryDir    = "registry"     // see package registry
 	ledgersDir     = "ledgers"      // see package store
+	evidenceDir    = "evidence"     // see package evidence
+	offersDir      = "offers"       // what agents hand in of a log, while it is taken in
 	credentialFile = "operator.pem" // the first operator's credential
 	addressFile    = "address"      // while the server runs: HOST:PORT at which it can be called from this machine's network
 )

@@ -12,6 +12,7 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/config"
+	"github.com/wolkvox/backup/server/internal/evidence"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
 )
@@ -64,7 +65,9 @@ func tryLedgers(ctx context.Context, stateDir string, reg *registry.Registry, lo
 	if err != nil {
 		return nil, nil, err
 	}
-	sequencers, err := sequencer.OpenSet(ctx, reg, db, time.Now())
+	sequencers, err := sequencer.OpenSet(ctx, db, sequencer.Options{
+		Registry: reg, Evidence: evidence.NewFolder(filepath.Join(stateDir, evidenceDir)), Dir: filepath.Join(stateDir, offersDir), Logger: log,
+	}, time.Now())
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}

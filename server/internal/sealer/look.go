@@ -12,6 +12,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/source"
 )
 
@@ -84,20 +85,16 @@ func (l *look) results() []Result {
 	var results []Result
 	for _, p := range l.places {
 		if p.chosen {
-			results = append(results, Result{p.Destination, p.sealed, l.unsettled, append(p.waits, l.problems...), l.complete && len(p.waits) == 0})
+			results = append(results, Result{p.Destination, p.sealed, l.unsettled, l.problems, l.complete})
 		}
 	}
 	return results
 }
 
 func (l *look) run(ctx context.Context, sources []registry.Source, looks map[string]*source.Looks) error {
-	for _, p := range l.places {
-		unlock := l.sealer.lock(p.Origin)
-		err := p.orWaits(l.sealer.ready(ctx, p))
-		unlock()
-		if err != nil {
-			return err
-		}
+	notNow, err := l.makeReady(ctx)
+	if err != nil {
+		return err
 	}
 	byName := map[string]registry.Source{}
 	var unreachable error
@@ -122,17 +119,40 @@ func (l *look) run(ctx context.Context, sources []registry.Source, looks map[str
 			return err
 		}
 		for _, p := range l.places {
-			if p.chosen && len(p.waits) == 0 {
-				if err := p.orWaits(l.seal(ctx, p, night, files)); err != nil {
+			if p.chosen {
+				if err := l.seal(ctx, p, night, files); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	if l.scheduled && l.complete {
-		return l.sealEmpty(ctx)
+		if err := l.sealEmpty(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return notNow
+}
+
+// makeReady leaves the logs out of the look that cannot be written now, and returns why if there are any.
+func (l *look) makeReady(ctx context.Context) (notNow, err error) {
+	for _, p := range l.places {
+		unlock := l.sealer.lock(p.Origin)
+		err := l.sealer.ready(ctx, p)
+		unlock()
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, sequencer.ErrRecovering) {
+			return nil, err
+		}
+		if p.chosen {
+			notNow = err
+			l.sealer.logger.LogAttrs(ctx, slog.LevelInfo, "nothing is sealed now", slog.String("origin", string(p.Origin)), slog.Any("cause", err))
+		}
+		p.notReady, p.chosen = true, false
+	}
+	return notNow, nil
 }
 
 // scan finds the files of one source that are not known in every destination, and sorts the finished ones by night.
@@ -183,7 +203,7 @@ func (l *look) scan(ctx context.Context, one registry.Source, looks *source.Look
 // known reports whether every destination for which something can be sealed has this file as it looks now.
 func (l *look) known(sourcePath string, now source.Identity) (bool, error) {
 	for _, p := range l.places {
-		if len(p.waits) > 0 {
+		if p.notReady {
 			continue
 		}
 		record, found, err := l.sealer.catalog.Lookup(p.Origin, sourcePath)

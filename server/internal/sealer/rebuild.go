@@ -8,39 +8,62 @@ import (
 
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/source/portable"
 )
-
-// ErrRecovering says that nothing is sealed in a log now.
-var ErrRecovering = errors.New("its ledger is recovering: nothing is sealed until its agent was heard")
 
 // rebuiltAtOnce is how many records are put at once.
 const rebuiltAtOnce = 10_000
 
-// ready makes a log ready to have manifests staged: it takes back what an interrupted attempt left, and makes the catalog
-// again where entries came from outside. What no item of such a log names is then new to the ordinary look. While the log
-// recovers nothing is done, since what is staged may be an agent's offer: the error is [ErrRecovering]. The log's lock is held.
+// ready makes a log ready to have manifests staged: it makes the catalog again where entries came from outside, and takes back
+// what an interrupted attempt left. What no item of such a log names is then new to the ordinary look. While the log
+// cannot be written nothing is done, since what is staged may be an agent's: the error wraps [sequencer.ErrRecovering]. The
+// log's lock is held.
 func (s *Sealer) ready(ctx context.Context, p *place) error {
-	rec, err := s.registry.Recovery(p.Origin)
+	recovering, err := p.seq.Recovering()
+	if err == nil && !recovering {
+		err = p.seq.RebuildCatalog(ctx, func(ctx context.Context, _ int64) error { return s.rebuild(ctx, p) })
+	}
+	if err == nil {
+		err = p.seq.Ready()
+	}
 	if err != nil {
 		return err
-	}
-	if rec.Recovering {
-		return fmt.Errorf("%s: %w", p.Origin, ErrRecovering)
-	}
-	if rec.CatalogStale {
-		if err := s.rebuild(ctx, p); err != nil {
-			return err
-		}
 	}
 	return s.takeBack(p)
 }
 
+func (s *Sealer) lockedReady(ctx context.Context, p *place) error {
+	unlock := s.lock(p.Origin)
+	defer unlock()
+	return s.ready(ctx, p)
+}
+
+// RebuildStale makes the catalogs again that do not fit their logs any more. Whatever looks or checks first does it too.
+func (s *Sealer) RebuildStale(ctx context.Context) error {
+	all, err := s.registry.Recoveries()
+	if err != nil {
+		return fmt.Errorf("look for catalogs to be made again: %w", err)
+	}
+	for _, rec := range all {
+		seq, ok := s.sequencers.Of(rec.Origin)
+		if !ok || !rec.CatalogStale || rec.Recovering {
+			continue
+		}
+		d, err := s.registry.DestinationOf(rec.Origin)
+		if err == nil {
+			err = s.lockedReady(ctx, &place{Destination: d, seq: seq})
+		}
+		if err != nil && !errors.Is(err, sequencer.ErrRecovering) {
+			return err
+		}
+	}
+	return nil
+}
+
 // rebuild makes the catalog what the manifests of the log name. What files look like is taken over where their contents are
-// those in the manifest, so that they are not read again. Where the log was changed meanwhile, the catalog stays stale.
+// those in the manifest, so that they are not read again.
 func (s *Sealer) rebuild(ctx context.Context, p *place) error {
-	log := p.seq.Ledger()
-	size, root := log.Position()
 	r := rebuilding{sealer: s, place: p, folders: map[string]bool{}, forgotten: map[position]bool{}}
 	var err error
 	if r.into, err = s.catalog.Rebuild(p.Origin); err != nil {
@@ -49,18 +72,10 @@ func (s *Sealer) rebuild(ctx context.Context, p *place) error {
 	last := p.seq.Last()
 	for manifest := int64(1); manifest <= last; manifest++ {
 		if err := r.manifest(ctx, manifest); err != nil {
-			return fmt.Errorf("make the catalog of %s again: %w", p.Origin, err)
+			return err
 		}
 	}
 	err = r.into.Finish(func(record registry.Record) bool { return r.forgotten[position{record.Manifest, record.Index}] })
-	if err != nil {
-		return err
-	}
-	_, err = s.registry.UpdateRecovery(p.Origin, func(rec *registry.Recovery) {
-		if now, err := log.RootAt(size); err == nil && now == root {
-			rec.CatalogStale, rec.CatalogFrom = false, 0
-		}
-	})
 	if err != nil {
 		return err
 	}

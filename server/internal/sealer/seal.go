@@ -167,11 +167,11 @@ func stage(ctx context.Context, p *place, number int64, items []backup.Item) (m 
 // has no manifest and no files that still wait.
 func (l *look) sealEmpty(ctx context.Context) error {
 	for _, p := range l.places {
-		if !p.chosen || len(p.waits) > 0 {
+		if !p.chosen {
 			continue
 		}
 		unlock := l.sealer.lock(p.Origin)
-		err := p.orWaits(l.sealEmptyNights(ctx, p))
+		err := l.sealEmptyNights(ctx, p)
 		unlock()
 		if err != nil {
 			return err
