@@ -39,6 +39,7 @@ type DB struct {
 	logger *slog.Logger
 	fault  func(point string) (bool, error)
 	failed atomic.Pointer[error] // the commit that failed
+	harmed chan struct{}         // has room for one, see Damaged
 	cache  *stateCache
 
 	mu      sync.Mutex // guards what follows
@@ -54,7 +55,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{logger: logger, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}}
+	db := &DB{logger: logger, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the store %s: %w", dir, err)
@@ -146,6 +147,11 @@ func (db *DB) Run(ctx context.Context) error {
 	}
 }
 
+// Damaged returns a channel that receives after a read met [ErrDamaged], once for several. Part of what is stored is checked
+// only when it is read. Whoever reads what [Ledger.Cut] removes at that moment meets it too: look before the store is given
+// up.
+func (db *DB) Damaged() <-chan struct{} { return db.harmed }
+
 // SizeBytes returns how many bytes the store occupies, as last measured (once a minute).
 func (db *DB) SizeBytes() int64 {
 	tables, values := db.badger.Size()
@@ -187,8 +193,14 @@ func (db *DB) Ledger(o ledger.Origin) (*Ledger, error) {
 		default:
 			return damaged(o, "its identifier has %d bytes", len(value))
 		}
-		return l.load(tx)
+		return nil
 	})
+	if err == nil && l.named {
+		err = l.completeCut()
+	}
+	if err == nil {
+		err = db.view(l.load)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 package adminrpc
 
 import (
-	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -21,10 +21,9 @@ import (
 // revoked is a Revoker that takes down what it was asked for.
 type revoked []string
 
-func (r *revoked) RevokeTenant(_ context.Context, tenant string, _ time.Time) ([]string, error) {
-	*r = append(*r, tenant)
-	return []string{"agent"}, nil
-}
+func (r *revoked) RevokeCertificate(serial string) { *r = append(*r, serial) }
+
+func (r *revoked) RevokeAgent(tenant, agent string) { *r = append(*r, tenant+"/"+agent) }
 
 // newLife is newService with what the ends and beginnings of things need.
 func newLife(t *testing.T) (*Service, *revoked) {
@@ -149,15 +148,22 @@ func TestRetireDestination(t *testing.T) {
 func TestRetireTenant(t *testing.T) {
 	t.Parallel()
 	s, asked := newLife(t)
-	for _, want := range []string{"[nas]", "[]"} {
+	must(t, s.Registry.CreateTenant(registry.Tenant{Name: "other", TimeZone: "UTC"}))
+	at := time.Now()
+	for _, tenant := range []string{"acme", "other"} {
+		must(t, s.Registry.CreateCredential(registry.Credential{
+			Role: identity.Role{Kind: identity.KindAuditor, Tenant: tenant, Name: "maria"}, Serial: "0" + tenant, IssuedAt: at, End: at.Add(time.Hour), IssuedBy: "local",
+		}, at))
+	}
+	for _, want := range []string{"[nas] [wolkvox://role/auditor/acme/maria]", "[] []"} {
 		res, err := s.RetireTenant(t.Context(), &backupv1.RetireTenantRequest{Tenant: "acme"})
 		must(t, err)
-		if got := "[" + strings.Join(res.GetDestinations(), " ") + "]"; got != want || len(res.GetRevoked()) != 1 {
-			t.Errorf("retired %v, revoked %v", got, res.GetRevoked())
+		if got := fmt.Sprint(res.GetDestinations(), " ", res.GetRevoked()); got != want {
+			t.Errorf("retired and revoked %s, want %s", got, want)
 		}
 	}
-	if strings.Join(*asked, " ") != "acme acme" {
-		t.Errorf("revoked were those of %v", *asked)
+	if got := fmt.Sprint(*asked); got != "[0acme 0acme]" {
+		t.Errorf("refused from now on are %s", got)
 	}
 	_, err := s.CreateDestination(t.Context(), &backupv1.CreateDestinationRequest{Tenant: "acme", Name: "new", Kind: backupv1.StorageKind_STORAGE_KIND_S3})
 	wantReason(t, "a destination", err, wire.ReasonRetired)

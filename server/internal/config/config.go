@@ -35,6 +35,8 @@ type Config struct {
 	LogLevel slog.Level `yaml:"log_level"`
 	// Limits bound what is served at once.
 	Limits Limits `yaml:"limits"`
+	// Recover is not in the file: every ledger is recovered from the agents before anything is sealed or closed again.
+	Recover bool `yaml:"-"`
 }
 
 // Limits bound what is served at once.

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -74,21 +75,26 @@ func (a *app) destinationListCommand() *cobra.Command {
 }
 
 func destinationTable(w *tabwriter.Writer, destinations ...*backupv1.Destination) {
-	row(w, "TENANT", "DESTINATION", "KIND", "DAYS", "AGENT", "HEAD", "AGREED", "SERVER KEY", "AGENT KEY", "STATE")
+	row(w, "TENANT", "DESTINATION", "KIND", "DAYS", "AGENT", "HEAD", "AGREED", "SERVER KEY", "AGENT KEY", "NOTE")
 	for _, d := range destinations {
 		row(w, d.GetTenant(), d.GetName(), label(d.GetKind(), "STORAGE_KIND_"), d.GetWindowDays(), d.GetAgent(),
-			position(d.GetPosition()), position(d.GetAgreed()), short(d.GetServerFingerprint()), short(d.GetAgentFingerprint()), destinationState(d))
+			position(d.GetPosition()), position(d.GetAgreed()), short(d.GetServerFingerprint()), short(d.GetAgentFingerprint()), note(d))
 	}
 }
 
-func destinationState(d *backupv1.Destination) string {
-	switch {
-	case d.GetRetired():
-		return "ended"
-	case d.GetRecovering():
-		return "recovering"
+// note says what is not ordinary about a destination.
+func note(d *backupv1.Destination) string {
+	var notes []string
+	if d.GetRecovering() {
+		notes = append(notes, "recovering")
 	}
-	return "active"
+	if d.GetRetired() {
+		notes = append(notes, "retired")
+	}
+	if d.GetPreviousOrigin() != "" {
+		notes = append(notes, "continues "+d.GetPreviousOrigin())
+	}
+	return strings.Join(notes, ", ")
 }
 
 // short shows the beginning of a fingerprint; JSON has all of it.

@@ -39,6 +39,8 @@ const (
 	SubjectDestination Subject = "destination"
 	SubjectToken       Subject = "token"
 	SubjectAgent       Subject = "agent"
+	SubjectRecovery    Subject = "recovery record"
+	SubjectAlarm       Subject = "alarm"
 	SubjectOutage      Subject = "outage"
 	SubjectCredential  Subject = "credential"
 	SubjectAdminLog    Subject = "admin log"
