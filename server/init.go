@@ -22,6 +22,9 @@ var ErrInitialized = errors.New("the server is set up already")
 // the first operator's credential, whose path it returns. One that was interrupted can be repeated. The error is
 // [ErrInitialized] where nothing is left to do.
 func Init(c config.Config, operator string, at time.Time) (credentialPath string, err error) {
+	if err := checkFinished(c.StateDir); err != nil {
+		return "", err
+	}
 	dir := filepath.Join(c.StateDir, identityDir)
 	credentialPath = filepath.Join(c.StateDir, credentialFile)
 	if _, err := os.Lstat(credentialPath); err == nil {
@@ -39,11 +42,8 @@ func Init(c config.Config, operator string, at time.Time) (credentialPath string
 	if _, err := authority.ServerCertificate(dir, c.Names, at); err != nil {
 		return "", err
 	}
-	made, err := NewCredential(c, operator, at)
-	if err != nil {
-		return "", err
-	}
-	return credentialPath, made.Save(credentialPath)
+	_, err = createCredential(c, "init", operator, "", credentialPath, at)
+	return credentialPath, err
 }
 
 // makeAuthority returns the authority in dir, and makes it where an earlier attempt has not. The certificate is saved
@@ -67,7 +67,7 @@ func loadAuthority(c config.Config) (*identity.Authority, error) {
 	return authority, err
 }
 
-// NewCredential makes the credential of one more operator; the name is a label.
+// NewCredential makes the credential of one more operator, of which no server knows yet; the name is a label.
 func NewCredential(c config.Config, operator string, at time.Time) (credential.Credential, error) {
 	authority, err := loadAuthority(c)
 	if err != nil {

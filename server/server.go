@@ -18,14 +18,14 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
-	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
-	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/localact"
 	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
@@ -38,12 +38,17 @@ const (
 	identityDir    = "identity"     // the authority and the server's certificate, with their keys
 	registryDir    = "registry"     // see package registry
 	ledgersDir     = "ledgers"      // see package store
+	evidenceDir    = "evidence"     // see package evidence
+	offersDir      = "offers"       // what agents hand in of a log, while it is taken in
 	credentialFile = "operator.pem" // the first operator's credential
 	addressFile    = "address"      // while the server runs: HOST:PORT at which it can be called from this machine's network
 )
 
 // Run serves until ctx ends, and then stops within seconds and returns nil. It wants [Init] to have been there.
 func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	if err := checkFinished(c.StateDir); err != nil {
+		return err
+	}
 	authority, err := loadAuthority(c)
 	if err != nil {
 		return err
@@ -55,21 +60,25 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err := stateRoom(c)(); err != nil {
 		return err
 	}
-	reg, err := registry.Open(filepath.Join(c.StateDir, registryDir), log)
+	reg, err := openRegistry(c.StateDir, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, reg.Close()) }()
 	reg.Room = stateRoom(c)
-	db, err := store.Open(filepath.Join(c.StateDir, ledgersDir), store.Options{Logger: log, Room: stateRoom(c)})
+	acts := &localact.Taker{StateDir: c.StateDir, Registry: reg, Logger: log}
+	if err := openAdminLog(ctx, reg, acts, log); err != nil {
+		return err
+	}
+	guard, err := newGuard(reg, log)
+	if err != nil {
+		return err
+	}
+	db, sequencers, err := openLedgers(ctx, c, reg, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	sequencers, err := sequencer.OpenSet(ctx, reg, db, time.Now())
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w; is another server running, and may this user take the port?", err)
@@ -80,12 +89,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
-	guard := &authz.Guard{Logger: log}
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), guard, rpc.Services{
+	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), guard, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
-			Outages: outages, Revoker: revoker{reg, guard},
+			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
+			Issuer:     authority, Revoker: guard, LocalActs: acts, Outages: outages,
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
 		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
@@ -103,6 +112,8 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return db.Run(running) })
+	group.Go(func() error { return watchBackups(running, reg, log) })
+	group.Go(func() error { return watchDamage(running, c.StateDir, db, sequencers, log) })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return outages.Run(running) })

@@ -72,7 +72,14 @@ func openBadger(opts badger.Options) (db *badger.DB, err error) {
 func (db *DB) view(f func(tx *badger.Txn) error) error {
 	tx := db.badger.NewTransaction(false)
 	defer tx.Discard()
-	return f(tx)
+	err := f(tx)
+	if errors.Is(err, ErrDamaged) {
+		select {
+		case db.harmed <- struct{}{}:
+		default:
+		}
+	}
+	return err
 }
 
 // update commits what f sets, all or nothing; nothing where f fails. point names the commit to [Options.Fault].

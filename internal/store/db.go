@@ -47,6 +47,7 @@ type DB struct {
 	room   func() error
 	fault  func(point string) (bool, error)
 	failed atomic.Pointer[error] // the commit that failed
+	harmed chan struct{}         // has room for one, see Damaged
 	cache  *stateCache
 
 	mu      sync.Mutex // guards what follows
@@ -62,7 +63,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}}
+	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the store %s: %w", dir, err)
@@ -161,6 +162,11 @@ func (db *DB) collect(ctx context.Context) {
 		return
 	}
 }
+
+// Damaged returns a channel that receives after a read met [ErrDamaged], once for several. Part of what is stored is checked
+// only when it is read. Whoever reads what [Ledger.Cut] removes at that moment meets it too: look before the store is given
+// up.
+func (db *DB) Damaged() <-chan struct{} { return db.harmed }
 
 // SizeBytes returns how many bytes the store occupies, as last measured (once a minute).
 func (db *DB) SizeBytes() int64 {

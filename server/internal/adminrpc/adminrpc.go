@@ -14,6 +14,7 @@ import (
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
@@ -39,9 +40,13 @@ type Service struct {
 	Authority   *x509.Certificate // whose pin join strings carry
 	Certificate *x509.Certificate // the server's own, which has to be good for the addresses in join strings
 	Address     string            // HOST:PORT, in join strings that name no other
-	Outages     *outage.Outages
+	Issuer      *identity.Authority
 	Revoker     Revoker
+	LocalActs   LocalActs
+	Outages     *outage.Outages
 	Logger      *slog.Logger
+	// StateFiles calls each for the files of the state directory that belong into a backup, with their paths in it.
+	StateFiles func(each func(path string, data []byte) error) error
 }
 
 // done logs a change that an operator made.
@@ -110,13 +115,20 @@ func (s *Service) failed(ctx context.Context, err error) error {
 	if errors.Is(err, source.ErrUnreachable) {
 		return wire.Error(codes.Unavailable, wire.ReasonSourceUnreachable, "%v: mount it, then try again", err)
 	}
+	if errors.Is(err, sequencer.ErrRecovering) {
+		return wire.Error(codes.Unavailable, wire.ReasonTryLater, "%v", err)
+	}
 	s.Logger.LogAttrs(ctx, slog.LevelError, "operator's call failed", slog.Any("error", err))
 	return status.Error(codes.Internal, err.Error())
 }
 
-// sequencer returns the destination of that name and the sequencer of its log.
+// sequencer returns the destination of that name and the sequencer of its log. A log that was restarted is named by its
+// origin in place of the destination's name.
 func (s *Service) sequencer(ctx context.Context, tenant, destination string) (registry.Destination, *sequencer.Sequencer, error) {
 	d, err := s.Registry.Destination(tenant, destination)
+	if origin, notOrigin := ledger.ParseOrigin(destination); notOrigin == nil && origin.Tenant() == tenant {
+		d, err = s.Registry.DestinationOf(origin)
+	}
 	if err != nil {
 		return registry.Destination{}, nil, s.refused(ctx, err)
 	}

@@ -42,5 +42,9 @@ func (s *Service) RekeyLog(ctx context.Context, req *backupv1.RekeyLogRequest) (
 		return nil, s.failed(ctx, err)
 	}
 	s.done(ctx, "rekey", string(d.Origin))
-	return &backupv1.RekeyLogResponse{Destination: destination(d, seq)}, nil
+	described, err := s.destination(d, seq)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	return &backupv1.RekeyLogResponse{Destination: described}, nil
 }

@@ -5,17 +5,11 @@ import (
 	"time"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
 )
-
-// Revoker refuses the certificates of a tenant from now on. It may be called concurrently.
-type Revoker interface {
-	// RevokeTenant revokes the certificates of all agents, clients and auditors of a tenant and returns the names of those
-	// that were not revoked before. Called again it goes on where it stopped.
-	RevokeTenant(ctx context.Context, tenant string, at time.Time) (revoked []string, err error)
-}
 
 // RetireDestination ends a destination. Whoever calls it again where it did not come to its end has it ended then.
 func (s *Service) RetireDestination(ctx context.Context, req *backupv1.RetireDestinationRequest) (*backupv1.RetireDestinationResponse, error) {
@@ -30,7 +24,11 @@ func (s *Service) RetireDestination(ctx context.Context, req *backupv1.RetireDes
 	if err := s.retire(ctx, d, seq, reason, time.Now()); err != nil {
 		return nil, err
 	}
-	return &backupv1.RetireDestinationResponse{Destination: destination(d, seq)}, nil
+	described, err := s.destination(d, seq)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	return &backupv1.RetireDestinationResponse{Destination: described}, nil
 }
 
 // retire lets nobody in for a destination any more and ends its log. The error is a status.
@@ -69,9 +67,49 @@ func (s *Service) RetireTenant(ctx context.Context, req *backupv1.RetireTenantRe
 		}
 		res.Destinations = append(res.Destinations, d.Name)
 	}
-	if res.Revoked, err = s.Revoker.RevokeTenant(ctx, req.GetTenant(), at); err != nil {
+	if res.Revoked, err = s.revokeTenant(req.GetTenant(), at); err != nil {
 		return nil, s.failed(ctx, err)
 	}
 	s.done(ctx, "retire tenant", req.GetTenant())
 	return res, nil
+}
+
+// revokeTenant revokes the certificates of all agents, clients and auditors of a tenant and returns the roles of those that
+// were not revoked before. Called again it goes on where it stopped.
+func (s *Service) revokeTenant(tenant string, at time.Time) (revoked []string, err error) {
+	agents, err := s.Registry.Agents(tenant)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.Registry.RevokedAgents()
+	if err != nil {
+		return nil, err
+	}
+	known := map[identity.Role]bool{}
+	for _, a := range before {
+		known[identity.AgentRole(a.Tenant, a.Name)] = true
+	}
+	for _, a := range agents {
+		if err := s.Registry.RevokeAgent(tenant, a.Name, at); err != nil {
+			return revoked, err
+		}
+		s.Revoker.RevokeAgent(tenant, a.Name)
+		if role := identity.AgentRole(tenant, a.Name); !known[role] {
+			revoked = append(revoked, role.String())
+		}
+	}
+	credentials, err := s.Registry.Credentials(tenant)
+	if err != nil {
+		return revoked, err
+	}
+	for _, c := range credentials {
+		if _, err := s.Registry.RevokeCredential(c.Serial, at); err != nil {
+			return revoked, err
+		}
+		s.Revoker.RevokeCertificate(c.Serial)
+		if c.RevokedAt == nil {
+			revoked = append(revoked, c.Role.String())
+		}
+	}
+	return revoked, nil
 }

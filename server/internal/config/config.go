@@ -37,6 +37,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed. 256 MiB where not set.
 	StateReserve *Size `yaml:"state_reserve"`
+	// Recover is not in the file: every ledger is recovered from the agents before anything is sealed or closed again.
+	Recover bool `yaml:"-"`
 }
 
 // Limits bound what is served at once.

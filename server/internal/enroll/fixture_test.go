@@ -45,13 +45,14 @@ type memoryAssigner struct {
 	mu       sync.Mutex
 	requests map[ledger.Origin]ledger.Request
 	appended int
-	fail     error // taken by the next call
-	failDone bool  // whether that call appends nevertheless
+	replaced []string // the agents whose place was taken, by call
+	fail     error    // taken by the next call
+	failDone bool     // whether that call appends nevertheless
 }
 
 const serverKey = ledger.Verifier("the log's current server key")
 
-func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request ledger.Request, _ string) (ledger.Verifier, error) {
+func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fail, done := m.fail, m.failDone
@@ -62,6 +63,7 @@ func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request
 	if request.Origin != origin {
 		return "", fmt.Errorf("a request for %s is appended to %s", request.Origin, origin)
 	}
+	m.replaced = append(m.replaced, replaces)
 	if !bytes.Equal(m.requests[origin].Note, request.Note) {
 		m.requests[origin] = request
 		m.appended++

@@ -2,6 +2,7 @@ package heartbeatrpc_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
@@ -66,6 +67,9 @@ func TestHeartbeat(t *testing.T) {
 	_, err := r.Registry.RequestRun(servertest.Tenant, servertest.Destination)
 	r.Must(err)
 	foreign := r.AddDestination("foreign", backup.StorageS3)
+	earlier := r.session
+	r.session, err = r.Sequencer().OpenSession([16]byte{9})
+	r.Must(err)
 	head, _, err := r.Sequencer().Head()
 	r.Must(err)
 	agreed, err := ledger.Cosign(head, r.Sequencer().ServerKey(), r.key, then)
@@ -80,7 +84,7 @@ func TestHeartbeat(t *testing.T) {
 	res, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{
 		AgentVersion: "1.0", AgentTime: timestamppb.New(time.Now().Add(-time.Hour)),
 		Destinations: []*backupv1.DestinationReport{
-			report(r.session), report(0), report(r.session + 1), {Origin: string(foreign)},
+			report(r.session), report(0), report(earlier), {Origin: string(foreign)},
 			{Origin: "wolkvox.com/backup/acme/none/00000000000000000000000000000000"},
 		},
 	})
@@ -210,7 +214,7 @@ func TestReportFaults(t *testing.T) {
 		fault   *backupv1.ItemFault
 		reason  string
 	}{
-		"another session":      {r.session + 1, &backupv1.ItemFault{Fault: fault}, wire.ReasonSuperseded},
+		"another session":      {r.session + 1, &backupv1.ItemFault{Fault: fault}, wire.ReasonNoSession},
 		"no fault":             {r.session, &backupv1.ItemFault{Manifest: 1, Indexes: some}, wire.ReasonBadRequest},
 		"no manifest":          {r.session, &backupv1.ItemFault{Manifest: 2, Indexes: some, Fault: fault}, wire.ReasonNoManifest},
 		"items of no manifest": {r.session, &backupv1.ItemFault{Indexes: some, Fault: fault}, wire.ReasonBadIndexes},
@@ -220,5 +224,34 @@ func TestReportFaults(t *testing.T) {
 		if err := report(test.session, test.fault); wire.Reason(err) != test.reason {
 			t.Errorf("%s: %v, want %s", name, err, test.reason)
 		}
+	}
+}
+
+// An agent whose place was taken is answered NOT_ASSIGNED, and what it reports closes nothing.
+func TestReplacedAgentIsNotHeard(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Write("a.gsm", "a", then.Add(-time.Hour))
+	r.Look(false, then)
+	m, _ := r.Sequencer().Manifest(1)
+	after := m.Deadline.Add(time.Second)
+	key, err := ledger.NewSigningKey(r.Origin.AgentKeyName("bbbbbbbbbbbbbbbb"), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	r.Must(err)
+	request, err := ledger.SignRequest(r.Origin, key)
+	r.Must(err)
+	for _, want := range []backupv1.AssignmentStatus{backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED, backupv1.AssignmentStatus_ASSIGNMENT_STATUS_NOT_ASSIGNED} {
+		res, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{Destinations: []*backupv1.DestinationReport{{
+			Origin: string(r.Origin), SessionNumber: r.session, EchoedTime: timestamppb.New(after),
+		}}})
+		r.Must(err)
+		if got := res.GetDestinations()[0].GetStatus(); got != want {
+			t.Errorf("status %v, want %v", got, want)
+		}
+		r.Must(r.Sequencer().Assign(t.Context(), request, servertest.Agent, after))
+	}
+	closed, err := r.Sequencer().Close(t.Context(), after, 0)
+	r.Must(err)
+	if len(closed) > 0 {
+		t.Errorf("closed %v", closed)
 	}
 }

@@ -209,7 +209,7 @@ func TestReadManifest(t *testing.T) {
 	for reason, err := range map[string]error{
 		wire.ReasonNoManifest: justError(read(session, 2, 0)),
 		wire.ReasonBadIndexes: justError(read(session, 1, items+1)),
-		wire.ReasonSuperseded: justError(read(session+1, 1, 0)),
+		wire.ReasonNoSession:  justError(read(session+1, 1, 0)),
 	} {
 		if wire.Reason(err) != reason {
 			t.Errorf("%v, want %s", err, reason)
@@ -254,7 +254,7 @@ func TestSubmit(t *testing.T) {
 		{"nothing", 1, nil, wire.ReasonBadRequest},
 		{"too much", 1, [][]byte{large, large}, wire.ReasonTooLarge},
 		{"no receipt", 1, [][]byte{[]byte("x")}, wire.ReasonBadReceipt},
-		{"another session", 7, [][]byte{leaf}, wire.ReasonSuperseded},
+		{"a session that was never opened", 7, [][]byte{leaf}, wire.ReasonNoSession},
 	}
 	for _, test := range tests {
 		if _, err := submit(test.session, test.receipts...); wire.Reason(err) != test.reason {

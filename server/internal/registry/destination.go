@@ -3,6 +3,7 @@ package registry
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +24,9 @@ type Destination struct {
 	Agent     string             `json:"agent"`      // the name of the agent that a token let in; empty before
 	AgentKey  ledger.Verifier    `json:"agent_key"`  // that agent's key for the log; empty before
 	RunNumber int64              `json:"run_number"` // how often a run was asked for
+	// Previous is the last known head of the log that this one continues; zero where it continues none, or where nothing
+	// is known of that log but its origin.
+	Previous ledger.KnownHead `json:"previous,omitzero"`
 }
 
 // CreateDestination keeps a new destination, with a new log identifier and a new key for the log. Errors are
@@ -34,8 +38,6 @@ func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKin
 	if err := ledger.CheckLabel(name); err != nil {
 		return Destination{}, fmt.Errorf("create destination: %w: %w", ErrBadName, err)
 	}
-	var logID [16]byte
-	rand.Read(logID[:]) // never fails, see crypto/rand
 	d := Destination{Tenant: tenant, Name: name, Kind: kind, CreatedAt: at.UTC()}
 	err := r.update(func(txn *badger.Txn) error {
 		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
@@ -44,15 +46,10 @@ func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKin
 		if err := checkEnded(txn, tenant); err != nil {
 			return err
 		}
-		var err error
-		if d.Origin, err = ledger.NewOrigin(tenant, name, hex.EncodeToString(logID[:])); err != nil {
+		kept, err := newLog(&d)
+		if err != nil {
 			return fmt.Errorf("create destination %s/%s: %w", tenant, name, err)
 		}
-		kept, signing, err := newLogKey(d.Origin)
-		if err != nil {
-			return err
-		}
-		d.ServerKey = signing.Verifier()
 		if err := create(txn, key(destinationTable, tenant, name), SubjectDestination, tenant+"/"+name, d); err != nil {
 			return err
 		}
@@ -64,6 +61,21 @@ func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKin
 	return d, nil
 }
 
+// newLog gives a destination a new log identifier and a new key for the log, which it returns.
+func newLog(d *Destination) (kept logKey, err error) {
+	var logID [16]byte
+	rand.Read(logID[:]) // never fails, see crypto/rand
+	if d.Origin, err = ledger.NewOrigin(d.Tenant, d.Name, hex.EncodeToString(logID[:])); err != nil {
+		return logKey{}, err
+	}
+	kept, signing, err := newLogKey(d.Origin)
+	if err != nil {
+		return logKey{}, err
+	}
+	d.ServerKey = signing.Verifier()
+	return kept, nil
+}
+
 // Destination returns a destination, or [ErrNotFound].
 func (r *Registry) Destination(tenant, name string) (d Destination, err error) {
 	err = r.db.View(func(txn *badger.Txn) error {
@@ -73,10 +85,16 @@ func (r *Registry) Destination(tenant, name string) (d Destination, err error) {
 	return d, err
 }
 
-// DestinationOf returns the destination whose log has this origin, or [ErrNotFound].
+// DestinationOf returns the destination whose log has this origin, as it was when that log was restarted where that is
+// not its log any more, or [ErrNotFound].
 func (r *Registry) DestinationOf(origin ledger.Origin) (d Destination, err error) {
 	err = r.db.View(func(txn *badger.Txn) error {
 		d, err = destinationOf(txn, origin)
+		if errors.Is(err, ErrNotFound) {
+			var ended formerLog
+			ended, err = former(txn, origin)
+			d = ended.Destination
+		}
 		return err
 	})
 	return d, err
@@ -86,6 +104,19 @@ func (r *Registry) DestinationOf(origin ledger.Origin) (d Destination, err error
 // is [ErrNotFound] for a tenant that does not exist.
 func (r *Registry) Destinations(tenant string) ([]Destination, error) {
 	return listOf[Destination](r, destinationTable, tenant)
+}
+
+// firstKey returns the key with which a log began, also of one that was restarted.
+func firstKey(txn *badger.Txn, origin ledger.Origin) (logKey, error) {
+	d, err := destinationOf(txn, origin)
+	if errors.Is(err, ErrNotFound) {
+		ended, err := former(txn, origin)
+		return ended.Key, err
+	}
+	if err != nil {
+		return logKey{}, err
+	}
+	return get[logKey](txn, key(logKeyTable, d.Tenant, d.Name), SubjectDestination, d.Tenant+"/"+d.Name)
 }
 
 // RequestRun counts one more request to run a destination now and returns their number. The error is [ErrNotFound].

@@ -45,15 +45,11 @@ func (r *Registry) AddLogKey(origin ledger.Origin) (added *ledger.SigningKey, er
 }
 
 func logKeys(txn *badger.Txn, origin ledger.Origin) ([]*ledger.SigningKey, error) {
-	d, err := destinationOf(txn, origin)
+	first, err := firstKey(txn, origin)
 	if err != nil {
 		return nil, err
 	}
-	first, err := get[logKey](txn, key(logKeyTable, d.Tenant, d.Name), SubjectDestination, d.Tenant+"/"+d.Name)
-	if err != nil {
-		return nil, err
-	}
-	later, err := list[logKey](txn, logKeyTable, d.Tenant, d.Name, origin.LogID())
+	later, err := list[logKey](txn, logKeyTable, origin.Tenant(), origin.Destination(), origin.LogID())
 	if err != nil {
 		return nil, err
 	}

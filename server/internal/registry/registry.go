@@ -11,9 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -29,14 +32,19 @@ type Registry struct {
 	Room func() error
 }
 
-// ErrInUse says that another process holds the registry.
-var ErrInUse = errors.New("another wolkvox-server uses it")
+var (
+	// ErrInUse says that another process holds the registry.
+	ErrInUse = errors.New("another wolkvox-server uses it")
+	// ErrDamaged says that the registry's files are not what was written.
+	ErrDamaged = errors.New("the registry is damaged")
+)
 
 // ErrNoRoom says that the volume of the registry has less free than must stay so: nothing was changed.
 var ErrNoRoom = errors.New("there is no room for the registry")
 
 // Open opens the registry in dir and creates both where they do not exist; dir is made accessible to its owner only. The
-// error wraps [ErrInUse] where another process has it open, and [ErrVersion] where a newer program wrote it.
+// error wraps [ErrInUse] where another process has it open, [ErrVersion] where a newer program wrote it, and [ErrDamaged] where
+// its files cannot be understood.
 func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err := durable.CreateDir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
@@ -47,7 +55,7 @@ func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err := checkUnused(dir); err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", dir, err)
 	}
-	db, err := badger.Open(options(dir, log))
+	db, err := openDatabase(dir, log)
 	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", dir, err)
 	}
@@ -56,6 +64,39 @@ func Open(dir string, log *slog.Logger) (*Registry, error) {
 		return nil, fmt.Errorf("open registry %s: %w", dir, errors.Join(err, db.Close()))
 	}
 	return r, nil
+}
+
+// openDatabase returns an error where Badger panics, as it does on some damage, and tells damage from what is none.
+func openDatabase(dir string, log *slog.Logger) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	if err := checkManifest(dir); err != nil {
+		return nil, err
+	}
+	db, err = badger.Open(options(dir, log))
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EMFILE):
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// checkManifest reports a directory that has lost Badger's list of tables: Badger would begin an empty one and remove the
+// tables.
+func checkManifest(dir string) error {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, badger.ManifestFilename)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
 }
 
 // Close releases the registry. Nothing else may be called afterwards.
@@ -101,6 +142,9 @@ const (
 	presenceTable    = 'P' // one record: when the server was last there
 	outageTable      = 'O' // number
 	extendedTable    = 'Z' // number of the outage, log id
+	formerTable      = 'F' // origin of a log that was restarted
+	newCatalogTable  = 'C' // as catalogTable, while the catalog of a log is made again
+	newNameTable     = 'N' // as nameTable, while the catalog of a log is made again
 
 	credentialTable   = 'p' // serial number
 	revokedAgentTable = 'v' // tenant, agent

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 )
@@ -59,11 +60,11 @@ type Server struct {
 }
 
 // NewServer returns the server. Nothing is served before [Server.Serve].
-func NewServer(config *tls.Config, guard *authz.Guard, services Services) *Server {
+func NewServer(config *tls.Config, guard *authz.Guard, acts *adminlog.Recorder, services Services) *Server {
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(config)),
-		grpc.UnaryInterceptor(guard.Unary),
-		grpc.StreamInterceptor(guard.Stream),
+		grpc.ChainUnaryInterceptor(guard.Unary, acts.Unary),
+		grpc.ChainStreamInterceptor(guard.Stream, acts.Stream),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxConcurrentStreams(maxCallsPerConnection),
 		grpc.ConnectionTimeout(handshakeTimeout),

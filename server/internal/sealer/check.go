@@ -37,6 +37,9 @@ func (s *Sealer) CheckSource(ctx context.Context, origin ledger.Origin, manifest
 	if c.place.seq.Retired() {
 		return Checked{}, nil
 	}
+	if err := s.lockedReady(ctx, c.place); err != nil {
+		return Checked{Unsettled: indexes}, err
+	}
 	states, err := c.place.seq.Ledger().States(manifest)
 	if err != nil {
 		return Checked{}, err
@@ -53,7 +56,7 @@ func (s *Sealer) CheckSource(ctx context.Context, origin ledger.Origin, manifest
 	}
 	unlock := s.lock(origin)
 	defer unlock()
-	if err := s.takeBack(c.place); err != nil {
+	if err := s.ready(ctx, c.place); err != nil {
 		return Checked{}, err
 	}
 	if err := c.withdrawLost(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/sequencer"
 )
 
 const (
@@ -29,6 +30,7 @@ func (s *Sealer) Run(ctx context.Context) error {
 	group.Go(func() error { return s.runSchedule(ctx) })
 	group.Go(func() error { return s.runClosing(ctx) })
 	group.Go(func() error { return s.runChecks(ctx) })
+	group.Go(func() error { return s.runRebuilding(ctx) })
 	return group.Wait()
 }
 
@@ -51,6 +53,14 @@ func (s *Sealer) runClosing(ctx context.Context) error {
 	return every(ctx, period, func(at time.Time) { s.CloseDue(ctx, at, at.Sub(began)) })
 }
 
+func (s *Sealer) runRebuilding(ctx context.Context) error {
+	return every(ctx, period, func(time.Time) {
+		if err := s.RebuildStale(ctx); err != nil && ctx.Err() == nil {
+			s.logger.LogAttrs(ctx, slog.LevelError, "catalogs not made again", slog.Any("error", err))
+		}
+	})
+}
+
 // CloseDue closes, in all logs, the manifests that are due at the instant at of a server that has been up for uptime.
 func (s *Sealer) CloseDue(ctx context.Context, at time.Time, uptime time.Duration) {
 	for _, seq := range s.sequencers.All() {
@@ -58,7 +68,7 @@ func (s *Sealer) CloseDue(ctx context.Context, at time.Time, uptime time.Duratio
 		for _, manifest := range closed {
 			s.logger.LogAttrs(ctx, slog.LevelInfo, "manifest closed", slog.String("origin", string(seq.Origin())), slog.Int64("manifest", manifest))
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, sequencer.ErrRecovering) {
 			s.logger.LogAttrs(ctx, slog.LevelError, "manifests not closed", slog.String("origin", string(seq.Origin())), slog.Any("error", err))
 		}
 	}
@@ -104,7 +114,7 @@ func (s *Sealer) runSchedule(ctx context.Context) error {
 				case <-ctx.Done():
 				}
 				err := s.workOff(ctx, t)
-				if err != nil && ctx.Err() == nil && !notSetUp(err) {
+				if err != nil && ctx.Err() == nil && !notSetUp(err) && !errors.Is(err, sequencer.ErrRecovering) {
 					s.logger.LogAttrs(ctx, slog.LevelError, "night not sealed", slog.String("tenant", t.Name), slog.Any("error", err))
 				}
 				s.release(t.Name, date, err, at)

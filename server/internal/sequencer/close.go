@@ -58,7 +58,8 @@ func (s *Sequencer) heardSince() time.Time {
 // Close closes the manifests whose deadline has passed at the instant at, and returns their numbers. It waits until the
 // agent was heard, with a server time later than the deadline and an empty outbox ([Sequencer.Heard]), or until the
 // server was up for 24 hours since Close first saw that the deadline had passed: uptime is for how long the server
-// has been up, by a clock that nobody sets.
+// has been up, by a clock that nobody sets. The error wraps
+// [ErrRecovering] where manifests are due and nothing may be written.
 func (s *Sequencer) Close(ctx context.Context, at time.Time, uptime time.Duration) ([]int64, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -66,6 +67,9 @@ func (s *Sequencer) Close(ctx context.Context, at time.Time, uptime time.Duratio
 	for {
 		bodies, numbers, err := s.due(at, uptime)
 		if err != nil || len(bodies) == 0 {
+			return closed, err
+		}
+		if err := s.mayWrite(); err != nil {
 			return closed, err
 		}
 		if err := s.append(ctx, at, bodies...); err != nil {

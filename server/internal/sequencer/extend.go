@@ -22,11 +22,14 @@ type Extension struct {
 // called for each manifest in turn, with the number of its items that are pending or would be again; it says what becomes of
 // it, and false where it is none of those meant. What it says with a problem is returned and not done. prepare, where it is
 // not nil, is called with what is going to be done before the first of it is. Nothing else is appended meanwhile. With
-// dryRun nothing is done.
+// dryRun nothing is done. The error wraps [ErrRecovering] where nothing may be written.
 func (s *Sequencer) Extend(ctx context.Context, reason string, dryRun bool, at time.Time,
 	choose func(m ledger.Manifest, pending int64) (Extension, bool), prepare func([]Extension) error) ([]Extension, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.mayWrite(); err != nil {
+		return nil, err
+	}
 	chosen, err := s.chosen(choose)
 	if err != nil || dryRun {
 		return chosen, err
@@ -76,12 +79,13 @@ func (s *Sequencer) chosen(choose func(m ledger.Manifest, pending int64) (Extens
 	return all, err
 }
 
-// Retire ends the log, for a reason ([ledger.RetiredEnded] and so on). Where it has ended before, it does nothing.
+// Retire ends the log, for a reason ([ledger.RetiredEnded] and so on). Where it has ended before, it does nothing. The
+// error wraps [ErrRecovering] where nothing may be written.
 func (s *Sequencer) Retire(ctx context.Context, reason string, at time.Time) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.Retired() {
-		return nil
+	if err := s.mayWrite(); err != nil || s.Retired() {
+		return err
 	}
 	return s.append(ctx, at, ledger.Retired{Reason: reason})
 }

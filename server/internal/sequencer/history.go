@@ -112,6 +112,24 @@ func (s *Sequencer) keysAt(size int64) (server, agent ledger.Verifier, err error
 	return at(h.server, size), at(h.agent, size), nil
 }
 
+// serverKeys returns the keys by which the server may have signed heads of this log, as far as it knows, the current one first.
+func (s *Sequencer) serverKeys() ([]ledger.Verifier, error) {
+	keys := []ledger.Verifier{s.ServerKey()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, err := s.readHistory()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range h.server {
+		keys = append(keys, k.key)
+	}
+	for key := range s.keys {
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
 // EverAssigned reports whether the agent of this name serves the destination or ever did.
 func (s *Sequencer) EverAssigned(agent string) (bool, error) {
 	if current, _, ok := s.Assigned(); ok && current == agent {

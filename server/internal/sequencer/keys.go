@@ -28,10 +28,13 @@ func (s *Sequencer) signer(v ledger.Verifier) (*ledger.SigningKey, error) {
 }
 
 // Rekey replaces the log's current server key by next, which the caller keeps durably. It does nothing where next is the
-// current key already.
+// current key already. The error wraps [ErrRecovering] where nothing may be written.
 func (s *Sequencer) Rekey(ctx context.Context, next *ledger.SigningKey, at time.Time) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
 	old, err := s.signer(s.ServerKey())
 	if err != nil || old.Verifier() == next.Verifier() {
 		return err

@@ -47,7 +47,7 @@ func TestRekey(t *testing.T) {
 	}
 	cosigned, err := ledger.Cosign(before, genesis, r.agent, start)
 	r.must(err)
-	r.must(r.seq.RecordAgreement(cosigned))
+	r.must(r.seq.RecordAgreement(t.Context(), cosigned))
 	if agreed, ok := r.seq.Agreed(); !ok || agreed != beforeHead {
 		t.Errorf("agreed on %v", agreed)
 	}
@@ -58,7 +58,7 @@ func TestRekey(t *testing.T) {
 
 	// A server that is started again finds its key among those that it has, whether or not a next one was prepared.
 	first, prepared := newKey(t, string(origin), 1), newKey(t, string(origin), 30)
-	reopened, err := New(r.seq.Ledger(), first, keys[0], keys[1], prepared)
+	reopened, err := New(r.seq.Ledger(), []*ledger.SigningKey{first, keys[0], keys[1], prepared}, Options{})
 	r.must(err)
 	if reopened.ServerKey() != keys[1].Verifier() {
 		t.Errorf("after a start the key is %s", reopened.ServerKey())
@@ -68,7 +68,7 @@ func TestRekey(t *testing.T) {
 	} else if _, err := ledger.OpenHead(early, keys[0].Verifier()); err != nil {
 		t.Errorf("after a start the head of size 4: %v", err)
 	}
-	if _, err := New(r.seq.Ledger(), first, keys[0]); !errors.Is(err, ErrOtherKey) {
+	if _, err := New(r.seq.Ledger(), []*ledger.SigningKey{first, keys[0]}, Options{}); !errors.Is(err, ErrOtherKey) {
 		t.Errorf("a server without the key: %v", err)
 	}
 }
@@ -84,7 +84,7 @@ func TestAgreementOfTheFormerAgent(t *testing.T) {
 	for _, key := range []*ledger.SigningKey{other, r.agent} {
 		cosigned, err := ledger.Cosign(head, r.seq.ServerKey(), key, start.Add(time.Hour))
 		r.must(err)
-		_, refused := errors.AsType[*ledger.RefusedError](r.seq.RecordAgreement(cosigned))
+		_, refused := errors.AsType[*ledger.RefusedError](r.seq.RecordAgreement(t.Context(), cosigned))
 		if agreed, taken := r.seq.Agreed(); refused != (key == other) || taken != (key == r.agent) {
 			t.Errorf("by %s: refused %v, agreed %v", key, refused, agreed)
 		}
