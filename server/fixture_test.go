@@ -135,6 +135,18 @@ func (f *fixture) credential(t *testing.T) credential.Credential {
 	return c
 }
 
+// issue has a credential made for a role, given as words, and returns it.
+func (f *fixture) issue(t *testing.T, role string) credential.Credential {
+	t.Helper()
+	path := f.path(strings.ReplaceAll(role, " ", "-") + ".pem")
+	f.must(t, "credential issue "+role+" --to "+path)
+	c, err := credential.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // dial connects with a TLS configuration.
 func (f *fixture) dial(t *testing.T, config *tls.Config) *grpc.ClientConn {
 	t.Helper()

@@ -20,7 +20,9 @@ const maxCertificateRequestBytes = 8 << 10
 
 // Revoker refuses the revoked from now on and ends what they have open. It may be called concurrently.
 type Revoker interface {
+	// RevokeCertificate does so for one certificate.
 	RevokeCertificate(serial string)
+	// RevokeAgent does so for all certificates of an agent.
 	RevokeAgent(tenant, agent string)
 }
 
