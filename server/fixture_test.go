@@ -96,7 +96,7 @@ func (f *fixture) serve(t *testing.T) {
 }
 
 func program() operator.Server {
-	return operator.Server{Init: server.Init, NewCredential: server.NewCredential, Run: server.Run}
+	return operator.Server{Init: server.Init, CreateCredential: server.CreateCredential, Run: server.Run}
 }
 
 // do runs a command and returns its exit status and what it wrote; with the first operator's credential, unless args name
@@ -129,6 +129,18 @@ func (f *fixture) must(t *testing.T, line string) map[string]any {
 func (f *fixture) credential(t *testing.T) credential.Credential {
 	t.Helper()
 	c, err := credential.Load(f.path("state", "operator.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// issue has a credential made for a role, given as words, and returns it.
+func (f *fixture) issue(t *testing.T, role string) credential.Credential {
+	t.Helper()
+	path := f.path(strings.ReplaceAll(role, " ", "-") + ".pem")
+	f.must(t, "credential issue "+role+" --to "+path)
+	c, err := credential.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,11 +40,8 @@ func Init(c config.Config, operator string, at time.Time) (credentialPath string
 	if _, err := made.ServerCertificate(dir, c.Names, at); err != nil {
 		return "", err
 	}
-	first, err := NewCredential(c, operator, at)
-	if err != nil {
-		return "", err
-	}
-	return credentialPath, first.Save(credentialPath)
+	_, err = createCredential(c, "init", operator, "", credentialPath, at)
+	return credentialPath, err
 }
 
 // makeAuthority returns the authority in dir, and makes it where an earlier attempt has not: then nothing was issued
@@ -62,7 +59,7 @@ func makeAuthority(dir string, at time.Time) (*identity.Authority, error) {
 	return made, made.Save(dir)
 }
 
-// NewCredential makes the credential of one more operator; the name is a label.
+// NewCredential makes the credential of one more operator, of which no server knows yet; the name is a label.
 func NewCredential(c config.Config, operator string, at time.Time) (credential.Credential, error) {
 	ca, err := authority.Load(c)
 	if err != nil {

@@ -18,14 +18,15 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
 	"github.com/wolkvox/backup/server/internal/authority"
-	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/localact"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
@@ -56,6 +57,14 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, reg.Close()) }()
+	acts := &localact.Taker{StateDir: c.StateDir, Registry: reg, Logger: log}
+	if err := openAdminLog(ctx, reg, acts, log); err != nil {
+		return err
+	}
+	guard, err := newGuard(reg, log)
+	if err != nil {
+		return err
+	}
 	db, err := store.Open(filepath.Join(c.StateDir, ledgersDir), store.Options{Logger: log})
 	if err != nil {
 		return err
@@ -74,11 +83,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
-	guard := &authz.Guard{Logger: log, Admission: enroll.NewAdmission(reg, cloneLog{log}, log)}
-	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), guard, rpc.Services{
+	guard.Admission = enroll.NewAdmission(reg, cloneLog{log}, log)
+	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), guard, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
+			Issuer: ca.Authority, Revoker: guard, LocalActs: acts,
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
 		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),

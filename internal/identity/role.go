@@ -90,6 +90,15 @@ func ParseRole(s string) (Role, error) {
 	return role, nil
 }
 
+// MarshalText returns the role's URI; the error is that of [Role.Check].
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), r.Check() }
+
+// UnmarshalText is the inverse of [Role.MarshalText]; errors wrap [ErrRole].
+func (r *Role) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRole(string(text))
+	return err
+}
+
 // Serial returns a certificate's serial number as people write it: in lower-case hexadecimal.
 func Serial(cert *x509.Certificate) string { return fmt.Sprintf("%x", cert.SerialNumber) }
 

@@ -38,6 +38,9 @@ type Service struct {
 	Authority   *x509.Certificate // whose pin join strings carry
 	Certificate *x509.Certificate // the server's own, which has to be good for the addresses in join strings
 	Address     string            // HOST:PORT, in join strings that name no other
+	Issuer      *identity.Authority
+	Revoker     Revoker
+	LocalActs   LocalActs
 	Logger      *slog.Logger
 }
 

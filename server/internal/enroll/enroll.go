@@ -52,16 +52,22 @@ type Service struct {
 	authority *identity.Authority
 	assigner  Assigner
 	log       *slog.Logger
+	limits    *limits
 }
 
 // New returns the service over its parts.
 func New(r *registry.Registry, authority *identity.Authority, assigner Assigner, log *slog.Logger) *Service {
-	return &Service{registry: r, authority: authority, assigner: assigner, log: log}
+	return &Service{registry: r, authority: authority, assigner: assigner, log: log, limits: newLimits()}
 }
 
 // Enroll redeems a one-time secret. The reasons of its errors are those that the protocol names.
 func (s *Service) Enroll(ctx context.Context, request *backupv1.EnrollRequest) (*backupv1.EnrollResponse, error) {
-	return s.enroll(ctx, request, time.Now())
+	at := time.Now()
+	if wait := s.limits.wait(addressOf(ctx), at); wait > 0 {
+		return nil, wire.RetryError(codes.Unavailable, wire.ReasonTryLater, wait,
+			"too many ask to be let in at the moment: the join string stays good, try again in %s", wait)
+	}
+	return s.enroll(ctx, request, at)
 }
 
 func (s *Service) enroll(ctx context.Context, request *backupv1.EnrollRequest, at time.Time) (*backupv1.EnrollResponse, error) {
@@ -226,6 +232,9 @@ func (s *Service) refused(ctx context.Context, token registry.Token, err error) 
 	case errors.Is(err, registry.ErrExpired):
 		return wire.Error(codes.Unauthenticated, wire.ReasonTokenExpired,
 			"the join string for %s expired at %s: ask wolkvox for a new one", token.Origin, token.ExpireTime.Format(time.RFC3339))
+	case errors.Is(err, registry.ErrRevoked):
+		return wire.Error(codes.PermissionDenied, wire.ReasonRevoked,
+			"enroll for %s: the agent of this name or key was revoked: enrol as a new agent, with new keys", token.Origin)
 	case errors.Is(err, registry.ErrNameTaken):
 		return wire.Error(codes.AlreadyExists, wire.ReasonNameTaken,
 			"enroll for %s: another agent has this name with another key", token.Origin)

@@ -21,8 +21,8 @@ import (
 type Server struct {
 	// Init makes what a server needs before it can run, and the first operator's credential file, whose path it returns.
 	Init func(c config.Config, operator string, at time.Time) (credentialPath string, err error)
-	// NewCredential makes the credential of one more operator.
-	NewCredential func(c config.Config, operator string, at time.Time) (credential.Credential, error)
+	// CreateCredential makes the credential file of one more operator.
+	CreateCredential func(c config.Config, operator, reason, path string, at time.Time) (credential.Credential, error)
 	// Run serves until ctx ends.
 	Run func(ctx context.Context, c config.Config, log *slog.Logger) error
 }
@@ -63,6 +63,7 @@ type app struct {
 	output     outputFormat
 	credential string
 	address    string
+	reason     string
 }
 
 func (a *app) root() *cobra.Command {
@@ -72,8 +73,9 @@ func (a *app) root() *cobra.Command {
 		Long: `wolkvox-server seals every night what was recorded, serves it to the agents, and keeps
 the ledgers that both sides can prove.
 
-init, serve and authority work on the server on this machine. All other commands call a server over
-the network with an operator's credential file, which init writes.`,
+init, serve and authority work on the server of this machine. All other commands call a server over
+the network with a credential file. That of an operator, which init writes, may do all
+of them; those of a tenant's clients and auditors may look at what is the tenant's.`,
 		Example: `  wolkvox-server init --config /etc/wolkvox/server.yaml
   wolkvox-server serve --config /etc/wolkvox/server.yaml
   wolkvox-server tenant add acme --time-zone America/Bogota
@@ -86,12 +88,14 @@ the network with an operator's credential file, which init writes.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.Var(&a.output, "output", "how to show results: human or json")
-	flags.StringVar(&a.credential, "credential", "", "the operator's credential `FILE` (default $WOLKVOX_CREDENTIAL, or else the first of ~/.config/wolkvox/operator.pem and "+installedCredential+" that exists)")
+	flags.StringVar(&a.credential, "credential", "", "the credential `FILE` (default $WOLKVOX_CREDENTIAL, or else the first of ~/.config/wolkvox/operator.pem and "+installedCredential+" that exists)")
 	flags.StringVar(&a.address, "server", "", "the server's `HOST:PORT` (default: the one in the credential file)")
+	flags.StringVar(&a.reason, "reason", "", "why, for the admin log: `TEXT` of at most 500 bytes")
 	root.AddCommand(
 		a.initCommand(), a.serveCommand(), a.credentialCommand(), a.authorityCommand(),
 		a.tenantCommand(), a.sourceCommand(), a.destinationCommand(), a.tokenCommand(), a.agentsCommand(),
 		a.sealCommand(), a.nightsCommand(), a.itemsCommand(), a.runCommand(), a.ledgerCommand(), a.versionCommand(),
+		a.adminLogCommand(),
 	)
 	return root
 }

@@ -19,6 +19,7 @@ var (
 
 	ErrUsed      = errors.New("the token was already used") // with other keys
 	ErrExpired   = errors.New("the token expired")
+	ErrRevoked   = errors.New("the agent was revoked")
 	ErrNameTaken = errors.New("another agent already has this name") // that is, one with another key
 )
 
@@ -32,6 +33,8 @@ const (
 	SubjectDestination Subject = "destination"
 	SubjectToken       Subject = "token"
 	SubjectAgent       Subject = "agent"
+	SubjectCredential  Subject = "credential"
+	SubjectAdminLog    Subject = "admin log"
 )
 
 // SubjectError says of which record it is that Err, [ErrNotFound] or [ErrExists], is true.

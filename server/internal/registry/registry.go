@@ -84,6 +84,13 @@ const (
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
 	renewalTable     = 'k' // tenant, agent
+
+	credentialTable   = 'p' // serial number
+	revokedAgentTable = 'v' // tenant, agent
+	adminTable        = 'l' // number, 8 bytes, big endian
+	adminHeadTable    = 'e' // the end of the admin log: one record
+	actTable          = 'b' // acts that began: 8 random bytes
+	takenTable        = 'q' // name of an act that was taken in
 )
 
 func key(table byte, parts ...string) []byte {

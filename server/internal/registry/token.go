@@ -71,7 +71,7 @@ func (r *Registry) Token(secretHash [sha256.Size]byte) (t Token, err error) {
 // one that serves the destination. Redeemed again with the same request hash it changes nothing and returns what it
 // returned then, also after the token's end. Of several that redeem a token at once, one wins.
 //
-// Errors are [ErrNotFound] for the token, [ErrUsed] (by other keys), [ErrExpired], [ErrNameTaken] (the name belongs to
+// Errors are [ErrNotFound] for the token, [ErrUsed] (by other keys), [ErrExpired], [ErrRevoked], [ErrNameTaken] (the name belongs to
 // an agent with another key) and [*AssignedError] (another agent, or the same with another key, serves it).
 func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Time) (redeemed Redemption, err error) {
 	err = r.updateAgents(func(txn *badger.Txn) error {
@@ -84,6 +84,9 @@ func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Tim
 			return ErrUsed
 		case t.Redeemed == nil && !at.Before(t.ExpireTime):
 			return ErrExpired
+		}
+		if err := refuseRevoked(txn, a.Agent); err != nil {
+			return err
 		}
 		d, err := destinationOf(txn, t.Origin)
 		if err != nil {

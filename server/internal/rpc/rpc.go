@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 )
@@ -57,13 +58,13 @@ type Server struct {
 	wait   func() // for the handlers of streams
 }
 
-// NewServer returns the server. The credentials are those of identity.Authority. Nothing is served
-// before [Server.Serve].
-func NewServer(creds credentials.TransportCredentials, guard *authz.Guard, services Services) *Server {
+// NewServer returns the server. The credentials are those of identity.Authority. Nothing is served before
+// [Server.Serve].
+func NewServer(creds credentials.TransportCredentials, guard *authz.Guard, acts *adminlog.Recorder, services Services) *Server {
 	server := grpc.NewServer(
 		grpc.Creds(creds),
-		grpc.UnaryInterceptor(guard.Unary),
-		grpc.StreamInterceptor(guard.Stream),
+		grpc.ChainUnaryInterceptor(guard.Unary, acts.Unary),
+		grpc.ChainStreamInterceptor(guard.Stream, acts.Stream),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxConcurrentStreams(maxCallsPerConnection),
 		grpc.ConnectionTimeout(handshakeTimeout),

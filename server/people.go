@@ -1,0 +1,84 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/config"
+	"github.com/wolkvox/backup/server/internal/credential"
+	"github.com/wolkvox/backup/server/internal/localact"
+	"github.com/wolkvox/backup/server/internal/registry"
+)
+
+// openAdminLog checks the admin log, ends the acts that an earlier server did not, and takes in what was done on this
+// machine since. A log that was tampered with is said, and no reason not to serve: it goes on, and the place shows.
+func openAdminLog(ctx context.Context, reg *registry.Registry, acts *localact.Taker, log *slog.Logger) error {
+	if count, err := reg.VerifyAdminLog(); err != nil {
+		log.LogAttrs(ctx, slog.LevelError, "the admin log was tampered with", slog.Int64("good_records", count), slog.Any("error", err))
+	}
+	begun, err := reg.RecoverActs()
+	if err != nil {
+		return err
+	}
+	if begun > 0 {
+		log.LogAttrs(ctx, slog.LevelWarn, "acts with an unknown outcome, because the server stopped before they had ended", slog.Int("count", begun))
+	}
+	return acts.TakeIn(ctx)
+}
+
+// newGuard returns the guard that knows who was revoked.
+func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
+	guard := &authz.Guard{Logger: log}
+	credentials, err := reg.Credentials("")
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range credentials {
+		if c.RevokedAt != nil {
+			guard.RevokeCertificate(c.Serial)
+		}
+	}
+	agents, err := reg.RevokedAgents()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range agents {
+		guard.RevokeAgent(a.Tenant, a.Name)
+	}
+	return guard, nil
+}
+
+// CreateCredential makes the credential file of one more operator, and has the server know of it; the name is a label.
+func CreateCredential(c config.Config, operator, reason, path string, at time.Time) (credential.Credential, error) {
+	return createCredential(c, "credential create", operator, reason, path, at)
+}
+
+// createCredential is [CreateCredential] as part of an act.
+func createCredential(c config.Config, act, operator, reason, path string, at time.Time) (credential.Credential, error) {
+	made, err := NewCredential(c, operator, at)
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	serial := identity.Serial(made.Certificate.Leaf)
+	done, err := localact.NewAct(act, reason, "", at, map[string]string{"operator": operator, "serial": serial, "file": path})
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	withdraw, err := localact.Leave(c.StateDir, localact.Act{Act: done, Credential: &registry.Credential{
+		Role: identity.OperatorRole(operator), Serial: serial, IssuedAt: at.UTC(), End: made.Certificate.Leaf.NotAfter, IssuedBy: localact.Who,
+	}})
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	if err := made.Save(path); err != nil {
+		if again := withdraw(); again != nil {
+			err = fmt.Errorf("%w; and %w", err, again)
+		}
+		return credential.Credential{}, err
+	}
+	return made, nil
+}
