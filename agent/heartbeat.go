@@ -42,8 +42,10 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 	a.problem = err
 	a.mu.Unlock()
 	if err != nil {
+		a.noteRefusal(err)
 		return err
 	}
+	a.noteAccepted(ctx)
 	a.lookAtClock(ctx)
 	for i, d := range a.destinations {
 		d.take(orders[i])

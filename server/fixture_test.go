@@ -135,6 +135,18 @@ func (f *fixture) credential(t *testing.T) credential.Credential {
 	return c
 }
 
+// issue has a credential made for a role, given as words, and returns it.
+func (f *fixture) issue(t *testing.T, role string) credential.Credential {
+	t.Helper()
+	path := f.path(strings.ReplaceAll(role, " ", "-") + ".pem")
+	f.must(t, "credential issue "+role+" --to "+path)
+	c, err := credential.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // dial connects with a TLS configuration.
 func (f *fixture) dial(t *testing.T, config *tls.Config) *grpc.ClientConn {
 	t.Helper()
@@ -185,7 +197,7 @@ func (f *fixture) enroll(t *testing.T, tenant, destination string) (identity.Cre
 		}
 		certs = append(certs, cert)
 	}
-	c, err := identity.NewCredential(certs[0], key, certs[1])
+	c, err := identity.NewCredential(certs[0], key, certs[1:]...)
 	if err != nil {
 		t.Fatal(err)
 	}

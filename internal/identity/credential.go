@@ -122,7 +122,7 @@ func isCertified(root *x509.Certificate, trusted, sent []*x509.Certificate, at t
 	return false
 }
 
-// Format returns the credential as PEM: the certificate, the key, the certificate's issuers, and the roots.
+// Format returns the credential as PEM: the key, the certificate, its issuers, and the roots.
 func (c Credential) Format() ([]byte, error) {
 	key, ok := c.Certificate.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {

@@ -52,33 +52,26 @@ func (a *Authority) verifyCaller(presented []*x509.Certificate, at time.Time) er
 	return err
 }
 
-// serverCredentials marks the callers whose certificates it verified.
+// serverCredentials tells of the callers whose certificates were verified.
 type serverCredentials struct {
 	credentials.TransportCredentials
 }
 
-// verifiedCaller is what gRPC keeps of a caller's connection. Only serverCredentials makes it, of certificates that it
-// verified.
-type verifiedCaller struct {
-	credentials.TLSInfo
-	cert *x509.Certificate // nil where the caller showed none
-}
-
-// ServerHandshake lets a caller in.
+// ServerHandshake lets a caller in. What it presented was verified meanwhile, and is therefore said to be as if crypto/tls
+// had done so.
 func (c *serverCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := c.TransportCredentials.ServerHandshake(conn)
+	conn, auth, err := c.TransportCredentials.ServerHandshake(conn)
 	if err != nil {
 		return nil, nil, err
 	}
-	caller := verifiedCaller{}
-	var ok bool
-	if caller.TLSInfo, ok = info.(credentials.TLSInfo); !ok {
+	info, ok := auth.(credentials.TLSInfo)
+	if !ok {
 		return nil, nil, errors.Join(errors.New("the connection is not one of TLS"), conn.Close())
 	}
-	if presented := caller.State.PeerCertificates; len(presented) > 0 {
-		caller.cert = presented[0]
+	if presented := info.State.PeerCertificates; len(presented) > 0 {
+		info.State.VerifiedChains = [][]*x509.Certificate{presented}
 	}
-	return conn, caller, nil
+	return conn, info, nil
 }
 
 // Clone returns a copy.
@@ -92,15 +85,15 @@ var ErrNoCertificate = errors.New("the caller showed no certificate")
 // CertificateFromContext returns the verified certificate of the caller of a gRPC method, or [ErrNoCertificate]. It may
 // have ended; see [Ended].
 func CertificateFromContext(ctx context.Context) (*x509.Certificate, error) {
-	p, ok := peer.FromContext(ctx)
+	caller, ok := peer.FromContext(ctx)
 	if !ok {
 		return nil, ErrNoCertificate
 	}
-	caller, ok := p.AuthInfo.(verifiedCaller)
-	if !ok || caller.cert == nil {
+	info, ok := caller.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.VerifiedChains) == 0 {
 		return nil, ErrNoCertificate
 	}
-	return caller.cert, nil
+	return info.State.VerifiedChains[0][0], nil
 }
 
 // RoleFromContext returns the role of the caller of a gRPC method. Errors are [ErrNoCertificate], or wrap [ErrRole].

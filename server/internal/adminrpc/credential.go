@@ -20,7 +20,9 @@ const maxCertificateRequestBytes = 8 << 10
 
 // Revoker refuses the revoked from now on and ends what they have open. It may be called concurrently.
 type Revoker interface {
+	// RevokeCertificate does so for one certificate.
 	RevokeCertificate(serial string)
+	// RevokeAgent does so for all certificates of an agent.
 	RevokeAgent(tenant, agent string)
 }
 
@@ -62,7 +64,7 @@ func (s *Service) IssueCredential(ctx context.Context, req *backupv1.IssueCreden
 	}
 	s.done(ctx, "issue credential", role.String())
 	return &backupv1.IssueCredentialResponse{
-		Certificates: [][]byte{cert.Raw, s.Authority.Raw}, Credential: credential(kept),
+		Certificates: s.Issuer.ChainOf(cert), Credential: credential(kept),
 	}, nil
 }
 

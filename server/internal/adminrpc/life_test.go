@@ -18,22 +18,22 @@ import (
 	"github.com/wolkvox/backup/server/internal/sealer"
 )
 
-// revoked is a Revoker that takes down what it was asked for.
-type revoked []string
+// takenBack is a Revoker that takes down what it was asked for.
+type takenBack []string
 
-func (r *revoked) RevokeCertificate(serial string) { *r = append(*r, serial) }
+func (r *takenBack) RevokeCertificate(serial string) { *r = append(*r, serial) }
 
-func (r *revoked) RevokeAgent(tenant, agent string) { *r = append(*r, tenant+"/"+agent) }
+func (r *takenBack) RevokeAgent(tenant, agent string) { *r = append(*r, tenant+"/"+agent) }
 
 // newLife is newService with what the ends and beginnings of things need.
-func newLife(t *testing.T) (*Service, *revoked) {
+func newLife(t *testing.T) (*Service, *takenBack) {
 	t.Helper()
 	s := newService(t)
 	authority, err := identity.NewAuthority(time.Now())
 	must(t, err)
 	certificate, err := authority.ServerCertificate(t.TempDir(), []string{"127.0.0.1"}, time.Now())
 	must(t, err)
-	asked := &revoked{}
+	asked := &takenBack{}
 	s.Authority, s.Certificate, s.Address, s.Revoker = authority.Certificate(), certificate.Leaf, "127.0.0.1:443", asked
 	s.Outages = &outage.Outages{Registry: s.Registry, Sequencers: s.Sequencers, Logger: s.Logger}
 	s.Sealer = sealer.New(s.Registry, s.Sequencers, sealer.Options{})
@@ -139,7 +139,7 @@ func TestRetireDestination(t *testing.T) {
 		t.Errorf("its ledger: %v, %v", res, err)
 	}
 	if len(*asked) != 0 {
-		t.Errorf("revoked %v", *asked)
+		t.Errorf("takenBack %v", *asked)
 	}
 	_, err = s.RetireDestination(t.Context(), &backupv1.RetireDestinationRequest{Tenant: "acme", Destination: "none"})
 	wantReason(t, "no destination", err, wire.ReasonNoDestination)
@@ -159,7 +159,7 @@ func TestRetireTenant(t *testing.T) {
 		res, err := s.RetireTenant(t.Context(), &backupv1.RetireTenantRequest{Tenant: "acme"})
 		must(t, err)
 		if got := fmt.Sprint(res.GetDestinations(), " ", res.GetRevoked()); got != want {
-			t.Errorf("retired and revoked %s, want %s", got, want)
+			t.Errorf("retired and takenBack %s, want %s", got, want)
 		}
 	}
 	if got := fmt.Sprint(*asked); got != "[0acme 0acme]" {

@@ -9,7 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/registry"
 )
 
@@ -45,18 +48,37 @@ func NewAdmission(r *registry.Registry, clones CloneReporter, log *slog.Logger) 
 }
 
 // Admit returns nil where an agent shows the certificate that is in use, or the one that comes next, which is in use from
-// then on. Errors wrap [registry.ErrReplaced] for one that a later one replaced, which is reported as a clone, and
-// [registry.ErrNotFound] for an agent that was not let in; others are of the database. Of other roles it judges nothing.
+// then on. Errors are statuses: PERMISSION_DENIED REVOKED for a certificate that a later one replaced, which is reported as
+// a clone, and NOT_ENROLLED for an agent that was not let in; UNAVAILABLE TRY_LATER. Of other roles it judges nothing.
 func (a *Admission) Admit(cert *x509.Certificate, role identity.Role, at time.Time) error {
 	if role.Kind != identity.KindAgent {
 		return nil
 	}
 	shown := registry.Certificate{KeyHash: identity.KeyHash(cert), End: cert.NotAfter}
 	err := a.registry.Admit(role.Tenant, role.Name, shown, at)
-	if replaced, ok := errors.AsType[*registry.ReplacedError](err); ok && at.Sub(replaced.At) > afterReplacing {
-		a.report(role, cert, replaced, at)
+	replaced, isReplaced := errors.AsType[*registry.ReplacedError](err)
+	switch {
+	case err == nil:
+		return nil
+	case isReplaced:
+		if at.Sub(replaced.At) > afterReplacing {
+			a.report(role, cert, replaced, at)
+		}
+		return errReplaced(role)
+	case errors.Is(err, registry.ErrNotFound):
+		return errNotEnrolled(role)
 	}
-	return err
+	a.log.LogAttrs(context.Background(), slog.LevelError, "admitting an agent stopped", slog.Any("error", err))
+	return wire.RetryError(codes.Unavailable, wire.ReasonTryLater, retryAfter, "the server cannot judge certificates at the moment")
+}
+
+func errReplaced(role identity.Role) error {
+	return wire.Error(codes.PermissionDenied, wire.ReasonRevoked, "the certificate of agent %s was replaced by a later one: "+
+		"this agent runs twice, or was put back to an older state: stop all but one, and ask wolkvox for a join string for it", role.Name)
+}
+
+func errNotEnrolled(role identity.Role) error {
+	return wire.Error(codes.PermissionDenied, wire.ReasonNotEnrolled, "the server does not know agent %s of tenant %s", role.Name, role.Tenant)
 }
 
 func (a *Admission) report(role identity.Role, cert *x509.Certificate, replaced *registry.ReplacedError, at time.Time) {
@@ -76,7 +98,5 @@ func (a *Admission) report(role identity.Role, cert *x509.Certificate, replaced 
 	}
 	detail := fmt.Sprintf("agent %s shows certificate %x, which a later one of it replaced%s: it runs twice, or was put back to an older state",
 		role.Name, cert.SerialNumber, since)
-	a.log.LogAttrs(context.Background(), slog.LevelWarn, "agent seems to be cloned", slog.String("tenant", role.Tenant),
-		slog.String("agent", role.Name), slog.String("detail", detail))
 	a.clones.Cloned(role.Tenant, role.Name, detail)
 }

@@ -28,6 +28,10 @@ func (s *Service) renew(ctx context.Context, request *backupv1.RenewCertificateR
 	if err != nil {
 		return nil, err
 	}
+	if identity.Ended(shown, at.Add(-identity.RenewalGrace)) { // on a connection that was opened earlier
+		return nil, wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "renew the certificate: it ended at %s, too long ago",
+			shown.NotAfter.Format(time.RFC3339))
+	}
 	csr, err := readCertificateRequest(request.GetCertificateRequest())
 	if err == nil && csr.Subject.CommonName != role.Name {
 		err = fmt.Errorf("the certificate request is of %.100q, not of agent %s", csr.Subject.CommonName, role.Name)
@@ -50,9 +54,9 @@ func (s *Service) renew(ctx context.Context, request *backupv1.RenewCertificateR
 	kept, err := s.registry.Renew(role.Tenant, role.Name, current, next, func(der []byte) bool { return s.isGood(der, at) })
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
-		return nil, wire.Error(codes.PermissionDenied, wire.ReasonNotEnrolled, "the server does not know agent %s of tenant %s", role.Name, role.Tenant)
+		return nil, errNotEnrolled(role)
 	case errors.Is(err, registry.ErrReplaced):
-		return nil, wire.Error(codes.PermissionDenied, wire.ReasonRevoked, "the certificate of agent %s was replaced by a later one", role.Name)
+		return nil, errReplaced(role)
 	case err != nil:
 		return nil, s.renewalFailed(ctx, role, err)
 	}

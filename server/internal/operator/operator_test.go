@@ -63,11 +63,21 @@ func TestUsage(t *testing.T) {
 		{"ledger rekey acme", "wants DESTINATION"},
 		{"credential export", "--to"},
 		{"credential create maria", "--to"},
+		{"credential issue client acme ana", "--to"},
+		{"credential issue", "wants client, auditor or operator"},
+		{"credential issue client acme", "give TENANT and NAME"},
+		{"credential issue operator acme maria --to x", "no tenant"},
+		{"credential issue agent acme ana --to x", `"agent" is no role`},
+		{"credential revoke", "wants SERIAL"},
+		{"agents revoke acme", "wants AGENT"},
+		{"admin-log acme nas", `does not take "nas"`},
+		{"admin-log --after -1", "--after"},
+		{"tenant list --reason LONG --credential CREDENTIAL", "501 bytes"},
 		{"tenant list --server nowhere --credential CREDENTIAL", "HOST:PORT"},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
-			line := c.line
+			line := strings.ReplaceAll(c.line, "LONG", strings.Repeat("x", 501))
 			if strings.Contains(line, "CREDENTIAL") {
 				line = strings.ReplaceAll(line, "CREDENTIAL", serve(t, &fakeAdmin{}).credential)
 			}

@@ -145,6 +145,7 @@ const (
 	formerTable      = 'F' // origin of a log that was restarted
 	newCatalogTable  = 'C' // as catalogTable, while the catalog of a log is made again
 	newNameTable     = 'N' // as nameTable, while the catalog of a log is made again
+	renewalTable     = 'k' // tenant, agent
 
 	credentialTable   = 'p' // serial number
 	revokedAgentTable = 'v' // tenant, agent
@@ -152,7 +153,6 @@ const (
 	adminHeadTable    = 'e' // the end of the admin log: one record
 	actTable          = 'b' // acts that began: 8 random bytes
 	takenTable        = 'q' // name of an act that was taken in
-	renewalTable      = 'k' // tenant, agent
 )
 
 func key(table byte, parts ...string) []byte {
