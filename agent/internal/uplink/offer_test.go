@@ -226,7 +226,7 @@ func longHistory(t testing.TB) *history {
 	h := newHistory(t, "")
 	h.seal("a", 3)
 	h.seal("b", 0)
-	h.sealFrom("c", 30, strings.Repeat("x", 15000)) // two messages
+	h.sealFrom("c", 100, strings.Repeat("x", 4000)) // two messages
 	h.append(ledger.Retired{Reason: "ended"})
 	return h
 }
