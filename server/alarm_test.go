@@ -31,11 +31,11 @@ func (f *fixture) inRegistry(t *testing.T, do func(r *registry.Registry) error) 
 // signedHead returns a head of a log, signed with its key, that no log of the test has.
 func signedHead(t *testing.T, r *registry.Registry, origin ledger.Origin, size int64) []byte {
 	t.Helper()
-	key, err := r.LogKey(origin)
+	keys, err := r.LogKeys(origin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	note, err := ledger.SignHead(ledger.Head{Origin: origin, Size: size, Root: tlog.Hash{1, 2, 3}}, key)
+	note, err := ledger.SignHead(ledger.Head{Origin: origin, Size: size, Root: tlog.Hash{1, 2, 3}}, keys[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
+	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -42,6 +43,7 @@ type Service struct {
 	Issuer      *identity.Authority
 	Revoker     Revoker
 	LocalActs   LocalActs
+	Outages     *outage.Outages
 	Logger      *slog.Logger
 	// StateFiles calls each for the files of the state directory that belong into a backup, with their paths in it.
 	StateFiles func(each func(path string, data []byte) error) error
@@ -68,6 +70,12 @@ func (s *Service) refused(ctx context.Context, err error) error {
 	}
 	if assigned, ok := errors.AsType[*registry.AssignedError](err); ok {
 		return wire.Error(codes.AlreadyExists, wire.ReasonDestinationAssigned, "%v", assigned)
+	}
+	switch {
+	case errors.Is(err, registry.ErrEnded), errors.Is(err, sequencer.ErrRetired), errors.Is(err, sealer.ErrEnded):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonRetired, "%v", err)
+	case errors.Is(err, registry.ErrNotServing):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonNotAssigned, "%v", err)
 	}
 	for _, invalid := range invalidReasons {
 		if errors.Is(err, invalid.err) {

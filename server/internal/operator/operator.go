@@ -97,6 +97,7 @@ of them; those of a tenant's clients and auditors may look at what is the tenant
 		a.initCommand(), a.serveCommand(), a.credentialCommand(),
 		a.tenantCommand(), a.sourceCommand(), a.destinationCommand(), a.tokenCommand(), a.agentsCommand(),
 		a.sealCommand(), a.nightsCommand(), a.itemsCommand(), a.runCommand(), a.ledgerCommand(), a.versionCommand(),
+		a.outagesCommand(), a.extendCommand(),
 		a.backupCommand(), a.restoreCommand(), a.alarmsCommand(),
 		a.adminLogCommand(),
 	)

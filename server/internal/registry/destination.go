@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -30,14 +29,8 @@ type Destination struct {
 	Previous ledger.KnownHead `json:"previous,omitzero"`
 }
 
-// logKey is the server's private key of a destination's log.
-type logKey struct {
-	Name string `json:"name"` // as in signed notes: the origin
-	Seed []byte `json:"seed"` // RFC 8032 §5.1.5
-}
-
 // CreateDestination keeps a new destination, with a new log identifier and a new key for the log. Errors are
-// [ErrBadName], [ErrNotFound] for the tenant and [ErrExists].
+// [ErrBadName], [ErrNotFound] for the tenant, [ErrEnded] and [ErrExists].
 func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKind, at time.Time) (Destination, error) {
 	if kind.WindowDays() == 0 {
 		return Destination{}, fmt.Errorf("create destination %s/%s: unknown storage kind %v", tenant, name, kind)
@@ -48,6 +41,9 @@ func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKin
 	d := Destination{Tenant: tenant, Name: name, Kind: kind, CreatedAt: at.UTC()}
 	err := r.update(func(txn *badger.Txn) error {
 		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
+			return err
+		}
+		if err := checkEnded(txn, tenant); err != nil {
 			return err
 		}
 		kept, err := newLog(&d)
@@ -72,9 +68,7 @@ func newLog(d *Destination) (kept logKey, err error) {
 	if d.Origin, err = ledger.NewOrigin(d.Tenant, d.Name, hex.EncodeToString(logID[:])); err != nil {
 		return logKey{}, err
 	}
-	kept = logKey{string(d.Origin), make([]byte, ed25519.SeedSize)}
-	rand.Read(kept.Seed)
-	signing, err := signingKey(kept)
+	kept, signing, err := newLogKey(d.Origin)
 	if err != nil {
 		return logKey{}, err
 	}
@@ -110,19 +104,6 @@ func (r *Registry) DestinationOf(origin ledger.Origin) (d Destination, err error
 // is [ErrNotFound] for a tenant that does not exist.
 func (r *Registry) Destinations(tenant string) ([]Destination, error) {
 	return listOf[Destination](r, destinationTable, tenant)
-}
-
-// LogKey returns the server's current key of a log, or [ErrNotFound].
-func (r *Registry) LogKey(origin ledger.Origin) (signing *ledger.SigningKey, err error) {
-	err = r.db.View(func(txn *badger.Txn) error {
-		first, err := firstKey(txn, origin)
-		if err != nil {
-			return err
-		}
-		signing, err = signingKey(first)
-		return err
-	})
-	return signing, err
 }
 
 // firstKey returns the key with which a log began, also of one that was restarted.
@@ -162,11 +143,4 @@ func destinationOf(txn *badger.Txn, origin ledger.Origin) (Destination, error) {
 		err = &SubjectError{SubjectDestination, string(origin), ErrNotFound}
 	}
 	return d, err
-}
-
-func signingKey(k logKey) (*ledger.SigningKey, error) {
-	if len(k.Seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("log key %s: its seed has %d bytes instead of %d", k.Name, len(k.Seed), ed25519.SeedSize)
-	}
-	return ledger.NewSigningKey(k.Name, ed25519.NewKeyFromSeed(k.Seed))
 }

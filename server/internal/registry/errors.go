@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // What callers act on. They are wrapped; test with errors.Is.
@@ -16,6 +17,11 @@ var (
 	ErrBadWindow   = errors.New("the nightly window is not allowed") // also of cut-off, quiet time and rate
 	ErrBadPath     = errors.New("the path is not allowed")
 	ErrBadLifetime = errors.New("the lifetime of a token is not allowed")
+
+	ErrNotServing = errors.New("it does not serve destination")
+
+	// ErrEnded comes in an [*EndedError].
+	ErrEnded = errors.New("it has ended")
 
 	ErrUsed      = errors.New("the token was already used") // with other keys
 	ErrExpired   = errors.New("the token expired")
@@ -35,6 +41,7 @@ const (
 	SubjectAgent       Subject = "agent"
 	SubjectRecovery    Subject = "recovery record"
 	SubjectAlarm       Subject = "alarm"
+	SubjectOutage      Subject = "outage"
 	SubjectCredential  Subject = "credential"
 	SubjectAdminLog    Subject = "admin log"
 )
@@ -67,3 +74,21 @@ func (e *AssignedError) Error() string {
 	}
 	return fmt.Sprintf("destination %s/%s is already served by agent %s%s", e.Tenant, e.Destination, e.Agent, host)
 }
+
+// EndedError says that a destination, or a tenant as a whole, was retired.
+type EndedError struct {
+	Tenant      string
+	Destination string // empty for the tenant as a whole
+	At          time.Time
+}
+
+// Error names what has ended, and when.
+func (e *EndedError) Error() string {
+	if e.Destination == "" {
+		return fmt.Sprintf("tenant %s was retired at %s", e.Tenant, e.At.Format(time.RFC3339))
+	}
+	return fmt.Sprintf("destination %s/%s was retired at %s", e.Tenant, e.Destination, e.At.Format(time.RFC3339))
+}
+
+// Unwrap returns [ErrEnded].
+func (e *EndedError) Unwrap() error { return ErrEnded }

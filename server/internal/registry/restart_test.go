@@ -16,7 +16,9 @@ func TestRestartDestination(t *testing.T) {
 	r := newRegistry(t)
 	old, err := r.CreateDestination("acme", "nas", backup.StorageRSYNC, at)
 	check(t, err)
-	oldKey, err := r.LogKey(old.Origin)
+	_, err = r.AddLogKey(old.Origin)
+	check(t, err)
+	oldKeys, err := r.LogKeys(old.Origin)
 	check(t, err)
 	for _, kind := range []AlarmKind{AlarmCloned, AlarmFork} {
 		_, err := r.RaiseAlarm(Alarm{Origin: old.Origin, Kind: kind, RaisedAt: at})
@@ -37,11 +39,11 @@ func TestRestartDestination(t *testing.T) {
 	if got, err := r.FormerDestinations(); err != nil || !cmp.Equal(got, []Destination{old}) {
 		t.Errorf("FormerDestinations = %+v, %v", got, err)
 	}
-	if key, err := r.LogKey(old.Origin); err != nil || key.Verifier() != oldKey.Verifier() {
-		t.Errorf("LogKey of the old log = %v, %v, want %v", key, err, oldKey)
+	if keys, err := r.LogKeys(old.Origin); err != nil || len(keys) != 2 || keys[0].Verifier() != oldKeys[0].Verifier() || keys[1].Verifier() != oldKeys[1].Verifier() {
+		t.Errorf("LogKeys of the old log = %v, %v, want %v", keys, err, oldKeys)
 	}
-	if key, err := r.LogKey(restarted.Origin); err != nil || key.Verifier() != restarted.ServerKey {
-		t.Errorf("LogKey of the new log = %v, %v, want %v", key, err, restarted.ServerKey)
+	if keys, err := r.LogKeys(restarted.Origin); err != nil || len(keys) != 1 || keys[0].Verifier() != restarted.ServerKey {
+		t.Errorf("LogKeys of the new log = %v, %v, want %v", keys, err, restarted.ServerKey)
 	}
 	if alarms, err := r.Alarms(""); err != nil || len(alarms) != 0 {
 		t.Errorf("Alarms = %v, %v, want none", alarms, err)

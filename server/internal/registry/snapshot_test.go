@@ -69,8 +69,8 @@ func TestSnapshotIsRestored(t *testing.T) {
 	if diff := cmp.Diff(all, again); diff != "" {
 		t.Errorf("restored (-want +got):\n%s", diff)
 	}
-	if key, err := to.LogKey(d.Origin); err != nil || key.Verifier() != d.ServerKey {
-		t.Errorf("the restored log key is %v, %v", key, err)
+	if keys, err := to.LogKeys(d.Origin); err != nil || len(keys) != 1 || keys[0].Verifier() != d.ServerKey {
+		t.Errorf("the restored log keys are %v, %v", keys, err)
 	}
 	if _, err := to.Restore(); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("Restore over a registry = %v, want ErrNotEmpty", err)

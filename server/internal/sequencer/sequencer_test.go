@@ -71,13 +71,13 @@ func newRig(t *testing.T, manifests ...int) *rig {
 			t.Error(err)
 		}
 	})
-	seq, err := New(log, newKey(t, string(origin), 1), Options{Registry: reg, Dir: t.TempDir()})
+	seq, err := New(log, []*ledger.SigningKey{newKey(t, string(origin), 1)}, Options{Registry: reg, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, seq: seq, agent: newKey(t, origin.AgentKeyName(agentA), 2)}
 	r.must(seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
-	r.must(seq.Assign(t.Context(), r.request(r.agent), start))
+	r.must(seq.Assign(t.Context(), r.request(r.agent), "", start))
 	for i, items := range manifests {
 		m := r.stage(int64(i+1), items)
 		r.must(seq.Seal(t.Context(), m, start))
@@ -269,12 +269,12 @@ func TestAssign(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	size, _ := r.seq.Ledger().Position()
-	r.must(r.seq.Assign(t.Context(), r.request(r.agent), start))
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), "", start))
 	r.must(r.seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
 	if now, _ := r.seq.Ledger().Position(); now != size {
 		t.Errorf("doing it again added %d entries", now-size)
 	}
-	err := r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentB), 3)), start)
+	err := r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentB), 3)), "", start)
 	if assigned, ok := errors.AsType[*AssignedError](err); !ok || assigned.Agent != agentA {
 		t.Errorf("a second agent: %v", err)
 	}
@@ -283,7 +283,7 @@ func TestAssign(t *testing.T) {
 			t.Errorf("ever assigned %s: %v, %v", agent, got, err)
 		}
 	}
-	r.must(r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), start))
+	r.must(r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), "", start))
 	if _, key, _ := r.seq.Assigned(); key == r.agent.Verifier() {
 		t.Error("the agent's new key was not assigned")
 	}
@@ -359,7 +359,7 @@ func (r *rig) foreignHead(size int64, root tlog.Hash) []byte {
 func TestOtherKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	if _, err := New(r.seq.Ledger(), newKey(t, string(origin), 7), Options{}); !errors.Is(err, ErrOtherKey) {
+	if _, err := New(r.seq.Ledger(), []*ledger.SigningKey{newKey(t, string(origin), 7)}, Options{}); !errors.Is(err, ErrOtherKey) {
 		t.Errorf("a sequencer with another key: %v", err)
 	}
 }

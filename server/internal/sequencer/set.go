@@ -68,7 +68,7 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 
 // open opens the log of a destination.
 func (s *Set) open(d registry.Destination) (*Sequencer, error) {
-	key, err := s.options.Registry.LogKey(d.Origin)
+	keys, err := s.options.Registry.LogKeys(d.Origin)
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
@@ -76,7 +76,7 @@ func (s *Set) open(d registry.Destination) (*Sequencer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
-	sequencer, err := New(log, key, s.options)
+	sequencer, err := New(log, keys, s.options)
 	if err != nil {
 		return nil, err
 	}

@@ -177,7 +177,7 @@ func (s *Server) Enroll() *ledger.SigningKey {
 	s.Must(err)
 	request, err := ledger.SignRequest(s.Origin, key)
 	s.Must(err)
-	s.Must(s.Sequencer().Assign(context.Background(), request, s.created))
+	s.Must(s.Sequencer().Assign(context.Background(), request, "", s.created))
 	return key
 }
 
