@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -131,6 +132,9 @@ func (d *destination) report() uplink.Report {
 	for _, problem := range []error{d.session.Problem(), condition.Problem} {
 		if problem != nil {
 			r.Health, r.Message = uplink.HealthFault, problem.Error()
+		}
+		if errors.Is(problem, night.ErrEnded) {
+			r.Health = uplink.HealthIdle
 		}
 	}
 	space, known, err := d.space.get()

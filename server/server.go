@@ -27,6 +27,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/evidence"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
@@ -80,10 +81,13 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), authz.Guard{Logger: log}, rpc.Services{
+	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
+	guard := &authz.Guard{Logger: log}
+	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), guard, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
+			Outages: outages, Revoker: revoker{reg, guard},
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
 		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
@@ -103,6 +107,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group.Go(func() error { return db.Run(running) })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
+	group.Go(func() error { return outages.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
 	err = group.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
@@ -128,10 +133,18 @@ func contentOptions(limits config.Limits, log *slog.Logger) contentrpc.Options {
 type assigner struct{ sequencers *sequencer.Set }
 
 // Assign implements [enroll.Assigner].
-func (a assigner) Assign(ctx context.Context, origin ledger.Origin, request ledger.Request) error {
+func (a assigner) Assign(ctx context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error) {
 	seq, ok := a.sequencers.Of(origin)
 	if !ok {
-		return fmt.Errorf("the log %s is not open", origin)
+		return "", fmt.Errorf("the log %s is not open", origin)
 	}
-	return seq.Assign(ctx, request, time.Now())
+	at := time.Now()
+	err := seq.Assign(ctx, request, replaces, at)
+	if assigned, ok := errors.AsType[*sequencer.AssignedError](err); ok {
+		return "", &registry.AssignedError{Tenant: origin.Tenant(), Destination: origin.Destination(), Agent: assigned.Agent}
+	}
+	if errors.Is(err, sequencer.ErrRetired) {
+		return "", &registry.EndedError{Tenant: origin.Tenant(), Destination: origin.Destination(), At: at}
+	}
+	return seq.ServerKey(), err
 }

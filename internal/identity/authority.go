@@ -112,6 +112,14 @@ func (a *Authority) IssueOperator(public crypto.PublicKey, name string, at time.
 	return a.issueRole(public, OperatorRole(name), at.Add(OperatorLifetime))
 }
 
+// IssuePerson returns the certificate of a role other than an agent's.
+func (a *Authority) IssuePerson(public crypto.PublicKey, role Role, at time.Time) (*x509.Certificate, error) {
+	if role.Kind == KindAgent {
+		return nil, fmt.Errorf("issue a person's certificate: %s is an agent", role)
+	}
+	return a.issueRole(public, role, at.Add(OperatorLifetime))
+}
+
 func (a *Authority) issueRole(public crypto.PublicKey, role Role, notAfter time.Time) (*x509.Certificate, error) {
 	uri, err := role.uri()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/wire"
+	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -38,6 +39,8 @@ type Service struct {
 	Authority   *x509.Certificate // whose pin join strings carry
 	Certificate *x509.Certificate // the server's own, which has to be good for the addresses in join strings
 	Address     string            // HOST:PORT, in join strings that name no other
+	Outages     *outage.Outages
+	Revoker     Revoker
 	Logger      *slog.Logger
 }
 
@@ -62,6 +65,12 @@ func (s *Service) refused(ctx context.Context, err error) error {
 	}
 	if assigned, ok := errors.AsType[*registry.AssignedError](err); ok {
 		return wire.Error(codes.AlreadyExists, wire.ReasonDestinationAssigned, "%v", assigned)
+	}
+	switch {
+	case errors.Is(err, registry.ErrEnded), errors.Is(err, sequencer.ErrRetired), errors.Is(err, sealer.ErrEnded):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonRetired, "%v", err)
+	case errors.Is(err, registry.ErrNotServing):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonNotAssigned, "%v", err)
 	}
 	for _, invalid := range invalidReasons {
 		if errors.Is(err, invalid.err) {

@@ -83,11 +83,29 @@ func (s *Service) CreateToken(ctx context.Context, req *backupv1.CreateTokenRequ
 	if err != nil {
 		return nil, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "%v", err)
 	}
-	if err := s.Registry.CreateToken(token.Secret.Hash(), d.Origin, token.ExpireTime, at); err != nil {
+	if err := s.createToken(ctx, token, req.GetForAgent(), at); err != nil {
 		return nil, s.refused(ctx, err)
 	}
 	s.done(ctx, "create token", string(d.Origin))
 	return &backupv1.CreateTokenResponse{Join: text, ExpireTime: wire.Time(token.ExpireTime)}, nil
+}
+
+// createToken keeps a token. Which agent serves the destination stands in the log: what the registry says of it may be of
+// an older time, and is put right first.
+func (s *Service) createToken(ctx context.Context, token join.Join, forAgent string, at time.Time) error {
+	_, seq, err := s.sequencer(ctx, token.Origin.Tenant(), token.Origin.Destination())
+	if err != nil {
+		return err
+	}
+	if agent, key, ok := seq.Assigned(); ok {
+		if err := s.Registry.NoteAssigned(token.Origin, agent, key); err != nil {
+			return err
+		}
+	}
+	if forAgent == "" {
+		return s.Registry.CreateToken(token.Secret.Hash(), token.Origin, token.ExpireTime, at)
+	}
+	return s.Registry.CreateReplacingToken(token.Secret.Hash(), token.Origin, forAgent, token.ExpireTime, at)
 }
 
 // checkAddress refuses an address that an agent could not call. The error is a status.
@@ -107,6 +125,7 @@ func destination(d registry.Destination, seq *sequencer.Sequencer) *backupv1.Des
 	m := &backupv1.Destination{
 		Tenant: d.Tenant, Name: d.Name, Kind: wire.StorageKind(d.Kind), WindowDays: int32(d.Kind.WindowDays()),
 		Origin: string(d.Origin), ServerFingerprint: d.ServerKey.Fingerprint(), Position: wire.Position(seq.Ledger().Position()),
+		Retired: seq.Retired(), CurrentServerFingerprint: seq.ServerKey().Fingerprint(),
 	}
 	if head, ok := seq.Agreed(); ok {
 		m.Agreed = wire.Position(head.Size, head.Root)

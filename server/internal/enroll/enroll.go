@@ -38,10 +38,12 @@ const retryAfter = 30 * time.Second
 
 // Assigner appends to a log that an agent serves it from now on.
 type Assigner interface {
-	// Assign appends the entry that holds the request, unless the log's last one of its kind holds the same request.
-	// The entry is durable when it returns nil. After an error it may or may not be in the log, and the call is
-	// to be repeated. It may be called concurrently.
-	Assign(ctx context.Context, origin ledger.Origin, request ledger.Request) error
+	// Assign appends the entry that holds the request, unless the log's last one of its kind holds the same request, and
+	// returns the log's current server key. The agent named replaces is the one whose place is taken; it is empty
+	// where none serves the destination. The entry is durable when the error is nil. An error that wraps
+	// [registry.ErrEnded], or is a [*registry.AssignedError], is final; after any other the entry may or may not be in the
+	// log, and the call is to be repeated. It may be called concurrently.
+	Assign(ctx context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error)
 }
 
 // Service is EnrollmentService. Its methods may be called concurrently.
@@ -104,18 +106,15 @@ func (s *Service) enroll(ctx context.Context, request *backupv1.EnrollRequest, a
 	if err != nil {
 		return nil, s.refused(ctx, token, err)
 	}
-	if err := s.assigner.Assign(ctx, origin, a.request); err != nil {
-		return nil, s.failed(ctx, "append assignment", err)
-	}
-	serverKey, err := s.registry.LogKey(origin)
+	serverKey, err := s.assigner.Assign(ctx, origin, a.request, token.ForAgent)
 	if err != nil {
-		return nil, s.failed(ctx, "read log key", err)
+		return nil, s.refused(ctx, token, err)
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "agent enrolled",
 		slog.String("origin", string(origin)), slog.String("agent", a.agent), slog.String("host", request.GetHostName()))
 	return &backupv1.EnrollResponse{
 		Certificates: [][]byte{redeemed.Certificate, s.authority.Certificate().Raw},
-		ServerKey:    string(serverKey.Verifier()),
+		ServerKey:    string(serverKey),
 		ServerTime:   timestamppb.New(at),
 	}, nil
 }
@@ -209,7 +208,7 @@ func (s *Service) refused(ctx context.Context, token registry.Token, err error) 
 	switch {
 	case isAssigned:
 		return wire.Error(codes.AlreadyExists, wire.ReasonDestinationAssigned, "%v", assigned)
-	case errors.Is(err, registry.ErrUsed):
+	case errors.Is(err, registry.ErrUsed), errors.Is(err, registry.ErrEnded):
 		return errTokenInvalid()
 	case errors.Is(err, registry.ErrExpired):
 		return wire.Error(codes.Unauthenticated, wire.ReasonTokenExpired,
@@ -218,7 +217,7 @@ func (s *Service) refused(ctx context.Context, token registry.Token, err error) 
 		return wire.Error(codes.AlreadyExists, wire.ReasonNameTaken,
 			"enroll for %s: another agent has this name with another key", token.Origin)
 	}
-	return s.failed(ctx, "redeem token", err)
+	return s.failed(ctx, "redeem token or append assignment", err)
 }
 
 // failed logs what went wrong on the server's side, which is nobody else's matter, and asks to come back.

@@ -45,26 +45,30 @@ type memoryAssigner struct {
 	mu       sync.Mutex
 	requests map[ledger.Origin]ledger.Request
 	appended int
-	fail     error // taken by the next call
-	failDone bool  // whether that call appends nevertheless
+	replaced []string // the agents whose place was taken, by call
+	fail     error    // taken by the next call
+	failDone bool     // whether that call appends nevertheless
 }
 
-func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request ledger.Request) error {
+const serverKey = ledger.Verifier("the log's current server key")
+
+func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fail, done := m.fail, m.failDone
 	m.fail = nil
 	if fail != nil && !done {
-		return fail
+		return "", fail
 	}
 	if request.Origin != origin {
-		return fmt.Errorf("a request for %s is appended to %s", request.Origin, origin)
+		return "", fmt.Errorf("a request for %s is appended to %s", request.Origin, origin)
 	}
+	m.replaced = append(m.replaced, replaces)
 	if !bytes.Equal(m.requests[origin].Note, request.Note) {
 		m.requests[origin] = request
 		m.appended++
 	}
-	return fail
+	return serverKey, fail
 }
 
 // fleet is a server with tenants acme and other, over loopback.

@@ -21,6 +21,9 @@ import (
 // errReplaced ends a watch whose own process opened a new one: this one's connection was lost without a word.
 var errReplaced = errors.New("the same process opened a new watch")
 
+// errReassigned ends the watch of an agent whose place another one took.
+var errReassigned = errors.New("another agent serves the destination now")
+
 // errStopped ends the watches of a service that was stopped.
 var errStopped = errors.New("the server is being stopped")
 
@@ -35,6 +38,8 @@ func (s *Service) WatchLedger(req *backupv1.WatchLedgerRequest, stream grpc.Serv
 		return wire.Error(codes.Aborted, wire.ReasonReplaced, "%v", err)
 	case errors.Is(err, errChanged):
 		return wire.RetryError(codes.Unavailable, wire.ReasonTryLater, 0, "%v", err)
+	case errors.Is(err, errReassigned):
+		return wire.Error(codes.PermissionDenied, wire.ReasonNotAssigned, "%v", err)
 	case errors.Is(err, errStopped):
 		return wire.RetryError(codes.Unavailable, wire.ReasonShuttingDown, rpcerror.ComeBack, "%v", err)
 	}
@@ -212,8 +217,18 @@ type watches struct {
 }
 
 type openWatch struct {
+	role    identity.Role
 	session int64
 	end     context.CancelCauseFunc
+}
+
+// instead returns why, of two watches of agents that serve the destination, one has to end: who has the other role took
+// the other's place.
+func (w *openWatch) instead(role identity.Role) error {
+	if w.role != role {
+		return errReassigned
+	}
+	return sequencer.ErrSuperseded
 }
 
 func newWatches() watches {
@@ -239,18 +254,18 @@ func (w *watches) begin(parent context.Context, role identity.Role, origin ledge
 	}
 	if session > 0 {
 		if earlier := w.byOrigin[origin]; earlier != nil && earlier.session > session {
-			return nil, nil, sequencer.ErrSuperseded
+			return nil, nil, earlier.instead(role)
 		} else if earlier != nil && earlier.session == session {
 			earlier.end(errReplaced)
 		} else if earlier != nil {
-			earlier.end(sequencer.ErrSuperseded)
+			earlier.end(earlier.instead(role))
 		}
 	}
 	if w.byAgent[role] >= MaxWatches {
 		return nil, nil, wire.Error(codes.ResourceExhausted, wire.ReasonTooManyWatches, "agent %s has %d watches open: close one first", role.Name, MaxWatches)
 	}
 	ctx, end := context.WithCancelCause(parent)
-	own := &openWatch{session, end}
+	own := &openWatch{role, session, end}
 	w.byAgent[role]++
 	w.open[own] = true
 	if session > 0 {

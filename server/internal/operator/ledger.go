@@ -19,11 +19,11 @@ import (
 func (a *app) ledgerCommand() *cobra.Command {
 	command := group(&cobra.Command{
 		Use:   "ledger",
-		Short: "Verify and export the ledger of a destination",
+		Short: "Verify, export and rekey the ledger of a destination",
 		Example: `  wolkvox-server ledger verify acme nas
   wolkvox-server ledger export acme nas --to ./acme-nas`,
 	})
-	command.AddCommand(a.ledgerVerifyCommand(), a.ledgerExportCommand())
+	command.AddCommand(a.ledgerVerifyCommand(), a.ledgerExportCommand(), a.ledgerRekeyCommand())
 	return command
 }
 

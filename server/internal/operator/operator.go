@@ -92,6 +92,7 @@ the network with an operator's credential file, which init writes.`,
 		a.initCommand(), a.serveCommand(), a.credentialCommand(),
 		a.tenantCommand(), a.sourceCommand(), a.destinationCommand(), a.tokenCommand(), a.agentsCommand(),
 		a.sealCommand(), a.nightsCommand(), a.itemsCommand(), a.runCommand(), a.ledgerCommand(), a.versionCommand(),
+		a.outagesCommand(), a.extendCommand(),
 	)
 	return root
 }

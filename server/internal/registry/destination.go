@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -26,14 +25,8 @@ type Destination struct {
 	RunNumber int64              `json:"run_number"` // how often a run was asked for
 }
 
-// logKey is the server's private key of a destination's log.
-type logKey struct {
-	Name string `json:"name"` // as in signed notes: the origin
-	Seed []byte `json:"seed"` // RFC 8032 §5.1.5
-}
-
 // CreateDestination keeps a new destination, with a new log identifier and a new key for the log. Errors are
-// [ErrBadName], [ErrNotFound] for the tenant and [ErrExists].
+// [ErrBadName], [ErrNotFound] for the tenant, [ErrEnded] and [ErrExists].
 func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKind, at time.Time) (Destination, error) {
 	if kind.WindowDays() == 0 {
 		return Destination{}, fmt.Errorf("create destination %s/%s: unknown storage kind %v", tenant, name, kind)
@@ -43,18 +36,19 @@ func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKin
 	}
 	var logID [16]byte
 	rand.Read(logID[:]) // never fails, see crypto/rand
-	seed := make([]byte, ed25519.SeedSize)
-	rand.Read(seed)
 	d := Destination{Tenant: tenant, Name: name, Kind: kind, CreatedAt: at.UTC()}
 	err := r.update(func(txn *badger.Txn) error {
 		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
+			return err
+		}
+		if err := checkEnded(txn, tenant); err != nil {
 			return err
 		}
 		var err error
 		if d.Origin, err = ledger.NewOrigin(tenant, name, hex.EncodeToString(logID[:])); err != nil {
 			return fmt.Errorf("create destination %s/%s: %w", tenant, name, err)
 		}
-		signing, err := signingKey(logKey{string(d.Origin), seed})
+		kept, signing, err := newLogKey(d.Origin)
 		if err != nil {
 			return err
 		}
@@ -62,7 +56,7 @@ func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKin
 		if err := create(txn, key(destinationTable, tenant, name), SubjectDestination, tenant+"/"+name, d); err != nil {
 			return err
 		}
-		return put(txn, key(logKeyTable, tenant, name), logKey{string(d.Origin), seed})
+		return put(txn, key(logKeyTable, tenant, name), kept)
 	})
 	if err != nil {
 		return Destination{}, err
@@ -94,23 +88,6 @@ func (r *Registry) Destinations(tenant string) ([]Destination, error) {
 	return listOf[Destination](r, destinationTable, tenant)
 }
 
-// LogKey returns the server's current key of a log, or [ErrNotFound].
-func (r *Registry) LogKey(origin ledger.Origin) (signing *ledger.SigningKey, err error) {
-	err = r.db.View(func(txn *badger.Txn) error {
-		d, err := destinationOf(txn, origin)
-		if err != nil {
-			return err
-		}
-		k, err := get[logKey](txn, key(logKeyTable, d.Tenant, d.Name), SubjectDestination, d.Tenant+"/"+d.Name)
-		if err != nil {
-			return err
-		}
-		signing, err = signingKey(k)
-		return err
-	})
-	return signing, err
-}
-
 // RequestRun counts one more request to run a destination now and returns their number. The error is [ErrNotFound].
 func (r *Registry) RequestRun(tenant, name string) (number int64, err error) {
 	err = r.update(func(txn *badger.Txn) error {
@@ -135,11 +112,4 @@ func destinationOf(txn *badger.Txn, origin ledger.Origin) (Destination, error) {
 		err = &SubjectError{SubjectDestination, string(origin), ErrNotFound}
 	}
 	return d, err
-}
-
-func signingKey(k logKey) (*ledger.SigningKey, error) {
-	if len(k.Seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("log key %s: its seed has %d bytes instead of %d", k.Name, len(k.Seed), ed25519.SeedSize)
-	}
-	return ledger.NewSigningKey(k.Name, ed25519.NewKeyFromSeed(k.Seed))
 }

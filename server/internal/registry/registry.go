@@ -76,7 +76,7 @@ const (
 	tenantTable      = 't' // tenant
 	sourceTable      = 's' // tenant, source
 	destinationTable = 'd' // tenant, destination
-	logKeyTable      = 'x' // tenant, destination
+	logKeyTable      = 'x' // tenant, destination: the first one; tenant, destination, log id, number: the later ones
 	tokenTable       = 'j' // SHA-256 of the secret
 	agentTable       = 'a' // tenant, agent
 	heardTable       = 'h' // tenant, agent
@@ -84,6 +84,18 @@ const (
 	nameTable        = 'n' // log id, folded path
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
+	backupTable      = 'B' // one record: the last backup
+	endedTable       = 'E' // tenant; or tenant, log id
+	presenceTable    = 'P' // one record: when the server was last there
+	outageTable      = 'O' // number
+	extendedTable    = 'Z' // number of the outage, log id
+
+	credentialTable   = 'p' // serial number
+	revokedAgentTable = 'v' // tenant, agent
+	adminTable        = 'l' // number, 8 bytes, big endian
+	adminHeadTable    = 'e' // the end of the admin log: one record
+	actTable          = 'b' // acts that began: 8 random bytes
+	takenTable        = 'q' // name of an act that was taken in
 )
 
 func key(table byte, parts ...string) []byte {

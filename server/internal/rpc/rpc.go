@@ -55,10 +55,11 @@ type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
 	stop   func()
+	wait   func() // for the handlers of streams
 }
 
 // NewServer returns the server. Nothing is served before [Server.Serve].
-func NewServer(config *tls.Config, guard authz.Guard, services Services) *Server {
+func NewServer(config *tls.Config, guard *authz.Guard, services Services) *Server {
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(config)),
 		grpc.UnaryInterceptor(guard.Unary),
@@ -80,7 +81,7 @@ func NewServer(config *tls.Config, guard authz.Guard, services Services) *Server
 	status := health.NewServer()
 	healthv1.RegisterHealthServer(server, status)
 	reflection.Register(server)
-	return &Server{server, status, services.Ledger.Stop}
+	return &Server{server, status, services.Ledger.Stop, guard.Wait}
 }
 
 // Serve answers at the listener until ctx ends. It then takes no more calls, lets those that run end for a few seconds,
@@ -100,5 +101,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	<-stopped
+	s.wait()
 	return context.Cause(ctx)
 }

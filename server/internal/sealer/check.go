@@ -26,14 +26,17 @@ type Checked struct {
 }
 
 // CheckSource reads the source of items again, because an agent or the content service found that they differ from what
-// was sealed, and withdraws what did change. Only items that are pending, expired or waived are looked at. The error says
-// why items are unknown.
+// was sealed, and withdraws what did change. Only items that are pending, expired or waived are looked at, and none of a
+// destination that has ended. The error says why items are unknown.
 func (s *Sealer) CheckSource(ctx context.Context, origin ledger.Origin, manifest int64, indexes ledger.Set, at time.Time) (Checked, error) {
 	c, err := s.newCheck(origin, manifest, at)
 	if err != nil {
 		return Checked{}, err
 	}
 	defer c.close()
+	if c.place.seq.Retired() {
+		return Checked{}, nil
+	}
 	if err := c.place.seq.Ready(); err != nil {
 		return Checked{Unsettled: indexes}, err
 	}

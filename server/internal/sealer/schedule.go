@@ -139,8 +139,10 @@ func (s *Sealer) release(tenant string, date backup.Date, err error, at time.Tim
 	}
 }
 
-// notSetUp reports whether a tenant has nothing to seal from, or for, yet.
-func notSetUp(err error) bool { return errors.Is(err, ErrNoSource) || errors.Is(err, ErrNoDestination) }
+// notSetUp reports whether a tenant has nothing to seal from, or for, yet or any more.
+func notSetUp(err error) bool {
+	return errors.Is(err, ErrNoSource) || errors.Is(err, ErrNoDestination) || errors.Is(err, ErrEnded)
+}
 
 // errIncomplete says that not all of the sources could be seen.
 var errIncomplete = errors.New("not all of the sources could be seen")

@@ -101,9 +101,9 @@ func (s *Sequencer) sayAgain(ctx context.Context, leaf []byte, at time.Time) err
 		return err
 	}
 	err = s.append(ctx, at, body)
-	if refused, ok := errors.AsType[*ledger.RefusedError](err); ok {
+	if _, refused := errors.AsType[*ledger.RefusedError](err); refused || errors.Is(err, ErrOtherKey) {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "an act was cut off and cannot be said again", slog.String("origin", string(s.Origin())),
-			slog.String("kind", body.Kind().String()), slog.Any("error", refused))
+			slog.String("kind", body.Kind().String()), slog.Any("error", err))
 		return nil
 	}
 	return err
@@ -114,6 +114,14 @@ func (s *Sequencer) stillToSay(body ledger.Body) (ledger.Body, error) {
 	switch b := body.(type) {
 	case ledger.Assigned:
 		if _, key, _ := s.Assigned(); key == b.Request.AgentKey {
+			return nil, nil
+		}
+	case ledger.Rekeyed:
+		if s.ServerKey() != b.OldKey { // it has the new one, or another since
+			return nil, nil
+		}
+	case ledger.Retired:
+		if s.Retired() {
 			return nil, nil
 		}
 	case ledger.Extended:

@@ -214,13 +214,10 @@ func (in *incoming) erasure(manifest int64) *erasure {
 	return in.erased[manifest]
 }
 
-// complete returns nil where all entries up to the head came, and the server can go on from there with its key.
-func (in *incoming) complete(key ledger.Verifier) error {
+// complete returns nil where all entries up to the head came.
+func (in *incoming) complete() error {
 	if in.log.Size != in.head.Size || in.tree.Root() != in.head.Root {
 		return bad("its %d entries do not lead to its head of %d", in.log.Size, in.head.Size)
-	}
-	if in.log.ServerKey != key {
-		return fmt.Errorf("take in an offer of %s: %w: %s instead of %s", in.head.Origin, ErrOtherKey, in.log.ServerKey, key)
 	}
 	for number, e := range in.erased {
 		if surplus := e.lines.Difference(e.ordered); !surplus.IsEmpty() {

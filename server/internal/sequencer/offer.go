@@ -157,7 +157,10 @@ func (o *Offer) Take(ctx context.Context, at time.Time) (taken bool, err error) 
 		return false, err
 	}
 	if !o.known {
-		if err := o.incoming.complete(s.key.Verifier()); err != nil {
+		if err := o.incoming.complete(); err != nil {
+			return false, err
+		}
+		if _, err := s.signer(o.incoming.log.ServerKey); err != nil {
 			return false, err
 		}
 		if err := o.judge(ctx, at); err != nil {
@@ -290,9 +293,8 @@ func (o *Offer) replace(ctx context.Context, at time.Time) error {
 func (s *Sequencer) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.head, s.headSize, s.heard, s.read = nil, 0, time.Time{}, 0
-	clear(s.agents)
-	clear(s.keys)
+	s.head, s.headSize, s.heard, s.history = nil, 0, hearing{}, history{}
+	clear(s.overdue)
 }
 
 // Replaced returns how often the log's end was replaced since it was opened: whoever sent entries before compares heads

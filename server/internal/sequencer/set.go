@@ -49,7 +49,7 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	if known := s.byOrigin[d.Origin]; known != nil {
 		return known, nil
 	}
-	key, err := s.options.Registry.LogKey(d.Origin)
+	keys, err := s.options.Registry.LogKeys(d.Origin)
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
@@ -57,7 +57,7 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
-	sequencer, err := New(log, key, s.options)
+	sequencer, err := New(log, s.options, keys...)
 	if err != nil {
 		return nil, err
 	}
