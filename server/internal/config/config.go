@@ -35,6 +35,8 @@ type Config struct {
 	LogLevel slog.Level `yaml:"log_level"`
 	// Limits bound what is served at once.
 	Limits Limits `yaml:"limits"`
+	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed. 256 MiB where not set.
+	StateReserve *Size `yaml:"state_reserve"`
 }
 
 // Limits bound what is served at once.
@@ -52,6 +54,7 @@ const (
 	DefaultListen          = ":443"
 	DefaultStreams         = 64
 	DefaultStreamsPerAgent = 8
+	DefaultStateReserve    = 256 << 20
 )
 
 // Load reads the file at path and checks it. An error names the file, the key and the remedy.
@@ -102,6 +105,10 @@ func (c *Config) setDefaults() {
 	}
 	if c.Limits.StreamsPerAgent == 0 {
 		c.Limits.StreamsPerAgent = DefaultStreamsPerAgent
+	}
+	if c.StateReserve == nil {
+		reserve := Size(DefaultStateReserve)
+		c.StateReserve = &reserve
 	}
 }
 
