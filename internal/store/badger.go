@@ -84,11 +84,16 @@ func (db *DB) view(f func(tx *badger.Txn) error) error {
 
 // update commits what f sets, all or nothing; nothing where f fails. point names the commit to [Options.Fault].
 func (db *DB) update(point string, f func(tx *badger.Txn) error) error {
-	if cause := db.failed.Load(); cause != nil {
-		return fmt.Errorf("%w (%w)", ErrFailed, *cause)
-	}
 	if err := db.haveRoom(); err != nil {
 		return err
+	}
+	return db.write(point, f)
+}
+
+// write is [DB.update] whether or not there is room: to end what was begun while there was.
+func (db *DB) write(point string, f func(tx *badger.Txn) error) error {
+	if cause := db.failed.Load(); cause != nil {
+		return fmt.Errorf("%w (%w)", ErrFailed, *cause)
 	}
 	tx := db.badger.NewTransaction(true)
 	defer tx.Discard()

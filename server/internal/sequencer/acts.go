@@ -102,9 +102,9 @@ func (s *Sequencer) sayAgain(ctx context.Context, leaf []byte, at time.Time) err
 		return err
 	}
 	err = s.append(ctx, at, body)
-	if refused, ok := errors.AsType[*ledger.RefusedError](err); ok {
+	if _, refused := errors.AsType[*ledger.RefusedError](err); refused || errors.Is(err, ErrOtherKey) {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "an act was cut off and cannot be said again", slog.String("origin", string(s.Origin())),
-			slog.String("kind", body.Kind().String()), slog.Any("error", refused))
+			slog.String("kind", body.Kind().String()), slog.Any("error", err))
 		return nil
 	}
 	return err

@@ -84,7 +84,10 @@ func (s *Sequencer) chosen(choose func(m ledger.Manifest, pending int64) (Extens
 func (s *Sequencer) Retire(ctx context.Context, reason string, at time.Time) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.mayWrite(); err != nil || s.Retired() {
+	if s.Retired() {
+		return nil
+	}
+	if err := s.mayWrite(); err != nil {
 		return err
 	}
 	return s.append(ctx, at, ledger.Retired{Reason: reason})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/evidence"
 	"github.com/wolkvox/backup/server/internal/registry"
 )
 
@@ -39,9 +41,13 @@ func newKey(t *testing.T, name string, fill byte) *ledger.SigningKey {
 
 // rig is a log with an agent assigned and manifests sealed.
 type rig struct {
-	t     *testing.T
-	seq   *Sequencer
-	agent *ledger.SigningKey
+	t        *testing.T
+	db       *store.DB
+	registry *registry.Registry
+	evidence string
+	seq      *Sequencer
+	agent    *ledger.SigningKey
+	keys     []*ledger.SigningKey // further ones of the log
 	// of the receipt chain
 	number   int64
 	previous tlog.Hash
@@ -49,40 +55,49 @@ type rig struct {
 
 func newRig(t *testing.T, manifests ...int) *rig {
 	t.Helper()
-	db, err := store.Open("", store.Options{InMemory: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := db.Ledger(origin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reg, err := registry.Open(t.TempDir(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := reg.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	seq, err := New(log, []*ledger.SigningKey{newKey(t, string(origin), 1)}, Options{Registry: reg, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, seq: seq, agent: newKey(t, origin.AgentKeyName(agentA), 2)}
-	r.must(seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
-	r.must(seq.Assign(t.Context(), r.request(r.agent), "", start))
+	r := newRigIn(t, "", store.Options{InMemory: true})
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), "", start))
 	for i, items := range manifests {
-		m := r.stage(int64(i+1), items)
-		r.must(seq.Seal(t.Context(), m, start))
+		r.seal(int64(i+1), items)
 	}
 	return r
+}
+
+// newRigIn has a log with nothing but its genesis, in a store at dir.
+func newRigIn(t *testing.T, dir string, o store.Options) *rig {
+	t.Helper()
+	r := &rig{t: t, agent: newKey(t, origin.AgentKeyName(agentA), 2), evidence: t.TempDir()}
+	var err error
+	r.registry, err = registry.Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	r.must(err)
+	r.openStore(dir, o)
+	t.Cleanup(func() { r.must(errors.Join(r.db.Close(), r.registry.Close())) })
+	return r
+}
+
+func (r *rig) openStore(dir string, o store.Options) {
+	r.t.Helper()
+	var err error
+	r.db, err = store.Open(dir, o)
+	r.must(err)
+	r.open()
+}
+
+// open makes the sequencer, as a server does when it starts.
+func (r *rig) open() {
+	r.t.Helper()
+	log, err := r.db.Ledger(origin)
+	r.must(err)
+	r.seq, err = New(log, append([]*ledger.SigningKey{newKey(r.t, string(origin), 1)}, r.keys...), Options{
+		Registry: r.registry, Evidence: evidence.NewFolder(r.evidence), Dir: filepath.Join(r.evidence, "offers"),
+	})
+	r.must(err)
+	r.must(r.seq.Begin(r.t.Context(), backup.StorageRSYNC, 15, start))
+}
+
+func (r *rig) seal(number int64, items int) {
+	r.t.Helper()
+	r.must(r.seq.Seal(r.t.Context(), r.stage(number, items), start))
 }
 
 func (r *rig) must(err error) {
