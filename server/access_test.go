@@ -239,6 +239,10 @@ func invoke(t *testing.T, conn *grpc.ClientConn, method protoreflect.MethodDescr
 	if field := method.Input().Fields().ByName("origin"); field != nil {
 		request.Set(field, protoreflect.ValueOfString(string(origin)))
 	}
+	if field := method.Input().Fields().ByName("opening"); field != nil { // of a stream of steps
+		opening := request.Mutable(field).Message()
+		opening.Set(opening.Descriptor().Fields().ByName("origin"), protoreflect.ValueOfString(string(origin)))
+	}
 	if err := stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
