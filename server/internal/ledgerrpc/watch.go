@@ -51,15 +51,15 @@ func (s *Service) watch(req *backupv1.WatchLedgerRequest, stream grpc.ServerStre
 	if err != nil {
 		return err
 	}
+	if err := admit(stream.Context(), seq, role, standing, req.GetKeptHead()); err != nil {
+		return err
+	}
 	if len(req.GetProcessId()) != 16 {
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the process identifier has %d bytes instead of 16", len(req.GetProcessId()))
 	}
 	size, root, err := wire.ParsePosition(req.GetPosition())
 	if err != nil {
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "%v", err)
-	}
-	if err := admit(stream.Context(), seq, role, standing, req.GetKeptHead()); err != nil {
-		return err
 	}
 	at := time.Now()
 	session, err := openSession(stream.Context(), seq, role, standing, req, at)
