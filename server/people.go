@@ -2,9 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/server/internal/authz"
@@ -32,7 +37,7 @@ func openAdminLog(ctx context.Context, reg *registry.Registry, acts *localact.Ta
 
 // newGuard returns the guard that knows who was revoked.
 func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
-	guard := &authz.Guard{Logger: log}
+	guard := &authz.Guard{Logger: log, Admission: &admission{registry: reg}}
 	credentials, err := reg.Credentials("")
 	if err != nil {
 		return nil, err
@@ -50,6 +55,31 @@ func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
 		guard.RevokeAgent(a.Tenant, a.Name)
 	}
 	return guard, nil
+}
+
+// unknownIssuer is who issued the certificates that the registry does not know: an earlier version of the program, or a
+// server whose state was lost since.
+const unknownIssuer = "unknown"
+
+// admission has the registry know the certificates of people, which can be revoked only where they are known. It refuses
+// nobody. Its methods may be called concurrently.
+type admission struct {
+	registry *registry.Registry
+	known    sync.Map // of serial numbers
+}
+
+// Admit implements [authz.Admission].
+func (a *admission) Admit(cert *x509.Certificate, role identity.Role, at time.Time) error {
+	serial := identity.Serial(cert)
+	if _, known := a.known.Load(serial); known || role.Kind == identity.KindAgent {
+		return nil
+	}
+	c := registry.Credential{Role: role, Serial: serial, IssuedAt: at.UTC(), End: cert.NotAfter, IssuedBy: unknownIssuer}
+	if err := a.registry.KnowCredential(c); err != nil {
+		return status.Errorf(codes.Internal, "keep the credential of %s: %v", role, err)
+	}
+	a.known.Store(serial, nil)
+	return nil
 }
 
 // CreateCredential makes the credential file of one more operator, and has the server know of it; the name is a label.

@@ -270,12 +270,32 @@ func TestLocalCredentials(t *testing.T) {
 		t.Errorf("acts that were taken in are left: %v, %v", left, err)
 	}
 
+	// One of an earlier version is known once it was seen.
+	earlier, err := server.NewCredential(f.load(t), "earlier", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier.Server = f.address
+	if err := earlier.Save(f.path("earlier.pem")); err != nil {
+		t.Fatal(err)
+	}
+	serial := identity.Serial(earlier.Certificate.Leaf)
+	if code, _, errs := f.with(t, f.path("earlier.pem"), "tenant", "list"); code != 0 {
+		t.Errorf("earlier: status %d, %q", code, errs)
+	}
+	if c := f.must(t, "credential revoke "+serial+" --reason test"); at(t, c, "issued_by") != "unknown" || at(t, c, "name") != "earlier" {
+		t.Errorf("the credential of an earlier version is %v", c)
+	}
+	if code, _, errs := f.with(t, f.path("earlier.pem"), "tenant", "list"); code != 1 || !strings.Contains(errs, "(REVOKED)") {
+		t.Errorf("earlier: status %d, %q", code, errs)
+	}
+
 	// A file that could not be written makes no credential.
 	if code, _, errs := f.do(t, "credential", "create", "lost", "--config", f.path("server.yaml"), "--to", f.path("nowhere", "lost.pem")); code != 1 {
 		t.Errorf("credential create into no directory: status %d, %q", code, errs)
 	}
-	if list, _ := f.must(t, "credential list")["credentials"].([]any); len(list) != 3 {
-		t.Errorf("%d credentials, want 3", len(list))
+	if list, _ := f.must(t, "credential list")["credentials"].([]any); len(list) != 4 {
+		t.Errorf("%d credentials, want 4", len(list))
 	}
 }
 
