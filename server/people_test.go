@@ -21,6 +21,7 @@ import (
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server"
+	"github.com/wolkvox/backup/server/internal/credential"
 	"github.com/wolkvox/backup/server/internal/localact"
 	"github.com/wolkvox/backup/server/internal/registry"
 )
@@ -249,6 +250,16 @@ func TestLocalCredentials(t *testing.T) {
 	create("before")
 	f.serve(t)
 	create("while")
+	// What was made in between counts, whatever is asked first.
+	if code, _, errs := f.do(t, "credential", "issue", "operator", "while", "--to", f.path("second.pem")); code != 1 || !strings.Contains(errs, "(CREDENTIAL_EXISTS)") {
+		t.Errorf("a second operator of that name: status %d, %q", code, errs)
+	}
+	create("unseen")
+	unseen, err := credential.Load(f.path("unseen.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.must(t, "credential revoke "+identity.Serial(unseen.Certificate.Leaf)+" --reason test")
 	for _, name := range []string{"before", "while"} {
 		code, out, errs := f.with(t, f.path(name+".pem"), "tenant", "list")
 		if code != 0 {
@@ -256,7 +267,7 @@ func TestLocalCredentials(t *testing.T) {
 		}
 	}
 	serials := map[string]string{}
-	for i := range 3 {
+	for i := range 4 {
 		c := at(t, f.must(t, "credential list"), "credentials", i)
 		serials[at(t, c, "name").(string)] = at(t, c, "serial").(string)
 	}
@@ -294,8 +305,8 @@ func TestLocalCredentials(t *testing.T) {
 	if code, _, errs := f.do(t, "credential", "create", "lost", "--config", f.path("server.yaml"), "--to", f.path("nowhere", "lost.pem")); code != 1 {
 		t.Errorf("credential create into no directory: status %d, %q", code, errs)
 	}
-	if list, _ := f.must(t, "credential list")["credentials"].([]any); len(list) != 4 {
-		t.Errorf("%d credentials, want 4", len(list))
+	if list, _ := f.must(t, "credential list")["credentials"].([]any); len(list) != 5 {
+		t.Errorf("%d credentials, want 5", len(list))
 	}
 }
 
