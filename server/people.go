@@ -35,9 +35,9 @@ func openAdminLog(ctx context.Context, reg *registry.Registry, acts *localact.Ta
 	return acts.TakeIn(ctx)
 }
 
-// newGuard returns the guard that knows who was revoked.
-func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
-	guard := &authz.Guard{Logger: log, Admission: &admission{registry: reg}}
+// newGuard returns the guard that knows who was revoked. agents judges the certificates of agents; nil where nothing does.
+func newGuard(reg *registry.Registry, agents authz.Admission, log *slog.Logger) (*authz.Guard, error) {
+	guard := &authz.Guard{Logger: log, Admission: &admission{registry: reg, agents: agents}}
 	credentials, err := reg.Credentials("")
 	if err != nil {
 		return nil, err
@@ -47,11 +47,11 @@ func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
 			guard.RevokeCertificate(c.Serial)
 		}
 	}
-	agents, err := reg.RevokedAgents()
+	revoked, err := reg.RevokedAgents()
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range agents {
+	for _, a := range revoked {
 		guard.RevokeAgent(a.Tenant, a.Name)
 	}
 	return guard, nil
@@ -61,17 +61,24 @@ func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
 // server whose state was lost since.
 const unknownIssuer = "unknown"
 
-// admission has the registry know the certificates of people, which can be revoked only where they are known. It refuses
-// nobody. Its methods may be called concurrently.
+// admission has the registry know the certificates of people, which can be revoked only where they are known, and refuses
+// none of them. Its methods may be called concurrently.
 type admission struct {
 	registry *registry.Registry
-	known    sync.Map // of serial numbers
+	agents   authz.Admission // nil: agents are not judged
+	known    sync.Map        // of serial numbers
 }
 
 // Admit implements [authz.Admission].
 func (a *admission) Admit(cert *x509.Certificate, role identity.Role, at time.Time) error {
+	if role.Kind == identity.KindAgent {
+		if a.agents == nil {
+			return nil
+		}
+		return a.agents.Admit(cert, role, at)
+	}
 	serial := identity.Serial(cert)
-	if _, known := a.known.Load(serial); known || role.Kind == identity.KindAgent {
+	if _, known := a.known.Load(serial); known {
 		return nil
 	}
 	c := registry.Credential{Role: role, Serial: serial, IssuedAt: at.UTC(), End: cert.NotAfter, IssuedBy: unknownIssuer}

@@ -61,7 +61,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err := openAdminLog(ctx, reg, acts, log); err != nil {
 		return err
 	}
-	guard, err := newGuard(reg, log)
+	guard, err := newGuard(reg, nil, log)
 	if err != nil {
 		return err
 	}
