@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
@@ -36,15 +35,20 @@ type Options struct {
 // Agent is a built agent. It holds the store until Close.
 type Agent struct {
 	options      Options
-	identity     *enroll.Identity
 	db           *store.DB
-	conn         *grpc.ClientConn
+	link         *link
 	client       *uplink.Client
+	judged       func() time.Time // the time at which certificates are judged, see identity.JudgedTime
 	destinations []*destination
+	refused      chan struct{} // holds at most one wish to renew the certificate, which the server refused
 
 	beating sync.Mutex // one heartbeat at a time
 	mu      sync.Mutex
 	problem error // why the last heartbeat failed
+	renewal error // why the certificate was not renewed
+	// identity is replaced when the certificate is renewed. accepted says that the server took its certificate.
+	identity *enroll.Identity
+	accepted bool
 }
 
 const storeDir = "store"
@@ -66,7 +70,7 @@ func Open(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{options: o, identity: id, db: db}
+	a := &Agent{options: o, identity: id, db: db, refused: make(chan struct{}, 1)}
 	if err := a.build(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -76,18 +80,16 @@ func Open(o Options) (*Agent, error) {
 func (a *Agent) build() error {
 	clock := &uplink.ServerClock{}
 	started := time.Now()
-	judged := func() time.Time {
+	a.judged = func() time.Time {
 		server, _ := clock.At(time.Now())
 		return identity.JudgedTime(server, a.options.BuildDate, time.Since(started))
 	}
-	tlsConfig, err := a.identity.TLSConfig(judged)
+	conn, err := a.dial(a.identity)
 	if err != nil {
 		return err
 	}
-	if a.conn, err = uplink.Dial(a.identity.Server, a.options.Config.Proxy, tlsConfig); err != nil {
-		return err
-	}
-	a.client = uplink.NewClient(a.conn, clock)
+	a.link = &link{conn: conn}
+	a.client = uplink.NewClient(a.link, clock)
 	for _, c := range a.options.Config.Destinations {
 		d, err := a.newDestination(c)
 		if err != nil {
@@ -101,8 +103,8 @@ func (a *Agent) build() error {
 // Close releases the store and the connection. Run must have returned.
 func (a *Agent) Close() error {
 	var errs []error
-	if a.conn != nil {
-		errs = append(errs, a.conn.Close())
+	if a.link != nil {
+		errs = append(errs, a.link.close())
 	}
 	return errors.Join(append(errs, a.db.Close())...)
 }
@@ -113,6 +115,7 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return a.db.Run(ctx) })
 	group.Go(func() error { return a.serve(ctx, listener, true) })
 	group.Go(func() error { a.beat(ctx); return nil })
+	group.Go(func() error { a.keepCertificate(ctx); return nil })
 	for _, d := range a.destinations {
 		group.Go(func() error { return d.session.Run(ctx) })
 		group.Go(func() error { return d.night.Loop(ctx, d.window) })
@@ -130,11 +133,12 @@ func (a *Agent) Serve(ctx context.Context, listener net.Listener) error {
 }
 
 func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) error {
+	id := a.who()
 	service := &control.Service{
 		AtWork: atWork,
-		Agent:  a.identity.Agent, Version: a.options.Version, ServerAddress: a.identity.Server,
+		Agent:  id.Agent, Version: a.options.Version, ServerAddress: id.Server,
 		ServerProblem:  a.serverProblem,
-		CertificateEnd: a.identity.Credential.Certificate.Leaf.NotAfter,
+		CertificateEnd: func() time.Time { return a.who().Credential.Certificate.Leaf.NotAfter },
 	}
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
@@ -148,7 +152,7 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 func (a *Agent) serverProblem() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.problem
+	return errors.Join(a.problem, a.renewal)
 }
 
 // stateRoom returns the check that the volume of the agent's own state has its reserve: the store writes through

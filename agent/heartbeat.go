@@ -37,8 +37,10 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 	a.problem = err
 	a.mu.Unlock()
 	if err != nil {
+		a.noteRefusal(err)
 		return err
 	}
+	a.noteAccepted(ctx)
 	for i, d := range a.destinations {
 		d.take(orders[i])
 	}

@@ -35,7 +35,7 @@ func openAdminLog(ctx context.Context, reg *registry.Registry, acts *localact.Ta
 	return acts.TakeIn(ctx)
 }
 
-// newGuard returns the guard that knows who was revoked. agents judges the certificates of agents; nil where nothing does.
+// newGuard returns the guard that knows who was revoked. agents judges the certificates of agents.
 func newGuard(reg *registry.Registry, agents authz.Admission, log *slog.Logger) (*authz.Guard, error) {
 	guard := &authz.Guard{Logger: log, Admission: &admission{registry: reg, agents: agents}}
 	credentials, err := reg.Credentials("")
@@ -65,16 +65,13 @@ const unknownIssuer = "unknown"
 // none of them. Its methods may be called concurrently.
 type admission struct {
 	registry *registry.Registry
-	agents   authz.Admission // nil: agents are not judged
-	known    sync.Map        // of serial numbers
+	agents   authz.Admission
+	known    sync.Map // of serial numbers
 }
 
 // Admit implements [authz.Admission].
 func (a *admission) Admit(cert *x509.Certificate, role identity.Role, at time.Time) error {
 	if role.Kind == identity.KindAgent {
-		if a.agents == nil {
-			return nil
-		}
 		return a.agents.Admit(cert, role, at)
 	}
 	serial := identity.Serial(cert)

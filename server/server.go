@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wolkvox/backup/internal/durable"
-	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
+	"github.com/wolkvox/backup/server/internal/authority"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
@@ -35,20 +35,20 @@ import (
 
 // What lies in the state directory.
 const (
-	identityDir    = "identity"     // the authority and the server's certificate, with their keys
-	registryDir    = "registry"     // see package registry
-	ledgersDir     = "ledgers"      // see package store
-	credentialFile = "operator.pem" // the first operator's credential
-	addressFile    = "address"      // while the server runs: HOST:PORT at which it can be called from this machine's network
+	identityDir    = authority.DirName // the authority and the server's certificate, with their keys
+	registryDir    = "registry"        // see package registry
+	ledgersDir     = "ledgers"         // see package store
+	credentialFile = "operator.pem"    // the first operator's credential
+	addressFile    = "address"         // while the server runs: HOST:PORT at which it can be called from this machine's network
 )
 
 // Run serves until ctx ends, and then stops within seconds and returns nil. It wants [Init] to have been there.
 func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
-	authority, err := loadAuthority(c)
+	ca, err := authority.Load(c)
 	if err != nil {
 		return err
 	}
-	certificate, err := authority.ServerCertificate(filepath.Join(c.StateDir, identityDir), c.Names, time.Now())
+	certificate, err := newCertificateKeeper(ca.Authority, filepath.Join(c.StateDir, identityDir), c.Names, log, time.Now())
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err := openAdminLog(ctx, reg, acts, log); err != nil {
 		return err
 	}
-	guard, err := newGuard(reg, nil, log)
+	guard, err := newGuard(reg, enroll.NewAdmission(reg, cloneLog{log}, log), log)
 	if err != nil {
 		return err
 	}
@@ -83,14 +83,14 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), guard, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
+	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), guard, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
-			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
-			Issuer: authority, Revoker: guard, LocalActs: acts,
+			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
+			Issuer: ca.Authority, Revoker: guard, LocalActs: acts,
 		},
 		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
-		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
+		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
 	})
@@ -105,6 +105,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return db.Run(running) })
+	group.Go(func() error { certificate.run(running); return nil })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })

@@ -30,9 +30,9 @@ type Service struct {
 	Agent          string // its name
 	Version        string
 	ServerAddress  string
-	ServerProblem  func() error // why the server cannot be reached now
-	CertificateEnd time.Time
-	AtWork         bool // nights run in this process
+	ServerProblem  func() error     // why the server cannot be reached now
+	CertificateEnd func() time.Time // of the certificate in use
+	AtWork         bool             // nights run in this process
 	Destinations   []Destination
 }
 

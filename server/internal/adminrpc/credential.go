@@ -64,7 +64,7 @@ func (s *Service) IssueCredential(ctx context.Context, req *backupv1.IssueCreden
 	}
 	s.done(ctx, "issue credential", role.String())
 	return &backupv1.IssueCredentialResponse{
-		Certificates: [][]byte{cert.Raw, s.Authority.Raw}, Credential: credential(kept),
+		Certificates: s.Issuer.ChainOf(cert), Credential: credential(kept),
 	}, nil
 }
 

@@ -94,7 +94,7 @@ func TestIssueCredential(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := identity.RoleOf(cert); err != nil || got != role || cert.CheckSignatureFrom(s.Authority) != nil {
+		if got, err := identity.RoleOf(cert); err != nil || got != role || cert.CheckSignatureFrom(s.Issuer.Issuer()) != nil {
 			t.Errorf("the certificate is of %v, %v, want %v", got, err, role)
 		}
 		c := res.GetCredential()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -73,14 +73,11 @@ func (a *app) issue(ctx context.Context, request *backupv1.IssueCredentialReques
 		if err != nil {
 			return err
 		}
-		if len(res.GetCertificates()) == 0 {
-			return errors.New("the server answered without a certificate")
-		}
-		cert, err := x509.ParseCertificate(res.GetCertificates()[0])
+		sent, err := identity.ParseCertificates(res.GetCertificates())
 		if err != nil {
-			return fmt.Errorf("read the new certificate: %w", err)
+			return err
 		}
-		made, err := identity.NewCredential(cert, key, own.Authority)
+		made, err := own.Renewed(sent, key, time.Now())
 		if err != nil {
 			return err
 		}

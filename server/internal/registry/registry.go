@@ -22,7 +22,8 @@ import (
 
 // Registry is an open registry. Its methods may be called concurrently; what they wrote is durable when they return.
 type Registry struct {
-	db *badger.DB
+	db         *badger.DB
+	admissions admissions
 }
 
 // ErrInUse says that another process holds the registry.
@@ -44,7 +45,7 @@ func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", dir, err)
 	}
-	return &Registry{db}, nil
+	return &Registry{db: db}, nil
 }
 
 // Close releases the registry. Nothing else may be called afterwards.
@@ -82,6 +83,7 @@ const (
 	heardTable       = 'h' // tenant, agent
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
+	renewalTable     = 'k' // tenant, agent
 
 	credentialTable   = 'p' // serial number
 	revokedAgentTable = 'v' // tenant, agent

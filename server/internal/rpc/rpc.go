@@ -4,7 +4,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"time"
 
@@ -59,10 +58,11 @@ type Server struct {
 	wait   func() // for the handlers of streams
 }
 
-// NewServer returns the server. Nothing is served before [Server.Serve].
-func NewServer(config *tls.Config, guard *authz.Guard, acts *adminlog.Recorder, services Services) *Server {
+// NewServer returns the server. The credentials are those of identity.Authority. Nothing is served before
+// [Server.Serve].
+func NewServer(creds credentials.TransportCredentials, guard *authz.Guard, acts *adminlog.Recorder, services Services) *Server {
 	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(config)),
+		grpc.Creds(creds),
 		grpc.ChainUnaryInterceptor(guard.Unary, acts.Unary),
 		grpc.ChainStreamInterceptor(guard.Stream, acts.Stream),
 		grpc.MaxRecvMsgSize(maxRequestBytes),

@@ -182,7 +182,7 @@ func (s *Server) Serve(register func(*grpc.Server), options ...grpc.ServerOption
 	cert, err := s.Authority.ServerCertificate(s.state, []string{"127.0.0.1"}, time.Now())
 	s.Must(err)
 	server := grpc.NewServer(append(options,
-		grpc.Creds(credentials.NewTLS(identity.ServerConfig(cert, s.Authority.Certificate(), time.Now))),
+		grpc.Creds(s.Authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now)),
 		grpc.UnaryInterceptor(s.Guard.Unary), grpc.StreamInterceptor(s.Guard.Stream))...)
 	register(server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -225,5 +225,5 @@ func (s *Server) certificate(role identity.Role) tls.Certificate {
 	}
 	cert, err := issue()
 	s.Must(err)
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
+	return tls.Certificate{Certificate: s.Authority.ChainOf(cert), PrivateKey: key, Leaf: cert}
 }
