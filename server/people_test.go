@@ -310,6 +310,37 @@ func TestLocalCredentials(t *testing.T) {
 	}
 }
 
+func TestAuthorityCommandsAreRecorded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, c := range []struct {
+		line string
+		code int
+	}{
+		{"authority show", 0},
+		{"authority rotate --reason yearly", 0},
+		{"authority export-root --to " + f.path("root.key"), 0},
+		{"authority rotate-root", 1}, // the root's key is not there any more
+		{"authority rotate-root --root-key " + f.path("root.key") + " --reason moved", 0},
+	} {
+		if code, _, errs := f.do(t, append(strings.Fields(c.line), "--config", f.path("server.yaml"))...); code != c.code {
+			t.Fatalf("%s: status %d, %q", c.line, code, errs)
+		}
+	}
+	f.serve(t)
+	var acts []string
+	for _, line := range f.adminLog(t) {
+		var record struct{ Who, Act, Reason string }
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		acts = append(acts, record.Who+" "+record.Act+" "+record.Reason)
+	}
+	if want := []string{"local init ", "local authority rotate yearly", "local authority export-root ", "local authority rotate-root moved"}; !slices.Equal(acts, want) {
+		t.Errorf("the admin log has %q, want %q", acts, want)
+	}
+}
+
 func TestLocalActsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
