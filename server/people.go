@@ -2,9 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/server/internal/authz"
@@ -30,9 +35,9 @@ func openAdminLog(ctx context.Context, reg *registry.Registry, acts *localact.Ta
 	return acts.TakeIn(ctx)
 }
 
-// newGuard returns the guard that knows who was revoked.
-func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
-	guard := &authz.Guard{Logger: log}
+// newGuard returns the guard that knows who was revoked. agents judges the certificates of agents.
+func newGuard(reg *registry.Registry, agents authz.Admission, log *slog.Logger) (*authz.Guard, error) {
+	guard := &authz.Guard{Logger: log, Admission: &admission{registry: reg, agents: agents}}
 	credentials, err := reg.Credentials("")
 	if err != nil {
 		return nil, err
@@ -42,14 +47,43 @@ func newGuard(reg *registry.Registry, log *slog.Logger) (*authz.Guard, error) {
 			guard.RevokeCertificate(c.Serial)
 		}
 	}
-	agents, err := reg.RevokedAgents()
+	revoked, err := reg.RevokedAgents()
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range agents {
+	for _, a := range revoked {
 		guard.RevokeAgent(a.Tenant, a.Name)
 	}
 	return guard, nil
+}
+
+// unknownIssuer is who issued the certificates that the registry does not know: an earlier version of the program, or a
+// server whose state was lost since.
+const unknownIssuer = "unknown"
+
+// admission has the registry know the certificates of people, which can be revoked only where they are known, and refuses
+// none of them. Its methods may be called concurrently.
+type admission struct {
+	registry *registry.Registry
+	agents   authz.Admission
+	known    sync.Map // of serial numbers
+}
+
+// Admit implements [authz.Admission].
+func (a *admission) Admit(cert *x509.Certificate, role identity.Role, at time.Time) error {
+	if role.Kind == identity.KindAgent {
+		return a.agents.Admit(cert, role, at)
+	}
+	serial := identity.Serial(cert)
+	if _, known := a.known.Load(serial); known {
+		return nil
+	}
+	c := registry.Credential{Role: role, Serial: serial, IssuedAt: at.UTC(), End: cert.NotAfter, IssuedBy: unknownIssuer}
+	if err := a.registry.KnowCredential(c); err != nil {
+		return status.Errorf(codes.Internal, "keep the credential of %s: %v", role, err)
+	}
+	a.known.Store(serial, nil)
+	return nil
 }
 
 // CreateCredential makes the credential file of one more operator, and has the server know of it; the name is a label.

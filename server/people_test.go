@@ -21,6 +21,7 @@ import (
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server"
+	"github.com/wolkvox/backup/server/internal/credential"
 	"github.com/wolkvox/backup/server/internal/localact"
 	"github.com/wolkvox/backup/server/internal/registry"
 )
@@ -249,6 +250,16 @@ func TestLocalCredentials(t *testing.T) {
 	create("before")
 	f.serve(t)
 	create("while")
+	// What was made in between counts, whatever is asked first.
+	if code, _, errs := f.do(t, "credential", "issue", "operator", "while", "--to", f.path("second.pem")); code != 1 || !strings.Contains(errs, "(CREDENTIAL_EXISTS)") {
+		t.Errorf("a second operator of that name: status %d, %q", code, errs)
+	}
+	create("unseen")
+	unseen, err := credential.Load(f.path("unseen.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.must(t, "credential revoke "+identity.Serial(unseen.Certificate.Leaf)+" --reason test")
 	for _, name := range []string{"before", "while"} {
 		code, out, errs := f.with(t, f.path(name+".pem"), "tenant", "list")
 		if code != 0 {
@@ -256,7 +267,7 @@ func TestLocalCredentials(t *testing.T) {
 		}
 	}
 	serials := map[string]string{}
-	for i := range 3 {
+	for i := range 4 {
 		c := at(t, f.must(t, "credential list"), "credentials", i)
 		serials[at(t, c, "name").(string)] = at(t, c, "serial").(string)
 	}
@@ -270,12 +281,63 @@ func TestLocalCredentials(t *testing.T) {
 		t.Errorf("acts that were taken in are left: %v, %v", left, err)
 	}
 
+	// One of an earlier version is known once it was seen.
+	earlier, err := server.NewCredential(f.load(t), "earlier", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier.Server = f.address
+	if err := earlier.Save(f.path("earlier.pem")); err != nil {
+		t.Fatal(err)
+	}
+	serial := identity.Serial(earlier.Certificate.Leaf)
+	if code, _, errs := f.with(t, f.path("earlier.pem"), "tenant", "list"); code != 0 {
+		t.Errorf("earlier: status %d, %q", code, errs)
+	}
+	if c := f.must(t, "credential revoke "+serial+" --reason test"); at(t, c, "issued_by") != "unknown" || at(t, c, "name") != "earlier" {
+		t.Errorf("the credential of an earlier version is %v", c)
+	}
+	if code, _, errs := f.with(t, f.path("earlier.pem"), "tenant", "list"); code != 1 || !strings.Contains(errs, "(REVOKED)") {
+		t.Errorf("earlier: status %d, %q", code, errs)
+	}
+
 	// A file that could not be written makes no credential.
 	if code, _, errs := f.do(t, "credential", "create", "lost", "--config", f.path("server.yaml"), "--to", f.path("nowhere", "lost.pem")); code != 1 {
 		t.Errorf("credential create into no directory: status %d, %q", code, errs)
 	}
-	if list, _ := f.must(t, "credential list")["credentials"].([]any); len(list) != 3 {
-		t.Errorf("%d credentials, want 3", len(list))
+	if list, _ := f.must(t, "credential list")["credentials"].([]any); len(list) != 5 {
+		t.Errorf("%d credentials, want 5", len(list))
+	}
+}
+
+func TestAuthorityCommandsAreRecorded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, c := range []struct {
+		line string
+		code int
+	}{
+		{"authority show", 0},
+		{"authority rotate --reason yearly", 0},
+		{"authority export-root --to " + f.path("root.key"), 0},
+		{"authority rotate-root", 1}, // the root's key is not there any more
+		{"authority rotate-root --root-key " + f.path("root.key") + " --reason moved", 0},
+	} {
+		if code, _, errs := f.do(t, append(strings.Fields(c.line), "--config", f.path("server.yaml"))...); code != c.code {
+			t.Fatalf("%s: status %d, %q", c.line, code, errs)
+		}
+	}
+	f.serve(t)
+	var acts []string
+	for _, line := range f.adminLog(t) {
+		var record struct{ Who, Act, Reason string }
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		acts = append(acts, record.Who+" "+record.Act+" "+record.Reason)
+	}
+	if want := []string{"local init ", "local authority rotate yearly", "local authority export-root ", "local authority rotate-root moved"}; !slices.Equal(acts, want) {
+		t.Errorf("the admin log has %q, want %q", acts, want)
 	}
 }
 

@@ -70,7 +70,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err := openAdminLog(ctx, reg, acts, log); err != nil {
 		return err
 	}
-	guard, err := newGuard(reg, log)
+	guard, err := newGuard(reg, enroll.NewAdmission(reg, cloneLog{log}, log), log)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,6 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
-	guard.Admission = enroll.NewAdmission(reg, cloneLog{log}, log)
 	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), guard, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,

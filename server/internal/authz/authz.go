@@ -21,8 +21,8 @@ import (
 
 // Admission judges the certificates of callers beyond their roles. It may be called concurrently.
 type Admission interface {
-	// Admit is called for every call that shows a certificate, once the table allows it. An error refuses the call and is
-	// its status.
+	// Admit is called for every call of a method that wants a certificate, once the table allows it. An error refuses the
+	// call and is its status.
 	Admit(cert *x509.Certificate, role identity.Role, at time.Time) error
 }
 

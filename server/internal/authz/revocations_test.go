@@ -220,6 +220,9 @@ func TestAdmissionIsAskedOfWhomTheTableAllows(t *testing.T) {
 	if err := unary(callerContext(t, cert), g, backupv1.AdminService_ListTenants_FullMethodName, nil); wire.Reason(err) != wire.ReasonNotAllowed {
 		t.Errorf("ListTenants = %v, want what the table says", err)
 	}
+	if err := unary(callerContext(t, cert), g, backupv1.EnrollmentService_Enroll_FullMethodName, nil); err != nil {
+		t.Errorf("Enroll = %v, want it let in, because it wants no certificate", err)
+	}
 	if len(a.asked) != 1 || a.asked[0] != agent {
 		t.Errorf("asked of %v, want only of the heartbeat", a.asked)
 	}

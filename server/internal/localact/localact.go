@@ -85,13 +85,17 @@ type Taker struct {
 	mu sync.Mutex
 }
 
-// TakeIn takes in all that was left, oldest first, each act once. A file that cannot be read is logged, and stays.
+// TakeIn takes in all that was left, oldest first, each act once. What cannot be read is logged, and stays.
 func (t *Taker) TakeIn(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	dir := filepath.Join(t.StateDir, dirName)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if errors.Is(err, fs.ErrPermission) { // a command was run as another user
+		t.Logger.LogAttrs(ctx, slog.LevelError, "local acts not taken into the admin log", slog.Any("error", err))
 		return nil
 	}
 	if err != nil {

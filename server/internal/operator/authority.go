@@ -55,7 +55,16 @@ func (a *app) authorityChange(name, short, long string, wantsRoot bool, change f
 			if err != nil {
 				return err
 			}
-			state, err := change(c, rootKey, time.Now())
+			var state authority.State
+			do := func() (err error) {
+				state, err = change(c, rootKey, time.Now())
+				return err
+			}
+			if wantsRoot {
+				err = a.recorded(c, "authority "+name, map[string]string{"root_key": rootKey}, do)
+			} else {
+				err = do()
+			}
 			if err != nil {
 				return err
 			}
@@ -87,7 +96,11 @@ in, and without it the authority cannot be rotated: keep it safe, and twice.`,
 			if err != nil {
 				return err
 			}
-			state, err := authority.ExportRoot(c, to)
+			var state authority.State
+			err = a.recorded(c, "authority export-root", map[string]string{"to": to}, func() (err error) {
+				state, err = authority.ExportRoot(c, to)
+				return err
+			})
 			if err != nil {
 				return err
 			}

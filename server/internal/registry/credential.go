@@ -59,6 +59,17 @@ func (r *Registry) CreateCredential(c Credential, at time.Time) error {
 	})
 }
 
+// KnowCredential keeps a credential that was made without the registry's knowledge. One that is known stays as it is.
+func (r *Registry) KnowCredential(c Credential) error {
+	err := r.update(func(txn *badger.Txn) error {
+		return create(txn, credentialKey(c.Serial), SubjectCredential, c.Serial, c)
+	})
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	return err
+}
+
 // Credentials returns a tenant's credentials, or all where tenant is empty, by kind, tenant, name and time of issue. The
 // error is [ErrNotFound] for a tenant that does not exist.
 func (r *Registry) Credentials(tenant string) (credentials []Credential, err error) {
