@@ -95,7 +95,7 @@ func (s *Sequencer) lastKnown() (last ledger.KnownHead, err error) {
 			return last, err
 		}
 		if head.Size > last.Size {
-			last = ledger.KnownHead{Origin: head.Origin, Size: head.Size, Root: head.Root}
+			last = ledger.KnownHead(head)
 		}
 	}
 	return last, nil
