@@ -26,6 +26,8 @@ import (
 	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/limits"
+	"github.com/wolkvox/backup/server/internal/metrics"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
@@ -39,6 +41,7 @@ const (
 	ledgersDir     = "ledgers"      // see package store
 	credentialFile = "operator.pem" // the first operator's credential
 	addressFile    = "address"      // while the server runs: HOST:PORT at which it can be called from this machine's network
+	metricsFile    = "metrics"      // while the server runs and shows metrics: HOST:PORT at which it does
 )
 
 // Run serves until ctx ends, and then stops within seconds and returns nil. It wants [Init] to have been there.
@@ -74,16 +77,32 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), authz.Guard{Logger: log}, rpc.Services{
+	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log))
+	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
+	calls := metrics.NewCalls()
+	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), bounds, authz.Guard{Logger: log}, calls, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
 		},
-		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
+		Content:    contents,
 		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
 	})
+
+	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{
+		Sequencers: sequencers, Registry: reg, Store: db, Limits: bounds, Heard: heartbeats.Heard, Logger: log,
+		Served: func(origin ledger.Origin) (files, sizeBytes int64) {
+			served := contents.Served(origin)
+			return served.Files, served.Bytes
+		},
+		CertificateEnds: map[string]time.Time{"server": certificate.Leaf.NotAfter, "authority": authority.Certificate().NotAfter},
+	}))
+	if err != nil {
+		return err
+	}
+	defer shown.close()
 
 	address := net.JoinHostPort(c.Names[0], strconv.Itoa(port))
 	addressPath := filepath.Join(c.StateDir, addressFile)
@@ -98,6 +117,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
+	group.Go(func() error { return shown.serve(running) })
 	err = group.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Any("cause", err))
@@ -106,10 +126,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	return err
 }
 
-func contentOptions(limits config.Limits, log *slog.Logger) contentrpc.Options {
-	options := contentrpc.Options{MaxStreams: limits.Streams, MaxStreamsPerAgent: limits.StreamsPerAgent, Logger: log}
-	if limits.BytesPerSecond != nil {
-		options.BytesPerSecond = int64(*limits.BytesPerSecond)
+func contentOptions(l config.Limits, log *slog.Logger) contentrpc.Options {
+	options := contentrpc.Options{MaxStreams: l.Streams, MaxStreamsPerAgent: l.StreamsPerAgent, MaxTimesPerNight: l.TimesPerNight, Logger: log}
+	if l.BytesPerSecond != nil {
+		options.BytesPerSecond = int64(*l.BytesPerSecond)
 	}
 	options.OnServed = func(origin ledger.Origin, manifest, index, sizeBytes int64) {
 		log.LogAttrs(context.Background(), slog.LevelDebug, "item served", slog.String("origin", string(origin)),

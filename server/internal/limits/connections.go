@@ -246,3 +246,10 @@ func ipOf(addr net.Addr) string {
 	}
 	return host
 }
+
+// Open returns how many connections are open.
+func (l *Limits) Open() int {
+	l.connections.mu.Lock()
+	defer l.connections.mu.Unlock()
+	return l.connections.total
+}
