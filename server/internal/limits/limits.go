@@ -16,6 +16,7 @@ type Options struct {
 	ConnectionsPerCaller   int           // of one agent or person, and of callers without a certificate at one address; 0 is 32
 	Handshakes             int           // begun and not finished; 0 is 512
 	HandshakesPerAddress   int           // of one IP address; 0 is 64
+	HandshakeTimeout       time.Duration // 0 is 10 seconds
 	CallsPerCaller         int           // at once, over all connections; 0 is 512
 	CallsPerCallerOfMethod int           // streams of one method at once, where the method has no limit of its own; 0 is 16
 	CallsPerSecond         int           // of one caller; 0 is 100
@@ -35,6 +36,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.CallsBurst == 0 {
 		o.CallsBurst = 10 * o.CallsPerSecond
+	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = 10 * time.Second
 	}
 	if o.SendTimeout == 0 {
 		o.SendTimeout = 10 * time.Minute
@@ -60,6 +64,9 @@ func New(options Options) *Limits {
 	l.callers = callers{limits: l, byName: map[string]*caller{}}
 	return l
 }
+
+// HandshakeTimeout returns how long a connection may take until it can be called over.
+func (l *Limits) HandshakeTimeout() time.Duration { return l.options.HandshakeTimeout }
 
 // Refusal is a way in which a caller met a limit.
 type Refusal int

@@ -27,8 +27,6 @@ const (
 	maxRequestBytes = 2 << 20
 	// maxCallsPerConnection has room for an agent's watches and streams.
 	maxCallsPerConnection = 256
-	// handshakeTimeout bounds what a caller that says nothing can hold.
-	handshakeTimeout = 10 * time.Second
 	// pingInterval is how often a silent caller is asked whether it is still there, pingTimeout how long it may take.
 	pingInterval = time.Minute
 	pingTimeout  = 20 * time.Second
@@ -79,7 +77,7 @@ func NewServer(config *tls.Config, bounds *limits.Limits, guard authz.Guard, cal
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxConcurrentStreams(maxCallsPerConnection),
-		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ConnectionTimeout(bounds.HandshakeTimeout()),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNotBefore, PermitWithoutStream: true}),
 		grpc.ReadBufferSize(readBufferBytes),
