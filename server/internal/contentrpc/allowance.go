@@ -45,10 +45,10 @@ type allowance struct {
 }
 
 // of returns the allowance of an agent for a manifest.
-func (a *allowances) of(role identity.Role, origin ledger.Origin, m ledger.Manifest) *allowance {
+func (a *allowances) of(role identity.Role, origin ledger.Origin, m ledger.Manifest, at time.Time) *allowance {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.sweep(time.Now())
+	a.sweep(at)
 	key := fetched{role, origin, m.Number}
 	allowed := a.used[key]
 	if allowed == nil {

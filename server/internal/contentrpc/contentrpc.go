@@ -128,8 +128,9 @@ func (s *Service) fetch(req *backupv1.FetchContentsRequest, stream grpc.ServerSt
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadIndexes, "manifest %d has %d items; %d of them, up to index %d, are asked for, from offset %d of the first",
 			m.Number, m.Items, indexes.Len(), indexes.Max(), req.GetReadOffsetBytes())
 	}
-	allowed := s.allowances.of(role, seq.Origin(), m)
-	if err := allowed.check(time.Now()); err != nil {
+	at := time.Now()
+	allowed := s.allowances.of(role, seq.Origin(), m, at)
+	if err := allowed.check(at); err != nil {
 		return err
 	}
 	if !s.admit(role) {
