@@ -188,7 +188,7 @@ func newRig(t testing.TB, items int) *rig {
 	silent := slog.New(slog.DiscardHandler)
 	room := func() error { return nil }
 	client := uplink.NewClient(conn, &uplink.ServerClock{})
-	session := uplink.NewSession(client, r.log, func(context.Context) []byte { return nil }, room, silent)
+	session := uplink.NewSession(client, r.log, func(context.Context) ([]byte, bool) { return nil, false }, room, silent)
 	r.night = night.New(night.Config{
 		Name: "nas", Log: r.log, Key: testKey(t, testOrigin.AgentKeyName(testAgent)), ServerKey: r.server.key.Verifier(), Client: client, Session: session,
 		Dest: place, Streams: 1, Limiter: rate.NewLimiter(rate.Inf, 1), Reserve: func(dest.Space) int64 { return 0 }, Room: room,

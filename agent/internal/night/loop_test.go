@@ -52,12 +52,12 @@ func (m *machine) loop(use func(n *Night)) error {
 	}
 	client, silent := uplink.NewClient(conn, &uplink.ServerClock{}), slog.New(slog.DiscardHandler)
 	room := func() error { return nil }
-	session := uplink.NewSession(client, log, func(context.Context) []byte { return nil }, room, silent)
+	session := uplink.NewSession(client, log, func(context.Context) ([]byte, bool) { return nil, false }, room, silent)
 	n := New(Config{
 		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.key.Verifier(), Client: client, Session: session, Dest: place, Streams: 1,
 		Reserve: func(dest.Space) int64 { return 0 }, Room: room, Patience: 10 * time.Second, Slog: silent,
 		Agreed: func(ctx context.Context) error {
-			_, err := client.Heartbeat(ctx, "test", []uplink.Report{{Session: session}})
+			_, err := client.Heartbeat(ctx, uplink.Self{Version: "test"}, []uplink.Report{{Session: session}})
 			return err
 		},
 	})
