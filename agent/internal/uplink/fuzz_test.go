@@ -57,7 +57,7 @@ func FuzzOrder(f *testing.F) {
 	encoded, err := proto.Marshal(goodOrder().GetDestinations()[0])
 	check(f, err)
 	f.Add(encoded)
-	session := NewSession(nil, newLedger(f), func(context.Context) []byte { return nil }, func() error { return nil }, slog.New(slog.DiscardHandler))
+	session := NewSession(nil, newLedger(f), func(context.Context) ([]byte, bool) { return nil, true }, func() error { return nil }, slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		m := &backupv1.DestinationOrder{}
 		if proto.Unmarshal(encoded, m) != nil {
@@ -97,7 +97,7 @@ func FuzzBatch(f *testing.F) {
 		}
 		log, err := db.Ledger(testOrigin)
 		check(t, err)
-		s := NewSession(nil, log, func(context.Context) []byte { return nil }, func() error { return nil }, slog.New(slog.DiscardHandler))
+		s := NewSession(nil, log, func(context.Context) ([]byte, bool) { return nil, true }, func() error { return nil }, slog.New(slog.DiscardHandler))
 		if before, _ := log.Position(); before == 0 {
 			check(t, s.apply(t.Context(), first))
 		}
