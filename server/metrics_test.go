@@ -76,7 +76,7 @@ func TestMetrics(t *testing.T) {
 		`(?m)^wolkvox_agent_certificate_end_timestamp_seconds\{`,
 		`(?m)^wolkvox_certificate_end_timestamp_seconds\{certificate="server"\} `,
 		`(?m)^wolkvox_last_night_timestamp_seconds\{destination="nas",tenant="acme"\} `,
-		`(?m)^wolkvox_(store|registry)_bytes `, `(?m)^wolkvox_connections [1-9]`, `(?m)^go_goroutines `,
+		`(?m)^wolkvox_state_bytes\{part="ledgers"\} [1-9]`, `(?m)^wolkvox_state_bytes\{part="registry"\} [1-9]`, `(?m)^wolkvox_connections [1-9]`, `(?m)^go_goroutines `,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(text) {
 			t.Errorf("nothing is like %s", pattern)

@@ -92,7 +92,8 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	})
 
 	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{
-		Sequencers: sequencers, Registry: reg, Store: db, Limits: bounds, Heard: heartbeats.Heard, Logger: log,
+		Sequencers: sequencers, Registry: reg, Limits: bounds, Heard: heartbeats.Heard, Logger: log,
+		Directories: map[string]string{"ledgers": filepath.Join(c.StateDir, ledgersDir), "registry": filepath.Join(c.StateDir, registryDir)},
 		Served: func(origin ledger.Origin) (files, sizeBytes int64) {
 			served := contents.Served(origin)
 			return served.Files, served.Bytes

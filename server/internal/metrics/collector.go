@@ -19,8 +19,9 @@ import (
 type State struct {
 	Sequencers *sequencer.Set
 	Registry   *registry.Registry
-	Store      *store.DB
 	Limits     *limits.Limits
+	// Directories are those whose size is shown, by what they hold.
+	Directories map[string]string
 	// Heard returns the last heartbeat of an agent; its time is zero where it was never heard.
 	Heard func(tenant, agent string) (registry.Heartbeat, error)
 	// Served returns how many files were begun and how many bytes of them served of a destination since the start.
@@ -227,8 +228,14 @@ func (s *scrape) whole() {
 	gauge := func(name, help string, labels ...string) metric {
 		return metric{name, help, labels, prometheus.GaugeValue}
 	}
-	s.add(gauge("store_bytes", "Size of the ledgers' store, as measured once a minute."), float64(s.state.Store.SizeBytes()))
-	s.add(gauge("registry_bytes", "Size of the registry, as measured once a minute."), float64(s.state.Registry.SizeBytes()))
+	for name, dir := range s.state.Directories {
+		sizeBytes, err := usage(dir)
+		if err != nil {
+			s.fail(fmt.Errorf("measure %s: %w", dir, err))
+			continue
+		}
+		s.add(gauge("state_bytes", "What a part of the state directory takes of its volume.", "part"), float64(sizeBytes), name)
+	}
 	for name, end := range s.state.CertificateEnds {
 		s.time(gauge("certificate_end_timestamp_seconds", "When a certificate of the server's own ends.", "certificate"), end, name)
 	}

@@ -59,7 +59,7 @@ func answer(t *testing.T, collector *Collector, calls *Calls) string {
 
 func newState(s *servertest.Server) State {
 	return State{
-		Sequencers: s.Sequencers, Registry: s.Registry, Store: s.DB, Limits: limits.New(limits.Options{}), Logger: slog.New(slog.DiscardHandler),
+		Sequencers: s.Sequencers, Registry: s.Registry, Limits: limits.New(limits.Options{}), Logger: slog.New(slog.DiscardHandler),
 		Heard: func(string, string) (registry.Heartbeat, error) {
 			return registry.Heartbeat{}, errors.New("unreadable")
 		},
