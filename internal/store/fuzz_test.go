@@ -121,3 +121,15 @@ func FuzzTable(f *testing.F) {
 		_ = checkTable(name)
 	})
 }
+
+// FuzzTableIndex reads the index of a table without the checksum that stands before it.
+func FuzzTableIndex(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{4, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		sections, err := sectionsOf(data)
+		if err == nil && len(sections) > len(data) {
+			t.Errorf("%x has %d blocks", data, len(sections))
+		}
+	})
+}
