@@ -62,7 +62,7 @@ func Open(o Options) (*Agent, error) {
 	if err := stateRoom(o.Config)(); err != nil {
 		return nil, err
 	}
-	db, err := store.Open(filepath.Join(o.Config.StateDir, storeDir), store.Options{Logger: o.Logger})
+	db, err := store.Open(filepath.Join(o.Config.StateDir, storeDir), store.Options{Logger: o.Logger, Room: stateRoom(o.Config)})
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +113,7 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return a.db.Run(ctx) })
 	group.Go(func() error { return a.serve(ctx, listener, true) })
 	group.Go(func() error { a.beat(ctx); return nil })
+	group.Go(func() error { a.keepBallast(ctx); return nil })
 	for _, d := range a.destinations {
 		group.Go(func() error { return d.session.Run(ctx) })
 		group.Go(func() error { return d.night.Loop(ctx, d.window) })

@@ -54,12 +54,16 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := stateRoom(c)(); err != nil {
+		return err
+	}
 	reg, err := registry.Open(filepath.Join(c.StateDir, registryDir), log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, reg.Close()) }()
-	db, err := store.Open(filepath.Join(c.StateDir, ledgersDir), store.Options{Logger: log})
+	reg.Room = stateRoom(c)
+	db, err := store.Open(filepath.Join(c.StateDir, ledgersDir), store.Options{Logger: log, Room: stateRoom(c)})
 	if err != nil {
 		return err
 	}

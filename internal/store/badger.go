@@ -80,6 +80,9 @@ func (db *DB) update(point string, f func(tx *badger.Txn) error) error {
 	if cause := db.failed.Load(); cause != nil {
 		return fmt.Errorf("%w (%w)", ErrFailed, *cause)
 	}
+	if err := db.haveRoom(); err != nil {
+		return err
+	}
 	tx := db.badger.NewTransaction(true)
 	defer tx.Discard()
 	if err := f(tx); errors.Is(err, badger.ErrTxnTooBig) {
@@ -93,6 +96,17 @@ func (db *DB) update(point string, f func(tx *badger.Txn) error) error {
 		return err
 	}
 	return nil
+}
+
+// haveRoom returns [ErrNoRoom] where a change must not be made now.
+func (db *DB) haveRoom() error {
+	if db.room == nil {
+		return nil
+	}
+	if err := db.room(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return db.folder.occupy()
 }
 
 func (db *DB) commit(point string, tx *badger.Txn) error {

@@ -20,11 +20,18 @@ import (
 // collectEvery is how often the value log is looked through for what can be given back.
 const collectEvery = 5 * time.Minute
 
+// collectRatio is how much of a file of values has to be replaced before the rest is written anew elsewhere.
+const collectRatio = 0.5
+
 // Options of [Open]. The zero value is what a program uses.
 type Options struct {
 	InMemory   bool         // nothing is written; dir is ignored
 	Logger     *slog.Logger // nil: silent
 	Compactors int          // goroutines that merge tables: 0 is two; negative is none, for tests in a synctest bubble
+	// Room, where set, is asked before every change, which is refused with [ErrNoRoom] and Room's error where that is not
+	// nil: Badger writes through memory maps, and a volume that fills up under them ends the process. It is called often
+	// and by many at once.
+	Room func() error
 	// Fault, where set, is asked before every commit, whose place it is told by a constant name; tests use it to
 	// crash there. Where apply is false the commit does not happen; err, where not nil, is then its error.
 	Fault func(point string) (apply bool, err error)
@@ -37,6 +44,7 @@ type DB struct {
 	badger *badger.DB
 	folder *folder // nil in memory
 	logger *slog.Logger
+	room   func() error
 	fault  func(point string) (bool, error)
 	failed atomic.Pointer[error] // the commit that failed
 	cache  *stateCache
@@ -54,7 +62,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{logger: logger, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}}
+	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the store %s: %w", dir, err)
@@ -133,16 +141,21 @@ func (db *DB) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		for ctx.Err() == nil {
-			err := db.badger.RunValueLogGC(0.5)
-			if err == nil {
-				continue
-			}
-			if !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrGCInMemoryMode) {
-				db.logger.LogAttrs(ctx, slog.LevelWarn, "space of the store not given back", slog.Any("error", err))
-			}
-			break
+		db.collect(ctx)
+	}
+}
+
+// collect gives back the space of replaced values, one file of them after the other, as far as there is any.
+func (db *DB) collect(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := db.badger.RunValueLogGC(collectRatio)
+		if err == nil {
+			continue
 		}
+		if !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrGCInMemoryMode) {
+			db.logger.LogAttrs(ctx, slog.LevelWarn, "space of the store not given back", slog.Any("error", err))
+		}
+		return
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -28,6 +29,9 @@ type folder struct {
 	dir       string
 	lock      *os.File
 	formatted bool // the format file was there
+
+	mu       sync.Mutex      // guards what follows
+	occupied map[string]bool // logs whose space is reserved, by name
 }
 
 // openFolder creates dir where it is missing, locks it and reads the format file.

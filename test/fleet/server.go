@@ -32,7 +32,7 @@ func NewServer(t testing.TB, dir, state, more string) *Server {
 		State: state, Log: filepath.Join(dir, "server.log"), program: Program(t, "wolkvox-server"),
 		config: filepath.Join(dir, "server.yaml"), credential: filepath.Join(dir, "operator.pem"),
 	}
-	writeFile(t, s.config, fmt.Sprintf("state_dir: %s\nlisten: 127.0.0.1:0\nnames: [127.0.0.1]\n%s", state, more))
+	writeFile(t, s.config, fmt.Sprintf("state_dir: %s\nlisten: 127.0.0.1:0\nnames: [127.0.0.1]\nstate_reserve: 16MiB\n%s", state, more))
 	if r := Command(t.Context(), s.program, "init", "--config", s.config); r.Status != 0 {
 		t.Fatal(r)
 	}

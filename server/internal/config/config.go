@@ -37,6 +37,8 @@ type Config struct {
 	MetricsListen string `yaml:"metrics_listen"`
 	// Limits bound what is served at once.
 	Limits Limits `yaml:"limits"`
+	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed. 256 MiB where not set.
+	StateReserve *Size `yaml:"state_reserve"`
 }
 
 // Limits bound what is served at once.
@@ -60,6 +62,7 @@ const (
 	DefaultListen          = ":443"
 	DefaultStreams         = 64
 	DefaultStreamsPerAgent = 8
+	DefaultStateReserve    = 256 << 20
 
 	DefaultTimesPerNight         = 8
 	DefaultConnections           = 16384
@@ -110,6 +113,10 @@ func (c *Config) setDefaults() {
 		c.Listen = DefaultListen
 	}
 	c.Limits.setDefaults()
+	if c.StateReserve == nil {
+		reserve := Size(DefaultStateReserve)
+		c.StateReserve = &reserve
+	}
 }
 
 func (l *Limits) setDefaults() {

@@ -23,10 +23,16 @@ import (
 // Registry is an open registry. Its methods may be called concurrently; what they wrote is durable when they return.
 type Registry struct {
 	db *badger.DB
+	// Room, where set before the first change, is asked before every change, which is refused with [ErrNoRoom] and Room's
+	// error where that is not nil. It is called by many at once.
+	Room func() error
 }
 
 // ErrInUse says that another process holds the registry.
 var ErrInUse = errors.New("another wolkvox-server uses it")
+
+// ErrNoRoom says that the volume of the registry has less free than must stay so: nothing was changed.
+var ErrNoRoom = errors.New("there is no room for the registry")
 
 // Open opens the registry in dir and creates both where they do not exist; dir is made accessible to its owner only. The
 // error wraps [ErrInUse] where another process has it open.
@@ -44,7 +50,7 @@ func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", dir, err)
 	}
-	return &Registry{db}, nil
+	return &Registry{db: db}, nil
 }
 
 // Close releases the registry. Nothing else may be called afterwards.
@@ -171,12 +177,25 @@ func list[T any](txn *badger.Txn, table byte, parts ...string) ([]T, error) {
 
 // update runs f in a transaction, again where another one got in between: whoever loses so has seen the other win.
 func (r *Registry) update(f func(*badger.Txn) error) error {
+	if err := r.haveRoom(); err != nil {
+		return err
+	}
 	for {
 		err := r.db.Update(f)
 		if !errors.Is(err, badger.ErrConflict) {
 			return err
 		}
 	}
+}
+
+func (r *Registry) haveRoom() error {
+	if r.Room == nil {
+		return nil
+	}
+	if err := r.Room(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return nil
 }
 
 // badgerLog passes on what the database has to say of errors and warnings.
