@@ -36,7 +36,7 @@ state_reserve: 1GiB
 		StateDir: "/var/lib/wolkvox", Listen: "192.0.2.1:8443", Names: []string{"backup.example.com", "192.0.2.1", "2001:db8::1"},
 		Address: "backup.example.com:443", LogLevel: slog.LevelDebug, Limits: Limits{Streams: 100, StreamsPerAgent: 4, BytesPerSecond: &rate, TimesPerNight: 3, Connections: 2000, ConnectionsPerAddress: 500},
 		MetricsListen: "127.0.0.1:9464",
-		StateReserve: &reserve,
+		StateReserve:  &reserve,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
