@@ -59,11 +59,13 @@ func newGuest(t *testing.T, f *fixture, tenant, destination, from string) *guest
 		HostName: "nas-1", AgentVersion: "v1", Platform: "linux/amd64",
 	})
 	check(t, err)
-	cert, err := x509.ParseCertificate(res.GetCertificates()[0])
-	check(t, err)
-	authority, err := x509.ParseCertificate(res.GetCertificates()[len(res.GetCertificates())-1])
-	check(t, err)
-	c, err := identity.NewCredential(cert, key, authority)
+	var certs []*x509.Certificate
+	for _, der := range res.GetCertificates() {
+		cert, err := x509.ParseCertificate(der)
+		check(t, err)
+		certs = append(certs, cert)
+	}
+	c, err := identity.NewCredential(certs[0], key, certs[1:]...)
 	check(t, err)
 	return &guest{f, c, signing, token.Origin, from}
 }

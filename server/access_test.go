@@ -147,7 +147,7 @@ func (f *fixture) unenrolled(t *testing.T) identity.Credential {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := identity.NewCredential(cert, key, authority.Certificate())
+	c, err := authority.NewCredential(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,7 @@ func (f *fixture) enroll(t *testing.T, tenant, destination string) (identity.Cre
 		}
 		certs = append(certs, cert)
 	}
-	c, err := identity.NewCredential(certs[0], key, certs[1])
+	c, err := identity.NewCredential(certs[0], key, certs[1:]...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wolkvox/backup/internal/durable"
-	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
+	"github.com/wolkvox/backup/server/internal/authority"
 	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
@@ -37,23 +37,23 @@ import (
 
 // What lies in the state directory.
 const (
-	identityDir    = "identity"     // the authority and the server's certificate, with their keys
-	registryDir    = "registry"     // see package registry
-	ledgersDir     = "ledgers"      // see package store
-	evidenceDir    = "evidence"     // see package evidence
-	offersDir      = "offers"       // what agents hand in of a log, while it is taken in
-	credentialFile = "operator.pem" // the first operator's credential
-	addressFile    = "address"      // while the server runs: HOST:PORT at which it can be called from this machine's network
-	metricsFile    = "metrics"      // while the server runs and shows metrics: HOST:PORT at which it does
+	identityDir    = authority.DirName // the authority and the server's certificate, with their keys
+	registryDir    = "registry"        // see package registry
+	ledgersDir     = "ledgers"         // see package store
+	evidenceDir    = "evidence"        // see package evidence
+	offersDir      = "offers"          // what agents hand in of a log, while it is taken in
+	credentialFile = "operator.pem"    // the first operator's credential
+	addressFile    = "address"         // while the server runs: HOST:PORT at which it can be called from this machine's network
+	metricsFile    = "metrics"         // while the server runs and shows metrics: HOST:PORT at which it does
 )
 
 // Run serves until ctx ends, and then stops within seconds and returns nil. It wants [Init] to have been there.
 func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
-	authority, err := loadAuthority(c)
+	ca, err := authority.Load(c)
 	if err != nil {
 		return err
 	}
-	certificate, err := authority.ServerCertificate(filepath.Join(c.StateDir, identityDir), c.Names, time.Now())
+	certificate, err := newCertificateKeeper(ca.Authority, filepath.Join(c.StateDir, identityDir), c.Names, log, time.Now())
 	if err != nil {
 		return err
 	}
@@ -90,13 +90,14 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log))
 	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
 	calls := metrics.NewCalls()
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), bounds, authz.Guard{Logger: log}, calls, rpc.Services{
+	guard := &authz.Guard{Logger: log, Admission: enroll.NewAdmission(reg, cloneLog{log}, log)}
+	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), bounds, guard, calls, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
-			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
+			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
 		},
 		Content:    contents,
-		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
+		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
 	})
@@ -108,7 +109,9 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 			served := contents.Served(origin)
 			return served.Files, served.Bytes
 		},
-		CertificateEnds: map[string]time.Time{"server": certificate.Leaf.NotAfter, "authority": authority.Certificate().NotAfter},
+		CertificateEnds: func() map[string]time.Time {
+			return map[string]time.Time{"server": certificate.current().Leaf.NotAfter, "authority": ca.Certificate().NotAfter}
+		},
 	}))
 	if err != nil {
 		return err
@@ -125,6 +128,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return db.Run(running) })
+	group.Go(func() error { certificate.run(running); return nil })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })

@@ -1,6 +1,7 @@
-// Package enroll lets agents in: EnrollmentService of the protocol. It judges the one-time secret and the caller's
-// keys, has the registry redeem the token, issues the certificate, and hands the agent's request to whoever appends
-// it to the log. It makes no tokens and writes no log.
+// Package enroll lets agents in and keeps them in: EnrollmentService of the protocol, and the admission of the
+// certificates that came of it. It judges the one-time secret and the caller's keys, has the registry redeem the token,
+// issues the certificate, and hands the agent's request to whoever appends it to the log. It makes no tokens, writes no
+// log, and does not judge which methods a role may call.
 //
 // The order is: redeem (which keeps the certificate that is going to be the answer), append, answer. A server that
 // dies anywhere in between is asked again with the same secret and keys, and goes on where it stopped.
@@ -113,8 +114,11 @@ func (s *Service) enroll(ctx context.Context, request *backupv1.EnrollRequest, a
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "agent enrolled",
 		slog.String("origin", string(origin)), slog.String("agent", a.agent), slog.String("host", request.GetHostName()))
+	if certificate, err = x509.ParseCertificate(redeemed.Certificate); err != nil {
+		return nil, s.failed(ctx, "read the certificate that was issued", err)
+	}
 	return &backupv1.EnrollResponse{
-		Certificates: [][]byte{redeemed.Certificate, s.authority.Certificate().Raw},
+		Certificates: s.authority.ChainOf(certificate),
 		ServerKey:    string(serverKey.Verifier()),
 		ServerTime:   timestamppb.New(at),
 	}, nil
@@ -130,19 +134,9 @@ type application struct {
 
 // readApplication checks a request against the origin that its secret is bound to.
 func readApplication(m *backupv1.EnrollRequest, origin ledger.Origin) (application, error) {
-	der := m.GetCertificateRequest()
-	if len(der) > maxCertificateRequestBytes {
-		return application{}, fmt.Errorf("the certificate request has %d bytes, more than %d", len(der), maxCertificateRequestBytes)
-	}
-	csr, err := x509.ParseCertificateRequest(der)
+	csr, err := readCertificateRequest(m.GetCertificateRequest())
 	if err != nil {
-		return application{}, fmt.Errorf("the certificate request cannot be read: %w", err)
-	}
-	if err := csr.CheckSignature(); err != nil {
-		return application{}, fmt.Errorf("the certificate request is not signed by its own key: %w", err)
-	}
-	if err := identity.CheckKey(csr.PublicKey); err != nil {
-		return application{}, fmt.Errorf("the certificate request: %w", err)
+		return application{}, err
 	}
 	agent := csr.Subject.CommonName
 	if err := ledger.CheckAgentName(agent); err != nil {
@@ -164,6 +158,24 @@ func readApplication(m *backupv1.EnrollRequest, origin ledger.Origin) (applicati
 		}
 	}
 	return application{agent, csr.PublicKey, sha256.Sum256(csr.RawSubjectPublicKeyInfo), request}, nil
+}
+
+// readCertificateRequest reads a PKCS #10 certificate request that its own key, of the right kind, signed.
+func readCertificateRequest(der []byte) (*x509.CertificateRequest, error) {
+	if len(der) > maxCertificateRequestBytes {
+		return nil, fmt.Errorf("the certificate request has %d bytes, more than %d", len(der), maxCertificateRequestBytes)
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate request cannot be read: %w", err)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("the certificate request is not signed by its own key: %w", err)
+	}
+	if err := identity.CheckKey(csr.PublicKey); err != nil {
+		return nil, fmt.Errorf("the certificate request: %w", err)
+	}
+	return csr, nil
 }
 
 // hash is the same for the same name and keys. A certificate request is not the same bytes when it is made again.

@@ -41,8 +41,9 @@ func TestEnroll(t *testing.T) {
 	request := a.request(t, secret, origin)
 	response, err := f.enroll(t, request)
 	check(t, err)
-	if len(response.GetCertificates()) != 2 || !bytes.Equal(response.GetCertificates()[1], f.authority.Certificate().Raw) {
-		t.Fatalf("the answer has %d certificates, want the agent's and the authority's", len(response.GetCertificates()))
+	if len(response.GetCertificates()) != 3 || !bytes.Equal(response.GetCertificates()[1], f.authority.Issuer().Raw) ||
+		!bytes.Equal(response.GetCertificates()[2], f.authority.Certificate().Raw) {
+		t.Fatalf("the answer has %d certificates, want the agent's, the intermediate's and the root's", len(response.GetCertificates()))
 	}
 	cert, err := x509.ParseCertificate(response.GetCertificates()[0])
 	check(t, err)

@@ -91,7 +91,7 @@ func newFleet(t *testing.T) *fleet {
 	check(t, err)
 	assigner := &memoryAssigner{requests: make(map[ledger.Origin]ledger.Request)}
 	f := &fleet{r, authority, assigner, New(r, authority, assigner, log), ""}
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerConfig(cert, authority.Certificate(), time.Now))))
+	server := grpc.NewServer(grpc.Creds(authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now)))
 	backupv1.RegisterEnrollmentServiceServer(server, f.service)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)

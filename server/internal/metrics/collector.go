@@ -26,8 +26,8 @@ type State struct {
 	Heard func(tenant, agent string) (registry.Heartbeat, error)
 	// Served returns how many files were begun and how many bytes of them served of a destination since the start.
 	Served func(ledger.Origin) (files, sizeBytes int64)
-	// CertificateEnds is when the server's own certificates end, by what each is called.
-	CertificateEnds map[string]time.Time
+	// CertificateEnds returns when the server's own certificates end, by what each is called.
+	CertificateEnds func() map[string]time.Time
 	Logger          *slog.Logger
 }
 
@@ -236,7 +236,7 @@ func (s *scrape) whole() {
 		}
 		s.add(gauge("state_bytes", "What a part of the state directory takes of its volume.", "part"), float64(sizeBytes), name)
 	}
-	for name, end := range s.state.CertificateEnds {
+	for name, end := range s.state.CertificateEnds() {
 		s.time(gauge("certificate_end_timestamp_seconds", "When a certificate of the server's own ends.", "certificate"), end, name)
 	}
 	s.add(gauge("connections", "Connections that are open."), float64(s.state.Limits.Open()))

@@ -63,7 +63,8 @@ func newState(s *servertest.Server) State {
 		Heard: func(string, string) (registry.Heartbeat, error) {
 			return registry.Heartbeat{}, errors.New("unreadable")
 		},
-		Served: func(ledger.Origin) (int64, int64) { return 3, 1 << 40 },
+		CertificateEnds: func() map[string]time.Time { return nil },
+		Served:          func(ledger.Origin) (int64, int64) { return 3, 1 << 40 },
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package operator is the command line of wolkvox-server. init, serve and the making of credentials work on the
+// Package operator is the command line of wolkvox-server. init, serve, authority and the making of credentials work on the
 // server's own configuration; all other commands call AdminService over the network with an operator's credential, like
 // any other caller, and only show what they get.
 package operator
@@ -72,7 +72,7 @@ func (a *app) root() *cobra.Command {
 		Long: `wolkvox-server seals every night what was recorded, serves it to the agents, and keeps
 the ledgers that both sides can prove.
 
-init and serve run the server on this machine. All other commands call a server over
+init, serve and authority work on the server on this machine. All other commands call a server over
 the network with an operator's credential file, which init writes.`,
 		Example: `  wolkvox-server init --config /etc/wolkvox/server.yaml
   wolkvox-server serve --config /etc/wolkvox/server.yaml
@@ -89,7 +89,7 @@ the network with an operator's credential file, which init writes.`,
 	flags.StringVar(&a.credential, "credential", "", "the operator's credential `FILE` (default $WOLKVOX_CREDENTIAL, or else the first of ~/.config/wolkvox/operator.pem and "+installedCredential+" that exists)")
 	flags.StringVar(&a.address, "server", "", "the server's `HOST:PORT` (default: the one in the credential file)")
 	root.AddCommand(
-		a.initCommand(), a.serveCommand(), a.credentialCommand(),
+		a.initCommand(), a.serveCommand(), a.credentialCommand(), a.authorityCommand(),
 		a.tenantCommand(), a.sourceCommand(), a.destinationCommand(), a.tokenCommand(), a.agentsCommand(),
 		a.sealCommand(), a.nightsCommand(), a.itemsCommand(), a.runCommand(), a.ledgerCommand(), a.versionCommand(),
 	)

@@ -22,7 +22,8 @@ import (
 
 // Registry is an open registry. Its methods may be called concurrently; what they wrote is durable when they return.
 type Registry struct {
-	db *badger.DB
+	db         *badger.DB
+	admissions admissions
 	// Room, where set before the first change, is asked before every change, which is refused with [ErrNoRoom] and Room's
 	// error where that is not nil. It is called by many at once.
 	Room func() error
@@ -90,6 +91,7 @@ const (
 	nameTable        = 'n' // log id, folded path
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
+	renewalTable     = 'k' // tenant, agent
 )
 
 func key(table byte, parts ...string) []byte {

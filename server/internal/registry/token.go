@@ -74,7 +74,7 @@ func (r *Registry) Token(secretHash [sha256.Size]byte) (t Token, err error) {
 // Errors are [ErrNotFound] for the token, [ErrUsed] (by other keys), [ErrExpired], [ErrNameTaken] (the name belongs to
 // an agent with another key) and [*AssignedError] (another agent, or the same with another key, serves it).
 func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Time) (redeemed Redemption, err error) {
-	err = r.update(func(txn *badger.Txn) error {
+	err = r.updateAgents(func(txn *badger.Txn) error {
 		t, err := get[Token](txn, tokenKey(secretHash), SubjectToken, "")
 		if err != nil {
 			return err

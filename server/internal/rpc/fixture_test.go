@@ -68,7 +68,7 @@ func newRig(t *testing.T, options limits.Options) *rig {
 	r.ledger = endless{began: make(chan struct{}, 1000), ended: make(chan struct{}, 1000)}
 	cert, err := r.Authority.ServerCertificate(t.TempDir(), []string{"127.0.0.1"}, time.Now())
 	r.Must(err)
-	server := NewServer(identity.ServerConfig(cert, r.Authority.Certificate(), time.Now), r.bounds, authz.Guard{}, metrics.NewCalls(), Services{
+	server := NewServer(r.Authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now), r.bounds, &authz.Guard{}, metrics.NewCalls(), Services{
 		Admin: backupv1.UnimplementedAdminServiceServer{}, Content: backupv1.UnimplementedContentServiceServer{},
 		Enrollment: backupv1.UnimplementedEnrollmentServiceServer{}, Heartbeat: deaf{}, Ledger: r.ledger,
 	})

@@ -4,7 +4,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"time"
 
@@ -60,6 +59,7 @@ type Server struct {
 	health *health.Server
 	bounds *limits.Limits
 	stop   func()
+	wait   func() // for the handlers of streams
 }
 
 // ownLimits are the streaming methods that bound by themselves how many an agent has open.
@@ -68,10 +68,10 @@ func ownLimits() []string {
 }
 
 // NewServer returns the server. Nothing is served before [Server.Serve]. calls takes down how every call ended, also those
-// that bounds or guard refuse.
-func NewServer(config *tls.Config, bounds *limits.Limits, guard authz.Guard, calls *metrics.Calls, services Services) *Server {
+// that bounds or guard refuse. The credentials are those of identity.Authority.
+func NewServer(creds credentials.TransportCredentials, bounds *limits.Limits, guard *authz.Guard, calls *metrics.Calls, services Services) *Server {
 	server := grpc.NewServer(
-		grpc.Creds(bounds.Credentials(credentials.NewTLS(config))),
+		grpc.Creds(bounds.Credentials(creds)),
 		grpc.ChainUnaryInterceptor(calls.Unary, bounds.Unary, guard.Unary),
 		grpc.ChainStreamInterceptor(calls.Stream, bounds.Stream(ownLimits()...), guard.Stream),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -92,7 +92,7 @@ func NewServer(config *tls.Config, bounds *limits.Limits, guard authz.Guard, cal
 	status := health.NewServer()
 	healthv1.RegisterHealthServer(server, status)
 	reflection.Register(server)
-	return &Server{server, status, bounds, services.Ledger.Stop}
+	return &Server{server, status, bounds, services.Ledger.Stop, guard.Wait}
 }
 
 // Serve answers at the listener until ctx ends. It then takes no more calls, lets those that run end for a few seconds,
@@ -112,5 +112,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	<-stopped
+	s.wait()
 	return context.Cause(ctx)
 }
