@@ -36,7 +36,10 @@ func TestRest(t *testing.T) {
 func closedWindow() (schedule.Window, bool) { return schedule.Window{}, false }
 
 // loop runs the parts of an agent between its passes, until use returns.
-func (m *machine) loop(use func(n *Night)) error {
+func (m *machine) loop(use func(n *Night)) error { return m.loopIn(closedWindow, use) }
+
+// loopIn is loop with a window.
+func (m *machine) loopIn(window func() (schedule.Window, bool), use func(n *Night)) error {
 	m.t.Helper()
 	ctx, cancel := context.WithCancel(m.t.Context())
 	defer cancel()
@@ -64,7 +67,7 @@ func (m *machine) loop(use func(n *Night)) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { session.Run(ctx) })
 	ended := make(chan error, 1)
-	parts.Go(func() { ended <- n.Loop(ctx, closedWindow) })
+	parts.Go(func() { ended <- n.Loop(ctx, window) })
 	use(n)
 	cancel()
 	parts.Wait()

@@ -157,6 +157,9 @@ func (n *Night) resume(ctx context.Context) error {
 	if err := n.resolvePrepared(ctx, place); err != nil {
 		return err
 	}
+	if err := n.renewForked(); err != nil {
+		return err
+	}
 	if err := n.sweepOnce(ctx, place); err != nil {
 		return err
 	}

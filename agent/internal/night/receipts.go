@@ -111,17 +111,30 @@ func (n *Night) submit(ctx context.Context) error {
 // everything else is signed anew once heads were compared.
 func (n *Night) fork(ctx context.Context) error {
 	n.receipts.Lock()
-	defer n.receipts.Unlock()
 	n.forked = true
+	n.receipts.Unlock()
 	n.Session.Resync()
 	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	if err := n.renewForked(); err != nil {
+		return err
+	}
+	return errors.New("this agent's state went back in time; what is at the destination is compared again")
+}
+
+// renewForked ends a fork, once heads were compared since.
+func (n *Night) renewForked() error {
+	n.receipts.Lock()
+	defer n.receipts.Unlock()
+	if !n.forked {
+		return nil
 	}
 	if err := n.renew(func(leaf []byte, e ledger.Entry) bool { return e.Body.Kind() != ledger.KindDelivered }); err != nil {
 		return fmt.Errorf("sign again after a fork: %w", err)
 	}
 	n.forked = false
-	return errors.New("this agent's state went back in time; what is at the destination is compared again")
+	return nil
 }
 
 // drop acts on the word that a receipt will never be in the log: it is removed, and what follows it is signed again.

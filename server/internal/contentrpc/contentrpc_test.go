@@ -270,7 +270,7 @@ func TestRefused(t *testing.T) {
 		offset   int64
 		reason   string
 	}{
-		{"another session", session + 1, 1, all(1), 0, wire.ReasonSuperseded},
+		{"another session", session + 1, 1, all(1), 0, wire.ReasonNoSession},
 		{"a manifest that is not sealed", session, 2, all(1), 0, wire.ReasonNoManifest},
 		{"no items", session, 1, ledger.Set{}, 0, wire.ReasonBadIndexes},
 		{"items beyond", session, 1, all(5), 0, wire.ReasonBadIndexes},
