@@ -67,12 +67,3 @@ func (k *certificateKeeper) check(ctx context.Context, at time.Time) error {
 	k.shown.Store(&certificate)
 	return nil
 }
-
-// cloneLog is told of cloned agents; that they were is in the server's log.
-type cloneLog struct{ log *slog.Logger }
-
-// Cloned implements [enroll.CloneReporter].
-func (l cloneLog) Cloned(tenant, agent, detail string) {
-	l.log.LogAttrs(context.Background(), slog.LevelWarn, "agent seems to be cloned", slog.String("tenant", tenant), slog.String("agent", agent),
-		slog.String("detail", detail))
-}

@@ -25,7 +25,9 @@ import (
 	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/limits"
 	"github.com/wolkvox/backup/server/internal/localact"
+	"github.com/wolkvox/backup/server/internal/metrics"
 	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
@@ -42,6 +44,7 @@ const (
 	offersDir      = "offers"          // what agents hand in of a log, while it is taken in
 	credentialFile = "operator.pem"    // the first operator's credential
 	addressFile    = "address"         // while the server runs: HOST:PORT at which it can be called from this machine's network
+	metricsFile    = "metrics"         // while the server runs and shows metrics: HOST:PORT at which it does
 )
 
 // Run serves until ctx ends, and then stops within seconds and returns nil. It wants [Init] to have been there.
@@ -70,15 +73,15 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err := openAdminLog(ctx, reg, acts, log); err != nil {
 		return err
 	}
-	guard, err := newGuard(reg, enroll.NewAdmission(reg, cloneLog{log}, log), log)
-	if err != nil {
-		return err
-	}
 	db, sequencers, err := openLedgers(ctx, c, reg, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	guard, err := newGuard(reg, enroll.NewAdmission(reg, clones{sequencers, log}, log), log)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w; is another server running, and may this user take the port?", err)
@@ -89,18 +92,37 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
-	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), guard, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
+	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log))
+	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
+	calls := metrics.NewCalls()
+	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), bounds, guard, calls, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
 			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
 			Issuer:     ca.Authority, Revoker: guard, LocalActs: acts, Outages: outages,
 		},
-		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
+		Content:    contents,
 		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
 	})
+
+	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{
+		Sequencers: sequencers, Registry: reg, Limits: bounds, Heard: heartbeats.Heard, Logger: log,
+		Directories: map[string]string{"ledgers": filepath.Join(c.StateDir, ledgersDir), "registry": filepath.Join(c.StateDir, registryDir)},
+		Served: func(origin ledger.Origin) (files, sizeBytes int64) {
+			served := contents.Served(origin)
+			return served.Files, served.Bytes
+		},
+		CertificateEnds: func() map[string]time.Time {
+			return map[string]time.Time{"server": certificate.current().Leaf.NotAfter, "authority": ca.Certificate().NotAfter}
+		},
+	}))
+	if err != nil {
+		return err
+	}
+	defer shown.close()
 
 	address := net.JoinHostPort(c.Names[0], strconv.Itoa(port))
 	addressPath := filepath.Join(c.StateDir, addressFile)
@@ -119,6 +141,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return outages.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
+	group.Go(func() error { return shown.serve(running) })
 	err = group.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Any("cause", err))
@@ -127,10 +150,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	return err
 }
 
-func contentOptions(limits config.Limits, log *slog.Logger) contentrpc.Options {
-	options := contentrpc.Options{MaxStreams: limits.Streams, MaxStreamsPerAgent: limits.StreamsPerAgent, Logger: log}
-	if limits.BytesPerSecond != nil {
-		options.BytesPerSecond = int64(*limits.BytesPerSecond)
+func contentOptions(l config.Limits, log *slog.Logger) contentrpc.Options {
+	options := contentrpc.Options{MaxStreams: l.Streams, MaxStreamsPerAgent: l.StreamsPerAgent, MaxTimesPerNight: l.TimesPerNight, Logger: log}
+	if l.BytesPerSecond != nil {
+		options.BytesPerSecond = int64(*l.BytesPerSecond)
 	}
 	options.OnServed = func(origin ledger.Origin, manifest, index, sizeBytes int64) {
 		log.LogAttrs(context.Background(), slog.LevelDebug, "item served", slog.String("origin", string(origin)),

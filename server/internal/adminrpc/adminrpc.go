@@ -32,7 +32,7 @@ type Hearer interface {
 // Service is AdminService. Its fields are set before the first call and all required; its methods may be called
 // concurrently.
 type Service struct {
-	backupv1.UnimplementedAdminServiceServer
+	backupv1.UnsafeAdminServiceServer
 	Registry    *registry.Registry
 	Sequencers  *sequencer.Set
 	Sealer      *sealer.Sealer
