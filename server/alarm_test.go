@@ -45,7 +45,7 @@ func signedHead(t *testing.T, r *registry.Registry, origin ledger.Origin, size i
 // refused runs a command that has to be refused for a reason.
 func (f *fixture) refused(t *testing.T, line, reason string) {
 	t.Helper()
-	code, _, errs := f.do(t, strings.Fields(line)...)
+	code, _, errs := f.do(t, append(strings.Fields(line), "--reason", "a test")...)
 	if code != 1 || !strings.Contains(errs, "("+reason+")") {
 		t.Errorf("%s: status %d, stderr %q, want %s", line, code, errs, reason)
 	}
@@ -126,12 +126,12 @@ func TestAlarmsAreClearedAndLogsRestarted(t *testing.T) {
 	if code, _, _ := f.do(t, "alarms", "clear", "acme", "nas", "NOISE"); code != 2 {
 		t.Errorf("clearing what is no alarm: status %d", code)
 	}
-	f.must(t, "alarms clear acme nas cloned")
+	f.must(t, "alarms clear acme nas cloned --reason test")
 	if kinds := f.alarms(t, ""); len(kinds) != 1 {
 		t.Errorf("alarms = %v, want the one that was not cleared", kinds)
 	}
 	f.refused(t, "ledger restart acme none", "NO_DESTINATION")
-	restarted := f.must(t, "ledger restart acme nas")
+	restarted := f.must(t, "ledger restart acme nas --reason test")
 	if restarted["origin"] == string(origin) || restarted["previous_origin"] != string(origin) || restarted["agent"] != "" {
 		t.Errorf("the restarted destination is %v", restarted)
 	}
@@ -186,7 +186,7 @@ func TestLostLogIsRestarted(t *testing.T) {
 	if destination := at(t, f.must(t, "destination list"), "destinations", 0); destination.(map[string]any)["recovering"] != true {
 		t.Errorf("a destination whose ledger is gone: %v, want it to recover", destination)
 	}
-	f.must(t, "ledger restart acme nas")
+	f.must(t, "ledger restart acme nas --reason test")
 	genesis, _ := f.entries(t, "nas", f.path("new"))[0].Body.(ledger.Genesis)
 	head, _, err := ledger.ParseHead(last)
 	if err != nil || genesis.Previous == nil || *genesis.Previous != (ledger.KnownHead(head)) {

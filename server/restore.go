@@ -47,7 +47,7 @@ func Restore(c config.Config, from, identityPath string) (createdAt time.Time, e
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return time.Time{}, fmt.Errorf("read the backup: %w", err)
 	}
-	if err := restore(c.StateDir, file, key); err != nil {
+	if err := restore(c.StateDir, file, key, createdAt); err != nil {
 		return time.Time{}, fmt.Errorf("%w; what was restored so far is in %s: remove it before the next attempt", err, c.StateDir)
 	}
 	return createdAt, nil
@@ -67,7 +67,7 @@ func checkEmpty(dir string) error {
 }
 
 // restore fills an empty state directory. Until it is done, a note keeps every other command from using it.
-func restore(stateDir string, from io.Reader, key []byte) (err error) {
+func restore(stateDir string, from io.Reader, key []byte, createdAt time.Time) (err error) {
 	if err := durable.CreateDir(stateDir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
@@ -97,10 +97,22 @@ func restore(stateDir string, from io.Reader, key []byte) (err error) {
 	if err := restoration.Commit(); err != nil {
 		return err
 	}
+	if err := recordBackup(reg, createdAt); err != nil {
+		return err
+	}
 	if err := writeNote(stateDir, recoverNote); err != nil {
 		return err
 	}
 	return removeNote(stateDir, restoringNote)
+}
+
+// recordBackup takes down the backup that was restored: a backup does not have itself.
+func recordBackup(reg *registry.Registry, createdAt time.Time) error {
+	keys, err := reg.Snapshot(func([]byte, []byte) error { return nil })
+	if err != nil {
+		return err
+	}
+	return reg.RecordBackup(registry.Backup{At: createdAt, Keys: keys})
 }
 
 // checkFinished refuses a state directory that a restore left half-way.

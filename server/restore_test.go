@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -104,6 +105,17 @@ func TestServerIsRestoredFromItsBackup(t *testing.T) {
 		}
 	}
 	f.stop()
+	f.inRegistry(t, func(r *registry.Registry) error {
+		d, err := r.DestinationOf(origin)
+		if err != nil {
+			return err
+		}
+		last, made, err := r.LastBackup()
+		if age := time.Since(last.At); !made || age < 0 || age > time.Hour || !last.Holds(d.ServerKey) {
+			t.Errorf("after a restore the last backup is %v, %v, want the one that was restored", last, made)
+		}
+		return err
+	})
 	for origin, rec := range f.recoveries(t) {
 		if !rec.Recovering || !rec.Begun {
 			t.Errorf("after a restore %s is %+v, want it to recover", origin, rec)

@@ -1,6 +1,7 @@
 package sealer_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/servertest"
 )
 
@@ -55,6 +57,7 @@ func TestCatalogIsMadeAgain(t *testing.T) {
 	s.Must(catalog.DeleteUnsealed(s.Origin, 1, func(yield func(registry.Record) bool) { yield(before["main/a/ONE.gsm"]) }))
 	stale(s, func(rec *registry.Recovery) { rec.CatalogStale = true })
 
+	s.Must(s.Sealer.RebuildStale(t.Context()))
 	s.Look(false, noon.Add(3*time.Hour))
 	check(t, s.Sequencer(), want...)
 	after := lookup(s, append(paths, "main/orphan.gsm")...)
@@ -83,9 +86,12 @@ func TestWhatTheLogDoesNotNameIsSealedAfresh(t *testing.T) {
 
 	stale(s, func(rec *registry.Recovery) { rec.Recovering, rec.CatalogStale = true, true })
 	s.Must(s.Sequencer().Ledger().Cut(t.Context(), size))
-	results, err := s.Sealer.Look(t.Context(), servertest.Tenant, "", false, noon.Add(3*time.Hour))
-	if err != nil || len(results) != 1 || results[0].Complete || len(results[0].Problems) != 1 || len(results[0].Sealed) != 0 {
-		t.Errorf("a look while the log recovers = %+v, %v, want nothing sealed and the reason", results, err)
+	if _, err := s.Sealer.Look(t.Context(), servertest.Tenant, "", false, noon.Add(3*time.Hour)); !errors.Is(err, sequencer.ErrRecovering) {
+		t.Errorf("a look while the log recovers = %v, want ErrRecovering", err)
+	}
+	s.Must(s.Sealer.RebuildStale(t.Context()))
+	if rec, err := s.Registry.Recovery(s.Origin); err != nil || !rec.CatalogStale {
+		t.Errorf("while the log recovers its catalog was made again: %+v, %v", rec, err)
 	}
 	check(t, s.Sequencer(), "1 2026-03-10 main/one.gsm:3:pending")
 
@@ -104,17 +110,17 @@ func TestAnotherDestinationGoesOn(t *testing.T) {
 	other := s.AddDestination("cloud", backup.StorageS3)
 	s.Write("one.gsm", "one", noon)
 	stale(s, func(rec *registry.Recovery) { rec.Recovering = true })
-	results := s.Look(false, noon.Add(time.Hour))
+	for i := range 2 { // two looks find that the file is finished
+		_, err := s.Sealer.Look(t.Context(), servertest.Tenant, "", false, noon.Add(time.Duration(i+1)*time.Hour))
+		if !errors.Is(err, sequencer.ErrRecovering) {
+			t.Errorf("a look while one log recovers = %v, want ErrRecovering", err)
+		}
+	}
 	seq, _ := s.Sequencers.Of(other)
 	check(t, seq, "1 2026-03-10 main/one.gsm:3:pending")
 	check(t, s.Sequencer())
-	for _, r := range results {
-		if r.Complete != (r.Destination.Origin == other) {
-			t.Errorf("the look for %s is complete: %v", r.Destination.Name, r.Complete)
-		}
-	}
 	stale(s, func(rec *registry.Recovery) { rec.Recovering = false })
-	s.Look(false, noon.Add(2*time.Hour))
+	s.Look(false, noon.Add(4*time.Hour))
 	check(t, s.Sequencer(), "1 2026-03-10 main/one.gsm:3:pending")
 	check(t, seq, "1 2026-03-10 main/one.gsm:3:pending")
 }
