@@ -29,9 +29,9 @@ func TestTooManyWatches(t *testing.T) {
 	r.Must(err)
 	request, err := ledger.SignRequest(r.Origin, key)
 	r.Must(err)
-	server, err := r.Registry.LogKey(r.Origin)
+	servers, err := r.Registry.LogKeys(r.Origin)
 	r.Must(err)
-	leaf, err := ledger.Sign(ledger.Entry{Origin: r.Origin, Time: noon, Body: ledger.Assigned{Request: request}}, server)
+	leaf, err := ledger.Sign(ledger.Entry{Origin: r.Origin, Time: noon, Body: ledger.Assigned{Request: request}}, servers[0])
 	r.Must(err)
 	r.Must(r.Sequencer().Ledger().Append(leaf))
 

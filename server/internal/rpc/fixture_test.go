@@ -14,6 +14,7 @@ import (
 	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/limits"
 	"github.com/wolkvox/backup/server/internal/metrics"
@@ -68,7 +69,7 @@ func newRig(t *testing.T, options limits.Options) *rig {
 	r.ledger = endless{began: make(chan struct{}, 1000), ended: make(chan struct{}, 1000)}
 	cert, err := r.Authority.ServerCertificate(t.TempDir(), []string{"127.0.0.1"}, time.Now())
 	r.Must(err)
-	server := NewServer(r.Authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now), r.bounds, &authz.Guard{}, metrics.NewCalls(), Services{
+	server := NewServer(r.Authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now), r.bounds, &authz.Guard{}, metrics.NewCalls(), &adminlog.Recorder{Log: r.Registry}, Services{
 		Admin: backupv1.UnimplementedAdminServiceServer{}, Content: backupv1.UnimplementedContentServiceServer{},
 		Enrollment: backupv1.UnimplementedEnrollmentServiceServer{}, Heartbeat: deaf{}, Ledger: r.ledger,
 	})
