@@ -85,7 +85,15 @@ func TestServerIsRestoredFromItsBackup(t *testing.T) {
 	if code, _, errs := f.do(t, "restore", "--config", f.path("server.yaml"), "--from", file, "--identity", key); code != 0 {
 		t.Fatalf("restore: status %d, stderr %q", code, errs)
 	}
-	for _, name := range []string{"identity/authority.key", "identity/authority.crt", "identity/tls.key", "identity/tls.crt", "operator.pem"} {
+	names, err := filepath.Glob(f.path("lost", "identity", "*"))
+	if err != nil || len(names) < 4 { // the authority, its root's key, the server's certificate and key
+		t.Fatalf("the identity was %q, %v", names, err)
+	}
+	for _, path := range append(names, f.path("lost", "operator.pem")) {
+		name, err := filepath.Rel(f.path("lost"), path)
+		if err != nil {
+			t.Fatal(err)
+		}
 		info, err := os.Stat(f.path("state", name))
 		if err != nil || info.Mode() != 0o600 || read(t, f.path("state", name)) != read(t, f.path("lost", name)) {
 			t.Errorf("%s: %v, %v, want what it was, with mode 0600", name, info, err)

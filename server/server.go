@@ -179,5 +179,5 @@ func (a assigner) Assign(ctx context.Context, origin ledger.Origin, request ledg
 	if errors.Is(err, sequencer.ErrRetired) {
 		return "", &registry.EndedError{Tenant: origin.Tenant(), Destination: origin.Destination(), At: at}
 	}
-	return seq.ServerKey(), err
+	return seq.FirstServerKey(), err
 }

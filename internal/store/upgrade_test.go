@@ -26,7 +26,9 @@ func TestUpgrade(t *testing.T) {
 		}
 		checkWell(t, l, a)
 		if record {
-			must(t, db.update("test", func(tx *badger.Txn) error { return tx.Set([]byte(keySchema), strconv.AppendInt(nil, int64(version), 10)) }))
+			must(t, db.update("test", func(tx *badger.Txn) error {
+				return tx.Set([]byte(keySchema), strconv.AppendInt(nil, int64(version), 10))
+			}))
 		}
 		must(t, db.Close())
 		if file {

@@ -40,7 +40,7 @@ const retryAfter = 30 * time.Second
 // Assigner appends to a log that an agent serves it from now on.
 type Assigner interface {
 	// Assign appends the entry that holds the request, unless the log's last one of its kind holds the same request, and
-	// returns the log's current server key. The agent named replaces is the one whose place is taken; it is empty
+	// returns the server's key with which the log began. The agent named replaces is the one whose place is taken; it is empty
 	// where none serves the destination. The entry is durable when the error is nil. An error that wraps
 	// [registry.ErrEnded], or is a [*registry.AssignedError], is final; after any other the entry may or may not be in the
 	// log, and the call is to be repeated. It may be called concurrently.

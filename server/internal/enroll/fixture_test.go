@@ -50,7 +50,7 @@ type memoryAssigner struct {
 	failDone bool     // whether that call appends nevertheless
 }
 
-const serverKey = ledger.Verifier("the log's current server key")
+const serverKey = ledger.Verifier("the first server key of the log")
 
 func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error) {
 	m.mu.Lock()

@@ -17,6 +17,15 @@ func (s *Sequencer) ServerKey() (current ledger.Verifier) {
 	return current
 }
 
+// FirstServerKey returns the verifier of the server's key with which the log began.
+func (s *Sequencer) FirstServerKey() (first ledger.Verifier) {
+	s.log.View(func(log *ledger.Log) { first = log.Genesis.ServerKey })
+	if first == "" {
+		return s.first
+	}
+	return first
+}
+
 // signer returns the private key of a verifier; the error is [ErrOtherKey] where this server does not have it.
 func (s *Sequencer) signer(v ledger.Verifier) (*ledger.SigningKey, error) {
 	s.mu.Lock()
