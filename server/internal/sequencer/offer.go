@@ -191,11 +191,6 @@ func (o *Offer) judge(ctx context.Context, at time.Time) error {
 		}
 		return s.fork(ctx, at, ours, o.note)
 	}
-	kept, _, err := ledger.ParseHead(o.claim.Kept)
-	keptSize := int64(0)
-	if err == nil {
-		keptSize = kept.Size
-	}
 	var beyond [][]byte
 	for _, note := range wanted(rec) {
 		w, _, err := ledger.ParseHead(note)
@@ -203,9 +198,7 @@ func (o *Offer) judge(ctx context.Context, at time.Time) error {
 			return err
 		}
 		if w.Size > o.head.Size {
-			if w.Size > keptSize { // that the one kept is beyond is looked at afterwards
-				beyond = append(beyond, note)
-			}
+			beyond = append(beyond, note)
 			continue
 		}
 		if root, err := o.rootAt(w.Size); err != nil {

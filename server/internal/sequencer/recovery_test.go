@@ -526,11 +526,11 @@ func TestTailLost(t *testing.T) {
 	if _, err := r.compare(known(short.all(), nil)); !errors.Is(err, ErrTailLost) {
 		t.Errorf("another comparison while the alarm stands: %v", err)
 	}
-	// Its agent has some of it: that is taken, and the rest is still lost.
-	if taken, err := r.offer(middle, known(middle.all(), kept)); !taken || !errors.Is(err, ErrTailLost) {
+	// Its agent has some of it: what ends before a head that the server signed is not taken.
+	if taken, err := r.offer(middle, known(middle.all(), kept)); taken || !errors.Is(err, ErrBadOffer) || !r.alarm(registry.AlarmTailLost) {
 		t.Errorf("an offer that ends before the kept head: %t, %v", taken, err)
 	}
-	r.equals(middle)
+	r.equals(short)
 	if taken, err := r.offer(whole, whole.all()); !taken || err != nil {
 		t.Errorf("somebody has it: %t, %v", taken, err)
 	}
