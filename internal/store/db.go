@@ -168,12 +168,6 @@ func (db *DB) collect(ctx context.Context) {
 // up.
 func (db *DB) Damaged() <-chan struct{} { return db.harmed }
 
-// SizeBytes returns how many bytes the store occupies, as last measured (once a minute).
-func (db *DB) SizeBytes() int64 {
-	tables, values := db.badger.Size()
-	return tables + values
-}
-
 // Origins returns the origins of the ledgers that have any record, ascending.
 func (db *DB) Origins() ([]ledger.Origin, error) {
 	var origins []ledger.Origin
