@@ -2,12 +2,18 @@ package store
 
 import (
 	"encoding/hex"
+	"math/rand/v2"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
 // maxSessions is how many identifiers are remembered: more processes than that never compete for one destination.
 const maxSessions = 16
+
+// sessionGap bounds how many numbers are left out before the first that is given after the ledger was opened. The store may
+// have gone back in time before, and numbers that it does not know any more may still be in use: that a new one equals one of
+// these is as good as impossible.
+const sessionGap = 1 << 40
 
 // sessionRecord is the number given last, and to whom the last numbers were given, oldest first.
 type sessionRecord struct {
@@ -21,7 +27,8 @@ type sessionNumber struct {
 }
 
 // Session returns the number of a process's session: for an identifier that is remembered the one it has, for a new
-// one a number higher than all before. The last 16 are remembered. It is durable before it is returned.
+// one a number higher than all before, as far as the store knows, and none that was given before the ledger was opened, also
+// where the store went back in time since. The last 16 are remembered. It is durable before it is returned.
 func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
@@ -35,13 +42,16 @@ func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 			return s.Number, nil
 		}
 	}
-	r.Last++
+	if r.Last++; !l.numbered {
+		r.Last += rand.Int64N(sessionGap)
+	}
 	r.Sessions = append(r.Sessions, sessionNumber{process, r.Last})
 	r.Sessions = r.Sessions[max(len(r.Sessions)-maxSessions, 0):]
 	err = l.update("session", func(tx *badger.Txn) error { return set(tx, l.id.key(tableSessions), r) })
 	if err != nil {
 		return 0, err
 	}
+	l.numbered = true
 	l.publish(func(s *snapshot) { s.session = r.Last })
 	return r.Last, nil
 }

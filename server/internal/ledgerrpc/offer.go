@@ -141,7 +141,11 @@ func (o *offering) take(seq *sequencer.Sequencer, head []byte, claim sequencer.C
 	if err := o.takeIn(offer); err != nil {
 		return false, err
 	}
-	return offer.Take(o.ctx, time.Now())
+	// It is all here now, and may take longer than the caller waits: it would come again, and again not be waited for.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(o.ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(o.watches.stopping, func() { cancel(errStopped) })()
+	return offer.Take(ctx, time.Now())
 }
 
 // takeIn finds out where the logs part, and takes in what follows.

@@ -133,10 +133,13 @@ func openSession(ctx context.Context, seq *sequencer.Sequencer, role identity.Ro
 	return session, seq.CheckSession(session)
 }
 
-// badKeptHead says of a kept head that is none of this log's that it is the request that is wrong.
+// badKeptHead says of a kept head that is none of this log's that it is the request that is wrong, and what people can do: as
+// long as the file is there, each watch ends like this.
 func badKeptHead(err error) error {
 	if refused, ok := errors.AsType[*ledger.RefusedError](err); ok && !errors.Is(err, sequencer.ErrBadOffer) {
-		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the kept head: %v", refused)
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the head kept at the destination, .wolkvox/head, is none that this server signed for the log (%v): "+
+			"if the server was restored, restore it from its latest backup, which has the log's later keys; "+
+			"if the file was altered or is another destination's, move it away, and the agent writes it again", refused)
 	}
 	return err
 }
@@ -213,7 +216,9 @@ type watches struct {
 	byAgent  map[identity.Role]int
 	byOrigin map[ledger.Origin]*openWatch // of the agents that serve them
 	open     map[*openWatch]bool
-	stopped  bool
+
+	stopping context.Context // ends with errStopped
+	stopNow  context.CancelCauseFunc
 }
 
 type openWatch struct {
@@ -232,13 +237,17 @@ func (w *openWatch) instead(role identity.Role) error {
 }
 
 func newWatches() watches {
-	return watches{byAgent: map[identity.Role]int{}, byOrigin: map[ledger.Origin]*openWatch{}, open: map[*openWatch]bool{}}
+	stopping, stopNow := context.WithCancelCause(context.Background())
+	return watches{
+		byAgent: map[identity.Role]int{}, byOrigin: map[ledger.Origin]*openWatch{}, open: map[*openWatch]bool{},
+		stopping: stopping, stopNow: stopNow,
+	}
 }
 
 func (w *watches) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stopped = true
+	w.stopNow(errStopped)
 	for watch := range w.open {
 		watch.end(errStopped)
 	}
@@ -249,8 +258,8 @@ func (w *watches) stop() {
 func (w *watches) begin(parent context.Context, role identity.Role, origin ledger.Origin, session int64) (ctx context.Context, done func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopped {
-		return nil, nil, errStopped
+	if err := context.Cause(w.stopping); err != nil {
+		return nil, nil, err
 	}
 	if session > 0 {
 		if earlier := w.byOrigin[origin]; earlier != nil && earlier.session > session {

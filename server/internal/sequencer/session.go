@@ -55,6 +55,7 @@ func (s *Sequencer) sign(size int64, root tlog.Hash) ([]byte, ledger.Head, error
 // RecordAgreement keeps a head that the agent cosigned that is assigned after the head's entries, once it is verified and
 // found in the log. One that is not later than the one kept changes nothing. The error wraps [ErrOfferWanted] where the log
 // does not contain the head: it recovers from then on; and it is a [*ledger.RefusedError] where it is not what it should be.
+// It does not wait for whoever writes to the log, which may take long while an offer is taken: the error is [ErrBusy] then.
 func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	head, _, err := ledger.ParseHead(note)
 	if err != nil {
@@ -70,7 +71,9 @@ func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	if head, _, err = ledger.OpenAgreedHead(note, server, agent); err != nil {
 		return err
 	}
-	s.writing.Lock()
+	if !s.writing.TryLock() {
+		return fmt.Errorf("keep the agreed head of %s: %w", s.Origin(), ErrBusy)
+	}
 	defer s.writing.Unlock()
 	if err := s.contains(head.Size, head.Root); errors.Is(err, ErrOfferWanted) {
 		return errors.Join(err, s.want(ctx, note))
