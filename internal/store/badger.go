@@ -73,12 +73,7 @@ func (db *DB) view(f func(tx *badger.Txn) error) error {
 	tx := db.badger.NewTransaction(false)
 	defer tx.Discard()
 	err := f(tx)
-	if errors.Is(err, ErrDamaged) {
-		select {
-		case db.harmed <- struct{}{}:
-		default:
-		}
-	}
+	db.harm(err)
 	return err
 }
 

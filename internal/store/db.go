@@ -47,7 +47,7 @@ type DB struct {
 	room   func() error
 	fault  func(point string) (bool, error)
 	failed atomic.Pointer[error] // the commit that failed
-	harmed chan struct{}         // has room for one, see Damaged
+	harmed chan error            // has room for one, see Damaged
 	cache  *stateCache
 
 	mu      sync.Mutex // guards what follows
@@ -63,7 +63,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan struct{}, 1)}
+	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the store %s: %w", dir, err)
@@ -163,10 +163,21 @@ func (db *DB) collect(ctx context.Context) {
 	}
 }
 
-// Damaged returns a channel that receives after a read met [ErrDamaged], once for several. Part of what is stored is checked
-// only when it is read. Whoever reads what [Ledger.Cut] removes at that moment meets it too: look before the store is given
-// up.
-func (db *DB) Damaged() <-chan struct{} { return db.harmed }
+// Damaged returns a channel that receives an [ErrDamaged] after a read met one, or [Ledger.Verify] found the store wrong, once
+// for several. Part of what is stored is checked only when it is read. Whoever reads what [Ledger.Cut] removes at that
+// moment meets it too: where there are cuts, look before the store is given up.
+func (db *DB) Damaged() <-chan error { return db.harmed }
+
+// harm has Damaged tell of err, where that is an [ErrDamaged].
+func (db *DB) harm(err error) {
+	if !errors.Is(err, ErrDamaged) {
+		return
+	}
+	select {
+	case db.harmed <- err:
+	default:
+	}
+}
 
 // Origins returns the origins of the ledgers that have any record, ascending.
 func (db *DB) Origins() ([]ledger.Origin, error) {
