@@ -100,12 +100,12 @@ func (n *Night) submit(ctx context.Context) error {
 // fork acts on the word that this agent went back in time: what it says was delivered is found by its hash again,
 // everything else is signed anew once heads were compared.
 func (n *Night) fork(ctx context.Context) error {
-	n.receipts.Lock()
-	defer n.receipts.Unlock()
 	n.Session.Resync()
 	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
+	n.receipts.Lock()
+	defer n.receipts.Unlock()
 	if err := n.renew(func(leaf []byte, e ledger.Entry) bool { return e.Body.Kind() != ledger.KindDelivered }); err != nil {
 		return fmt.Errorf("sign again after a fork: %w", err)
 	}

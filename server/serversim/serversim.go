@@ -1,0 +1,264 @@
+// Package serversim is a server for simulations: the real sequencers and services over a registry and a store in memory,
+// which can be killed at any commit and set back to older copies, and recordings that it seals, serves and takes back as
+// the real sealer and the real content service do. It draws no schedules, checks nothing and has no transport.
+package serversim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/wolkvox/backup"
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
+	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/sequencer"
+)
+
+// Tenant is the only tenant.
+const Tenant = "acme"
+
+// Config is what a server is made from.
+type Config struct {
+	Source *Source
+	Dir    string // where stores of ledgers are made, each in a folder of its own; empty for stores in memory
+	Logger *slog.Logger
+	// Served, where set, is told of every item whose contents are about to be sent. It is called concurrently.
+	Served func(origin ledger.Origin, item backup.Item)
+	// Closed, where set, is told of manifests that were just closed, and of how long the server was up.
+	Closed func(origin ledger.Origin, manifests []int64, uptime time.Duration)
+}
+
+// Server is a server. Its methods are called by one goroutine, if not said otherwise.
+type Server struct {
+	config   Config
+	registry *registry.Registry
+	db       *store.DB
+	stores   int // how many were made in Dir
+	gate     *gate
+
+	// Of the process that runs; nil and zero while none does.
+	set     *sequencer.Set
+	ledger  *ledgerrpc.Service
+	beats   *heartbeatrpc.Service
+	started time.Time
+	cancel  context.CancelFunc
+	ctx     context.Context
+	running sync.WaitGroup
+
+	sealing sync.Mutex
+	checks  chan suspicion
+}
+
+// suspicion is what is to be read again.
+type suspicion struct {
+	origin   ledger.Origin
+	manifest int64
+	indexes  ledger.Set
+}
+
+// New returns a server on which nothing runs, with a tenant and nothing else.
+func New(c Config) (*Server, error) {
+	s := &Server{config: c, gate: &gate{}}
+	if err := s.Restore(&Copy{ledgers: &store.Snapshot{}}, true, true); err != nil {
+		return nil, err
+	}
+	return s, s.registry.CreateTenant(registry.Tenant{Name: Tenant, TimeZone: "UTC"})
+}
+
+// AddDestination creates a destination, and returns its log's origin and server key. The server is up.
+func (s *Server) AddDestination(name string) (ledger.Origin, ledger.Verifier, error) {
+	d, err := s.registry.CreateDestination(Tenant, name, backup.StorageRSYNC, time.Now())
+	if err != nil {
+		return "", "", err
+	}
+	_, err = s.set.Add(s.ctx, d, time.Now())
+	return d.Origin, d.ServerKey, err
+}
+
+// Admit lets an agent in.
+func (s *Server) Admit(agent string, origin ledger.Origin, key *ledger.SigningKey) error {
+	var secret [32]byte
+	copy(secret[:], string(origin)+agent)
+	if err := s.registry.CreateToken(secret, origin, time.Now().Add(time.Hour), time.Now()); err != nil {
+		return err
+	}
+	applicant := registry.Applicant{Agent: registry.Agent{Tenant: Tenant, Name: agent}, AgentKey: key.Verifier()}
+	if _, err := s.registry.Redeem(secret, applicant, time.Now()); err != nil {
+		return err
+	}
+	return s.Assign(origin, key)
+}
+
+// Assign lets the agent with this key serve a destination from here on.
+func (s *Server) Assign(origin ledger.Origin, key *ledger.SigningKey) error {
+	request, err := ledger.SignRequest(origin, key)
+	if err != nil {
+		return err
+	}
+	if s.set == nil {
+		return errors.New("the server is down")
+	}
+	seq, ok := s.set.Of(origin)
+	if !ok {
+		return fmt.Errorf("the log %s is not open", origin)
+	}
+	return seq.Assign(s.ctx, request, time.Now())
+}
+
+// Start starts a process.
+func (s *Server) Start(ctx context.Context) error {
+	if s.set != nil {
+		return errors.New("a process runs already")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s.gate = &gate{killed: cancel}
+	set, err := sequencer.OpenSet(ctx, s.registry, s.db, time.Now())
+	if err != nil {
+		cancel()
+		return err
+	}
+	s.ctx, s.cancel, s.set, s.started = ctx, cancel, set, time.Now()
+	s.checks = make(chan suspicion, 64)
+	s.ledger = ledgerrpc.New(set, s.config.Logger)
+	s.beats = heartbeatrpc.New(set, s.registry, s, s.config.Logger)
+	s.running.Go(func() { s.work(ctx) })
+	s.running.Go(func() { _ = s.beats.Run(ctx) })
+	return nil
+}
+
+// Register registers the services of the process that runs.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	backupv1.RegisterLedgerServiceServer(r, s.ledger)
+	backupv1.RegisterHeartbeatServiceServer(r, s.beats)
+	backupv1.RegisterContentServiceServer(r, &contents{server: s})
+}
+
+// Guard returns the interceptors that every call passes.
+func (s *Server) Guard() (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
+	guard := authz.Guard{}
+	return guard.Unary, guard.Stream
+}
+
+// Context ends with the process that runs.
+func (s *Server) Context() context.Context { return s.ctx }
+
+// Up reports whether a process runs that was not killed.
+func (s *Server) Up() bool { return s.set != nil && !s.gate.isClosed() }
+
+// Kill ends the process at once.
+func (s *Server) Kill() {
+	if s.set != nil {
+		s.gate.close()
+	}
+}
+
+// KillAt kills the process at its n-th commit from now, which is still done or not.
+func (s *Server) KillAt(n int, done bool) { s.gate.arm(n, done) }
+
+// Reap waits for the end of a process that was killed, so that the next one can be started. Calls that it was
+// answering have to be over.
+func (s *Server) Reap() error {
+	if s.set == nil || s.Up() {
+		return nil
+	}
+	s.ledger.Stop()
+	s.running.Wait()
+	s.set, s.ledger, s.beats, s.ctx, s.cancel = nil, nil, nil, nil, nil
+	if s.gate.refused() {
+		return s.reopen()
+	}
+	return nil
+}
+
+// Close gives everything back. No process runs.
+func (s *Server) Close() error { return errors.Join(s.db.Close(), s.registry.Close()) }
+
+// Copy is an older copy of a server's state.
+type Copy struct {
+	registry *registry.Snapshot
+	ledgers  *store.Snapshot
+}
+
+// Snapshot returns a copy of the state as it is now.
+func (s *Server) Snapshot() (*Copy, error) {
+	r, err := s.registry.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.db.Snapshot()
+	return &Copy{r, l}, err
+}
+
+// Restore puts the registry, or the ledgers, or both, back to a copy; a nil copy of the ledgers is an empty store. No
+// process runs.
+func (s *Server) Restore(c *Copy, theRegistry, theLedgers bool) (err error) {
+	if s.set != nil {
+		return errors.New("a process runs")
+	}
+	if theRegistry {
+		if s.registry != nil {
+			if err := s.registry.Close(); err != nil {
+				return err
+			}
+		}
+		if s.registry, err = registry.OpenInMemory(c.registry); err != nil {
+			return err
+		}
+	}
+	if !theLedgers {
+		return nil
+	}
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			return err
+		}
+	}
+	s.stores++
+	s.db, err = store.OpenSnapshot(s.storeDir(), s.options(), c.ledgers)
+	return err
+}
+
+// Empty is a copy without any ledger.
+func Empty() *Copy { return &Copy{ledgers: &store.Snapshot{}} }
+
+func (s *Server) storeDir() string {
+	if s.config.Dir == "" {
+		return ""
+	}
+	return filepath.Join(s.config.Dir, fmt.Sprint(s.stores))
+}
+
+func (s *Server) options() store.Options {
+	return store.Options{InMemory: s.config.Dir == "", Compactors: -1, Fault: func(string) (bool, error) { return s.gate.step() }}
+}
+
+// reopen opens the store again after a commit was refused, with what was committed before.
+func (s *Server) reopen() error {
+	s.gate = &gate{}
+	if s.config.Dir == "" {
+		c, err := s.db.Snapshot()
+		if err != nil {
+			return err
+		}
+		return s.Restore(&Copy{ledgers: c}, false, true)
+	}
+	err := s.db.Close()
+	if err == nil {
+		s.db, err = store.Open(s.storeDir(), s.options())
+	}
+	return err
+}
+
+// Ledger returns the server's copy of a log, to be read only.
+func (s *Server) Ledger(origin ledger.Origin) (*store.Ledger, error) { return s.db.Ledger(origin) }

@@ -1,0 +1,282 @@
+package simulation
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/agentsim"
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+// act is a kind of step.
+type act struct {
+	weight float64 // how often it comes, compared with the others
+	fault  bool    // whether some schedules leave it out
+	do     func(w *world, r int) error
+}
+
+// acts are all kinds of steps. What r means is each one's own affair.
+var acts = map[string]act{
+	"record":      {6, false, (*world).record},
+	"tick":        {30, false, (*world).tick},
+	"wake":        {8, false, (*world).wake},
+	"change":      {1.5, true, (*world).change},
+	"lose":        {0.7, true, (*world).lose},
+	"away":        {0.7, true, (*world).away},
+	"kill":        {5, true, (*world).kill},
+	"kill-server": {3, true, (*world).killServer},
+	"offline":     {2, true, (*world).offline},
+	"mishap":      {9, true, (*world).mishap},
+	"mount":       {1.5, true, (*world).mount},
+	"power":       {1.5, true, (*world).power},
+	"clock":       {1, true, (*world).clock},
+	"copy":        {2, true, (*world).copyStore},
+	"back":        {1.2, true, (*world).storeBack},
+	"delete":      {0.6, true, (*world).deleteStore},
+	"copy-place":  {2, true, (*world).copyPlace},
+	"back-place":  {0.8, true, (*world).placeBack},
+	"harm":        {0.8, true, (*world).harm},
+	"foreign":     {0.8, true, (*world).foreignFile},
+	"clone":       {0.3, true, (*world).clone},
+	"long":        {0.4, true, (*world).long},
+	"copy-server": {2, true, (*world).copyServer},
+	"back-server": {0.8, true, (*world).serverSetBack},
+}
+
+// actNames returns the names of all acts in a fixed order.
+func actNames() []string { return slices.Sorted(maps.Keys(acts)) }
+
+func (w *world) machine(r int) *machine         { return w.machines[r%len(w.machines)] }
+func (w *world) destination(r int) *destination { return w.destinations[r%len(w.destinations)] }
+
+// record adds recordings and lets the server seal them.
+func (w *world) record(r int) error {
+	w.source.Record(1 + r%4)
+	w.server.Look()
+	return nil
+}
+
+// tick lets time pass.
+func (w *world) tick(r int) error {
+	spans := []time.Duration{50 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second,
+		30 * time.Second, time.Minute, 3 * time.Minute, 10 * time.Minute, 30 * time.Minute}
+	time.Sleep(spans[r%len(spans)])
+	return nil
+}
+
+// long lets so much time pass that the server closes for agents that it has not heard.
+func (w *world) long(r int) error {
+	time.Sleep(26 * time.Hour)
+	return nil
+}
+
+func (w *world) wake(r int) error {
+	w.machine(r).Wake()
+	return nil
+}
+
+// change gives a recording other contents; the server may find that out by itself or when it serves it.
+func (w *world) change(r int) error {
+	w.source.Change(r / 2)
+	if r%2 == 0 {
+		w.server.Look()
+	}
+	return nil
+}
+
+func (w *world) lose(r int) error {
+	w.source.Lose(r)
+	return nil
+}
+
+func (w *world) away(r int) error {
+	w.source.SetAway(r%2 == 0)
+	return nil
+}
+
+// kill ends an agent's process at one of its next operations, which is still done or not.
+func (w *world) kill(r int) error {
+	w.machine(r/200).KillAt(1+r%100, r%2 == 0)
+	if r%10 < 5 {
+		w.machine(r).Wake()
+		time.Sleep(time.Second)
+	}
+	return nil
+}
+
+// killServer ends the server's process at one of its next commits, which is still done or not.
+func (w *world) killServer(r int) error {
+	w.server.KillAt(1+r/4%12, r%2 == 0)
+	if r%4 < 2 {
+		w.server.Look()
+	}
+	return nil
+}
+
+func (w *world) offline(r int) error {
+	w.machine(r / 2).link.setDown(r%2 == 0)
+	return nil
+}
+
+// mishap lets something befall one of the next calls.
+func (w *world) mishap(r int) error {
+	delays := []time.Duration{100 * time.Millisecond, time.Second, 4 * time.Second, 40 * time.Second, 3 * time.Minute}
+	w.machine(r).link.meet(mishap{kind: lostBefore + mishapKind(r%int(mishapKinds-1)), after: r / 5 % 6, delay: delays[r/30%len(delays)]})
+	return nil
+}
+
+func (w *world) mount(r int) error {
+	w.destination(r / 2).place.Mount(r%2 == 0)
+	return nil
+}
+
+// power lets a share lose its power, and with it perhaps what was not durable.
+func (w *world) power(r int) error {
+	random := rand.New(rand.NewPCG(uint64(r), 1))
+	w.destination(r).place.CutPower(func() bool { return random.IntN(2) == 0 })
+	return nil
+}
+
+// clock sets a machine's clock wrong: by ten minutes, a year, or back.
+func (w *world) clock(r int) error {
+	w.machine(r).ClockOffset = []time.Duration{0, 10 * time.Minute, 365 * 24 * time.Hour, -10 * time.Minute, -3 * 365 * 24 * time.Hour}[r%5]
+	return nil
+}
+
+func (w *world) copyStore(r int) error {
+	m := w.machine(r)
+	s, err := m.Snapshot()
+	m.copies = append(m.copies, s)
+	return err
+}
+
+// storeBack puts an older copy of a machine's store back.
+func (w *world) storeBack(r int) error {
+	m := w.machine(r)
+	if len(m.copies) == 0 {
+		return nil
+	}
+	if err := w.stop(m); err != nil {
+		return err
+	}
+	w.storesBack = true
+	return m.Restore(m.copies[r/3%len(m.copies)])
+}
+
+func (w *world) deleteStore(r int) error {
+	m := w.machine(r)
+	if err := w.stop(m); err != nil {
+		return err
+	}
+	w.storesBack = true
+	return m.Restore(nil)
+}
+
+func (w *world) copyPlace(r int) error {
+	d := w.destination(r)
+	d.copies = append(d.copies, d.place.Snapshot())
+	return nil
+}
+
+// placeBack puts an older copy of a share back.
+func (w *world) placeBack(r int) error {
+	d := w.destination(r)
+	if len(d.copies) == 0 {
+		return nil
+	}
+	before := d.place.Files()
+	d.place.Restore(d.copies[r/3%len(d.copies)])
+	after := d.place.Files()
+	for name, data := range before {
+		if now, ok := after[name]; !ok || string(now) != string(data) {
+			d.harmed[name] = true
+		}
+	}
+	for name := range d.foreign {
+		if _, ok := after[name]; !ok {
+			delete(d.foreign, name)
+		}
+	}
+	return nil
+}
+
+// harm takes away or alters one file at a destination; together with what stands beside the marker, or so that nothing
+// tells the agent.
+func (w *world) harm(r int) error {
+	d := w.destination(r)
+	var names []string
+	for name := range d.place.Files() {
+		if _, foreign := d.foreign[name]; !foreign && !isOwn(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	name := names[r/8%len(names)]
+	d.harmed[name] = true
+	if r/2%2 == 0 {
+		d.place.Plant(name, nil)
+	} else {
+		d.place.Plant(name, []byte("altered"))
+	}
+	if r/4%2 == 0 {
+		d.place.SetOwn("last-delivered", nil)
+	} else {
+		d.silent[name] = true
+	}
+	return nil
+}
+
+// foreignFile puts somebody else's file under the name of an item that is not there yet.
+func (w *world) foreignFile(r int) error {
+	d := w.destination(r)
+	files := d.place.Files()
+	var names []string
+	for name := range d.known {
+		if _, taken := files[name]; !taken && !d.harmed[name] {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	name := names[r%len(names)]
+	d.foreign[name] = []byte("somebody else's")
+	d.place.Plant(name, d.foreign[name])
+	return nil
+}
+
+// clone starts a copy of a machine beside it.
+func (w *world) clone(r int) error {
+	if len(w.machines) > 2 {
+		return nil
+	}
+	m := w.machine(r)
+	copied, err := m.Clone()
+	if err != nil {
+		return err
+	}
+	w.cloned = true
+	c := &machine{Machine: copied, name: m.name, link: newLink(w.network, "acme", m.name)}
+	w.machines = append(w.machines, c)
+	return c.Start(w.ctx, c.link)
+}
+
+func (w *world) copyServer(int) error {
+	c, err := w.server.Snapshot()
+	w.serverCopies = append(w.serverCopies, c)
+	return err
+}
+
+// serverSetBack puts the server back to an older copy.
+func (w *world) serverSetBack(r int) error {
+	return nil
+}
+
+var _ = []any{ledger.KindClosed, backup.Pending, agentsim.ErrKilled}

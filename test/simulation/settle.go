@@ -1,0 +1,214 @@
+package simulation
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"testing/synctest"
+	"time"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/serversim"
+)
+
+func digestOf(data []byte) backup.Digest {
+	return backup.Digest{SHA256: sha256.Sum256(data), SizeBytes: int64(len(data))}
+}
+
+// settle ends all faults, and lets time pass until both sides agree; then until everything is closed, and they agree
+// again. That this does not come to be is a violation.
+func (w *world) settle() error {
+	w.source.SetAway(false)
+	for _, d := range w.destinations {
+		d.place.Mount(true)
+	}
+	for _, until := range []func(d *destination, log *store.Ledger) error{nil, allClosed} {
+		if err := w.settleUntil(until); err != nil {
+			return err
+		}
+		if len(w.found()) > 0 {
+			return nil
+		}
+	}
+	return w.checkEnd()
+}
+
+// patience is how many rounds of five minutes agreement may take.
+const patience = 80
+
+func (w *world) settleUntil(also func(d *destination, log *store.Ledger) error) error {
+	var open error
+	for round := range patience {
+		if err := w.heal(); err != nil {
+			return err
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if err := w.check(); err != nil {
+			return err
+		}
+		if open = w.open(also); open == nil && round > 0 {
+			return nil
+		}
+		if len(w.found()) > 0 {
+			return nil
+		}
+	}
+	w.violate("no agreement: %v", open)
+	return nil
+}
+
+// heal brings everything up.
+func (w *world) heal() error {
+	if err := w.reapServer(); err != nil {
+		return err
+	}
+	if !w.server.Up() {
+		if err := w.startServer(); err != nil {
+			return err
+		}
+	}
+	for _, m := range w.machines {
+		m.link.heal()
+		if err := w.reap(m); err != nil {
+			return err
+		}
+		if !m.Up() && (!m.superseded || !w.cloned) {
+			if err := m.Start(w.ctx, m.link); err != nil {
+				return err
+			}
+		}
+		m.KillAt(0, false)
+		m.Wake()
+	}
+	w.server.KillAt(0, false)
+	w.server.Look()
+	return nil
+}
+
+// open says what is not as it should be in the end; nil where all is well.
+func (w *world) open(also func(d *destination, log *store.Ledger) error) error {
+	for _, d := range w.destinations {
+		log, err := w.server.Ledger(d.origin)
+		if err != nil {
+			return err
+		}
+		machines, err := w.serving(d)
+		if err != nil {
+			return err
+		}
+		ok := false
+		for _, m := range machines {
+			if err = w.agrees(m, d, log); err == nil {
+				ok = true
+				break
+			}
+		}
+		if !ok {
+			return err
+		}
+		if also != nil {
+			if err := also(d, log); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// agrees says why a machine and the server do not agree about a destination; nil where they do.
+func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
+	own, err := m.Ledger(d.origin)
+	if err != nil {
+		return err
+	}
+	size, root := log.Position()
+	head := ledger.Head{Origin: d.origin, Size: size, Root: root}
+	if ours, root := own.Position(); ours != size || root != head.Root {
+		return fmt.Errorf("the agent's log has %d entries, the server's %d (%v)", ours, size, m.Problems()[d.name])
+	}
+	if prepared, err := own.Prepared(); own.OutboxLen() > 0 || prepared != nil || err != nil {
+		return fmt.Errorf("receipts wait (%v)", m.Problems()[d.name])
+	}
+	for whose, note := range map[string][]byte{
+		"the server": log.Agreed(), "the agent": own.Agreed(), "the destination": d.place.Files()[backup.OwnPrefix+"/head"],
+	} {
+		if agreed, _, err := ledger.ParseHead(note); err != nil || agreed != head {
+			return fmt.Errorf("%s has not agreed to the latest head (%v)", whose, m.Problems()[d.name])
+		}
+	}
+	files := d.place.Files()
+	pending := 0
+	err = eachItem(log, backup.Pending, func(item backup.Item) {
+		if _, taken := files[item.Path]; !taken {
+			pending++
+		}
+	})
+	if err == nil && pending > 0 {
+		err = fmt.Errorf("%d items are pending that could be copied (%v)", pending, m.Problems()[d.name])
+	}
+	return err
+}
+
+// allClosed says that a manifest is open.
+func allClosed(_ *destination, log *store.Ledger) (err error) {
+	log.View(func(l *ledger.Log) {
+		for _, m := range l.Manifests {
+			if m.Open {
+				err = fmt.Errorf("manifest %d is open", m.Number)
+			}
+		}
+	})
+	return err
+}
+
+// checkEnd looks at what must hold when everything has settled.
+func (w *world) checkEnd() error {
+	for _, d := range w.destinations {
+		log, err := w.server.Ledger(d.origin)
+		if err != nil {
+			return err
+		}
+		files := d.place.Files()
+		if err := w.checkConfirmed(d, log, files, d.silent); err != nil {
+			return err
+		}
+		err = eachItem(log, backup.Expired, func(item backup.Item) {
+			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] {
+				w.violate("at the destination with the right contents, yet expired")
+			}
+		})
+		if err != nil {
+			return err
+		}
+		for head := range d.agreed {
+			if root, err := log.RootAt(head.Size); err != nil || root != head.Root {
+				w.violate("an agreed head is not in the log any more, and no alarm stands")
+			}
+		}
+		if err := w.checkFolds(d, log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) checkFolds(d *destination, log *store.Ledger) error {
+	if err := w.checkFold(context.WithoutCancel(w.ctx), "the server's log", log); err != nil {
+		return err
+	}
+	for _, m := range w.machines {
+		own, err := m.Ledger(d.origin)
+		if err != nil {
+			return err
+		}
+		if err := w.checkFold(context.WithoutCancel(w.ctx), "an agent's log", own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var _ = serversim.Tenant
