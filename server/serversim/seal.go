@@ -15,7 +15,7 @@ import (
 )
 
 // Window is how long an item may be copied: from its sealing to the deadline of its manifest.
-const Window = 2 * time.Hour
+const Window = 40 * time.Minute
 
 // named is what the log says of one recording of the source: its latest item.
 type named struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing/synctest"
 	"time"
 
@@ -82,6 +83,13 @@ func (w *world) heal() error {
 		}
 		m.KillAt(0, false)
 		m.Wake()
+	}
+	if !slices.ContainsFunc(w.machines, func(m *machine) bool { return m.Up() }) {
+		// Of clones that ended each other, somebody starts one.
+		w.machines[0].superseded = false
+		if err := w.machines[0].Start(w.ctx, w.machines[0].link); err != nil {
+			return err
+		}
 	}
 	w.server.KillAt(0, false)
 	w.server.Look()

@@ -137,6 +137,10 @@ func (n *Night) untilPass(now, quietUntil time.Time, window func() (schedule.Win
 	if !known {
 		return idleCheck
 	}
+	counts, err := n.Log.Total()
+	if err != nil || counts[backup.Pending] == 0 {
+		return idleCheck
+	}
 	span := w.Next(now)
 	begin := span.Start.Add(n.spread(span))
 	if begin.Before(quietUntil) {
@@ -144,10 +148,6 @@ func (n *Night) untilPass(now, quietUntil time.Time, window func() (schedule.Win
 	}
 	if begin.After(now) {
 		return min(begin.Sub(now), idleCheck)
-	}
-	counts, err := n.Log.Total()
-	if err != nil || counts[backup.Pending] == 0 {
-		return idleCheck
 	}
 	return 0
 }
