@@ -24,6 +24,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
+	"github.com/wolkvox/backup/server/internal/evidence"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
 	"github.com/wolkvox/backup/server/internal/registry"
@@ -37,6 +38,8 @@ const (
 	identityDir    = "identity"     // the authority and the server's certificate, with their keys
 	registryDir    = "registry"     // see package registry
 	ledgersDir     = "ledgers"      // see package store
+	evidenceDir    = "evidence"     // see package evidence
+	offersDir      = "offers"       // what agents hand in of a log, while it is taken in
 	credentialFile = "operator.pem" // the first operator's credential
 	addressFile    = "address"      // while the server runs: HOST:PORT at which it can be called from this machine's network
 )
@@ -61,7 +64,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	sequencers, err := sequencer.OpenSet(ctx, reg, db, time.Now())
+	sequencers, err := sequencer.OpenSet(ctx, db, sequencer.Options{
+		Registry: reg, Evidence: evidence.NewFolder(filepath.Join(c.StateDir, evidenceDir)),
+		Dir: filepath.Join(c.StateDir, offersDir), Logger: log,
+	}, time.Now())
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,17 @@ func (c *stateCache) put(key stateKey, st *itemStates) {
 	c.hold(key, st)
 }
 
+// forget lets go of the states of a ledger's manifests above last, which are no more.
+func (c *stateCache) forget(id ledgerID, last int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.byKey {
+		if key.id == id && key.manifest > last {
+			c.drop(e)
+		}
+	}
+}
+
 // hold adds st and lets the least recently used go, never st itself.
 func (c *stateCache) hold(key stateKey, st *itemStates) {
 	held := &cachedStates{key, st, st.sizeBytes()}

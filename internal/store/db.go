@@ -187,8 +187,14 @@ func (db *DB) Ledger(o ledger.Origin) (*Ledger, error) {
 		default:
 			return damaged(o, "its identifier has %d bytes", len(value))
 		}
-		return l.load(tx)
+		return nil
 	})
+	if err == nil && l.named {
+		err = l.completeCut()
+	}
+	if err == nil {
+		err = db.view(l.load)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ const (
 	tableAgreed   table = 'g'
 	tableFaults   table = 'f'
 	tableSessions table = 'n'
+	tableCut      table = 'x'
 )
 
 const (

@@ -16,25 +16,9 @@ func (l *Ledger) Refold(ctx context.Context) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	before := l.state.Load()
-	log := &ledger.Log{}
-	var states []*itemStates // of manifest n at n-1
-	for leaf, err := range l.Entries(0, before.log.Size) {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return fmt.Errorf("ledger %s: fold again: %w", l.origin, err)
-		}
-		e, err := log.Check(leaf)
-		if err != nil {
-			return damaged(l.origin, "fold again: entry %d: %v", log.Size, err)
-		}
-		if sealed, ok := e.Body.(ledger.Sealed); ok {
-			states = append(states, pendingStates(sealed.Items))
-		} else if n, _, ok := ledger.ManifestOf(e.Body); ok {
-			states[n-1] = states[n-1].fold(e, log.Manifests[n-1].Open)
-		}
-		log.Apply(leaf, e)
+	log, states, err := l.foldFirst(ctx, before.log.Size)
+	if err != nil {
+		return fmt.Errorf("ledger %s: fold again: %w", l.origin, err)
 	}
 	counts := make([]ledger.Counts, len(states))
 	var total ledger.Counts
@@ -59,4 +43,33 @@ func (l *Ledger) Refold(ctx context.Context) error {
 	}
 	l.publish(func(s *snapshot) { s.log, s.counts, s.total = log, counts, total })
 	return nil
+}
+
+// foldFirst folds the first size entries, which it checks: the structural state after them, and the states of the items of
+// manifest n at n-1.
+func (l *Ledger) foldFirst(ctx context.Context, size int64) (*ledger.Log, []*itemStates, error) {
+	log := &ledger.Log{}
+	var states []*itemStates
+	for log.Size < size {
+		leaves, err := l.readEntries(log.Size, size)
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, leaf := range leaves {
+			e, err := log.Check(leaf)
+			if err != nil {
+				return nil, nil, damaged(l.origin, "entry %d: %v", log.Size, err)
+			}
+			if sealed, ok := e.Body.(ledger.Sealed); ok {
+				states = append(states, pendingStates(sealed.Items))
+			} else if n, _, ok := ledger.ManifestOf(e.Body); ok {
+				states[n-1] = states[n-1].fold(e, log.Manifests[n-1].Open)
+			}
+			log.Apply(leaf, e)
+		}
+	}
+	return log, states, nil
 }

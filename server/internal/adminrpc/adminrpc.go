@@ -101,6 +101,9 @@ func (s *Service) failed(ctx context.Context, err error) error {
 	if errors.Is(err, source.ErrUnreachable) {
 		return wire.Error(codes.Unavailable, wire.ReasonSourceUnreachable, "%v: mount it, then try again", err)
 	}
+	if errors.Is(err, sequencer.ErrRecovering) {
+		return wire.Error(codes.Unavailable, wire.ReasonTryLater, "%v", err)
+	}
 	s.Logger.LogAttrs(ctx, slog.LevelError, "operator's call failed", slog.Any("error", err))
 	return status.Error(codes.Internal, err.Error())
 }

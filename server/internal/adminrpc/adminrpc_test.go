@@ -39,7 +39,7 @@ func newService(t *testing.T) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	set, err := sequencer.OpenSet(t.Context(), r, db, time.Now())
+	set, err := sequencer.OpenSet(t.Context(), db, sequencer.Options{Registry: r, Dir: t.TempDir()}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,22 +25,38 @@ func Destination(ctx context.Context, set *sequencer.Set, origin string) (*seque
 	return s, role, nil
 }
 
-// EverDestination is [Destination] for callers that serve it or ever did; current tells them apart.
-func EverDestination(ctx context.Context, set *sequencer.Set, origin string) (s *sequencer.Sequencer, role identity.Role, current bool, err error) {
+// Standing is what an agent is to a destination.
+type Standing int
+
+// The standings.
+const (
+	Stranger Standing = 1 // of the same tenant; its certificate is all that is known
+	Former   Standing = 2 // served the destination before
+	Current  Standing = 3 // serves it
+)
+
+// EverDestination is [Destination] for callers that serve it or ever did, and, where the log may not know any more whom it was
+// assigned to, for every agent of the tenant. Such a [Stranger] is shown nothing of the log: it may only show a head that the
+// server once signed.
+func EverDestination(ctx context.Context, set *sequencer.Set, origin string) (s *sequencer.Sequencer, role identity.Role, standing Standing, err error) {
 	role, s, err = find(ctx, set, origin)
 	if err != nil {
-		return nil, identity.Role{}, false, err
+		return nil, identity.Role{}, 0, err
 	}
-	ever := false
-	if s != nil && role.Tenant == s.Origin().Tenant() {
-		if ever, err = s.EverAssigned(role.Name); err != nil {
-			return nil, identity.Role{}, false, err
-		}
+	if s == nil || role.Tenant != s.Origin().Tenant() {
+		return nil, identity.Role{}, 0, notAssigned(role, origin)
 	}
-	if !ever {
-		return nil, identity.Role{}, false, notAssigned(role, origin)
+	if Serves(role, s) {
+		return s, role, Current, nil
 	}
-	return s, role, Serves(role, s), nil
+	ever, err := s.EverAssigned(role.Name)
+	if err != nil {
+		return nil, identity.Role{}, 0, err
+	}
+	if ever {
+		return s, role, Former, nil
+	}
+	return s, role, Stranger, nil
 }
 
 // Serves reports whether the holder of the role is the agent last assigned in the log.
@@ -59,6 +75,11 @@ func find(ctx context.Context, set *sequencer.Set, origin string) (identity.Role
 	}
 	s, _ := set.Of(ledger.Origin(origin))
 	return role, s, nil
+}
+
+// NotAssigned is the status for an agent that is shown nothing of a destination.
+func NotAssigned(role identity.Role, s *sequencer.Sequencer) error {
+	return notAssigned(role, string(s.Origin()))
 }
 
 func notAssigned(role identity.Role, origin string) error {

@@ -139,11 +139,12 @@ func (s *Service) order(ctx context.Context, role identity.Role, report registry
 		return order, nil
 	}
 	if report.SessionNumber > 0 {
-		if err := seq.CheckSession(report.SessionNumber); err != nil {
+		err := seq.CheckSession(report.SessionNumber)
+		if errors.Is(err, sequencer.ErrSuperseded) {
 			order.Status = backupv1.AssignmentStatus_ASSIGNMENT_STATUS_SUPERSEDED
 			return order, nil
 		}
-		if report.OutboxCount == 0 {
+		if err == nil && report.OutboxCount == 0 {
 			seq.Heard(report.EchoedTime)
 		}
 	}
@@ -170,7 +171,7 @@ func (s *Service) order(ctx context.Context, role identity.Role, report registry
 // agreed takes an agreed head. One that cannot be taken is a matter for people at the server, not for the agent's
 // heartbeat.
 func (s *Service) agreed(ctx context.Context, seq *sequencer.Sequencer, note []byte) {
-	err := seq.RecordAgreement(note)
+	err := seq.RecordAgreement(ctx, note)
 	switch {
 	case errors.Is(err, sequencer.ErrOfferWanted):
 		s.logger.LogAttrs(ctx, slog.LevelError, "an agent agreed to a head that the log does not contain",

@@ -65,6 +65,9 @@ func TestHeartbeat(t *testing.T) {
 	_, err := r.Registry.RequestRun(servertest.Tenant, servertest.Destination)
 	r.Must(err)
 	foreign := r.AddDestination("foreign", backup.StorageS3)
+	earlier := r.session
+	r.session, err = r.Sequencer().OpenSession([16]byte{9})
+	r.Must(err)
 	head, _, err := r.Sequencer().Head()
 	r.Must(err)
 	agreed, err := ledger.Cosign(head, r.Sequencer().ServerKey(), r.key, noon)
@@ -79,7 +82,7 @@ func TestHeartbeat(t *testing.T) {
 	res, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{
 		AgentVersion: "1.0", AgentTime: timestamppb.New(time.Now().Add(-time.Hour)),
 		Destinations: []*backupv1.DestinationReport{
-			report(r.session), report(0), report(r.session + 1), {Origin: string(foreign)},
+			report(r.session), report(0), report(earlier), {Origin: string(foreign)},
 			{Origin: "wolkvox.com/backup/acme/none/00000000000000000000000000000000"},
 		},
 	})
@@ -206,7 +209,7 @@ func TestReportFaults(t *testing.T) {
 		fault   *backupv1.ItemFault
 		reason  string
 	}{
-		"another session":      {r.session + 1, &backupv1.ItemFault{Fault: fault}, wire.ReasonSuperseded},
+		"another session":      {r.session + 1, &backupv1.ItemFault{Fault: fault}, wire.ReasonNoSession},
 		"no fault":             {r.session, &backupv1.ItemFault{Manifest: 1, Indexes: some}, wire.ReasonBadRequest},
 		"no manifest":          {r.session, &backupv1.ItemFault{Manifest: 2, Indexes: some, Fault: fault}, wire.ReasonNoManifest},
 		"items of no manifest": {r.session, &backupv1.ItemFault{Indexes: some, Fault: fault}, wire.ReasonBadIndexes},

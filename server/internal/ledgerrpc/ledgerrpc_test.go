@@ -32,13 +32,24 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	s := servertest.New(t, "America/Bogota", backup.StorageRSYNC, noon)
 	r := &rig{Server: s, t: t, key: s.Enroll()}
-	service := ledgerrpc.New(s.Sequencers, nil)
-	address := s.Serve(func(g *grpc.Server) { backupv1.RegisterLedgerServiceServer(g, service) })
+	r.serve()
+	return r
+}
+
+// serve serves the logs as they are open.
+func (r *rig) serve() {
+	service := ledgerrpc.New(r.Sequencers, nil)
+	address := r.Serve(func(g *grpc.Server) { backupv1.RegisterLedgerServiceServer(g, service) })
 	r.dial = func(role identity.Role) backupv1.LedgerServiceClient {
-		return backupv1.NewLedgerServiceClient(s.Dial(address, role))
+		return backupv1.NewLedgerServiceClient(r.Dial(address, role))
 	}
 	r.client = r.dial(identity.AgentRole(servertest.Tenant, servertest.Agent))
-	return r
+}
+
+// restart opens everything again, as a server that was stopped and started.
+func (r *rig) restart() {
+	r.Restart()
+	r.serve()
 }
 
 func (r *rig) watch(process byte, position *backupv1.LogPosition, kept []byte) (grpc.ServerStreamingClient[backupv1.WatchLedgerResponse], *backupv1.SessionOpened, error) {
@@ -209,7 +220,7 @@ func TestReadManifest(t *testing.T) {
 	for reason, err := range map[string]error{
 		wire.ReasonNoManifest: justError(read(session, 2, 0)),
 		wire.ReasonBadIndexes: justError(read(session, 1, items+1)),
-		wire.ReasonSuperseded: justError(read(session+1, 1, 0)),
+		wire.ReasonNoSession:  justError(read(session+1, 1, 0)),
 	} {
 		if wire.Reason(err) != reason {
 			t.Errorf("%v, want %s", err, reason)
@@ -254,7 +265,7 @@ func TestSubmit(t *testing.T) {
 		{"nothing", 1, nil, wire.ReasonBadRequest},
 		{"too much", 1, [][]byte{large, large}, wire.ReasonTooLarge},
 		{"no receipt", 1, [][]byte{[]byte("x")}, wire.ReasonBadReceipt},
-		{"another session", 7, [][]byte{leaf}, wire.ReasonSuperseded},
+		{"a session that was never opened", 7, [][]byte{leaf}, wire.ReasonNoSession},
 	}
 	for _, test := range tests {
 		if _, err := submit(test.session, test.receipts...); wire.Reason(err) != test.reason {

@@ -24,12 +24,17 @@ var errReplaced = errors.New("the same process opened a new watch")
 // errStopped ends the watches of a service that was stopped.
 var errStopped = errors.New("the server is being stopped")
 
+// errChanged ends a watch of a log whose end was replaced, or that came back from nothing.
+var errChanged = errors.New("the log was recovered meanwhile: compare heads again")
+
 // WatchLedger opens a session and streams what the caller's log lacks, now and as it happens.
 func (s *Service) WatchLedger(req *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
 	err := s.watch(req, stream)
 	switch {
 	case errors.Is(err, errReplaced):
 		return wire.Error(codes.Aborted, wire.ReasonReplaced, "%v", err)
+	case errors.Is(err, errChanged):
+		return wire.RetryError(codes.Unavailable, wire.ReasonTryLater, 0, "%v", err)
 	case errors.Is(err, errStopped):
 		return wire.RetryError(codes.Unavailable, wire.ReasonShuttingDown, rpcerror.ComeBack, "%v", err)
 	}
@@ -37,7 +42,7 @@ func (s *Service) WatchLedger(req *backupv1.WatchLedgerRequest, stream grpc.Serv
 }
 
 func (s *Service) watch(req *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
-	seq, role, current, err := authz.EverDestination(stream.Context(), s.sequencers, req.GetOrigin())
+	seq, role, standing, err := authz.EverDestination(stream.Context(), s.sequencers, req.GetOrigin())
 	if err != nil {
 		return err
 	}
@@ -48,42 +53,110 @@ func (s *Service) watch(req *backupv1.WatchLedgerRequest, stream grpc.ServerStre
 	if err != nil {
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "%v", err)
 	}
-	var session int64 // of an agent that served the destination before: it may read, and competes with nobody
-	if current {
-		if session, err = seq.OpenSession([16]byte(req.GetProcessId())); err != nil {
-			return err
-		}
-		if err := seq.CheckSession(session); err != nil {
-			return err
-		}
+	if err := admit(stream.Context(), seq, role, standing, req.GetKeptHead()); err != nil {
+		return err
+	}
+	at := time.Now()
+	session, err := openSession(stream.Context(), seq, role, standing, req, at)
+	if err != nil {
+		return err
 	}
 	ctx, done, err := s.watches.begin(stream.Context(), role, seq.Origin(), session)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := seq.Compare(size, root, req.GetKeptHead()); err != nil {
-		if refused, ok := errors.AsType[*ledger.RefusedError](err); ok {
-			return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the kept head: %v", refused)
-		}
+	speaks, err := seq.Speaks(role.Name)
+	if err != nil {
 		return err
 	}
+	replaced := seq.Replaced()
+	changed := seq.Ledger().Changed()
+	recovering, err := seq.Compare(ctx, sequencer.Claim{
+		Size: size, Root: root, Kept: req.GetKeptHead(), KeptKnown: req.GetKeptHeadKnown(), Speaks: speaks,
+	}, at)
+	if err != nil {
+		return badKeptHead(err)
+	}
 	now, _ := seq.Ledger().Position()
-	opened := &backupv1.SessionOpened{SessionNumber: session, ServerTime: wire.Time(time.Now()), Size: now}
+	opened := &backupv1.SessionOpened{SessionNumber: session, ServerTime: wire.Time(at), Size: now, Recovering: recovering}
+	if standing == authz.Stranger {
+		opened.Size = size // it is shown nothing
+	}
 	if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
 		return err
 	}
-	return follow(ctx, seq, size, stream)
+	if standing == authz.Stranger || now == 0 {
+		return wait(ctx, changed)
+	}
+	return follow(ctx, seq, size, replaced, stream)
 }
 
-// follow sends what comes after the first size entries until ctx ends. It begins with a head even if there is nothing
-// to send, so that the caller has one to cosign.
-func follow(ctx context.Context, seq *sequencer.Sequencer, size int64, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+// admit lets a stranger go on only where the log may have lost what it knew of it: while it recovers, or once it is shown a
+// head that the server signed and the log does not contain.
+func admit(ctx context.Context, seq *sequencer.Sequencer, role identity.Role, standing authz.Standing, kept []byte) error {
+	if standing != authz.Stranger {
+		return nil
+	}
+	recovering, err := seq.Recovering()
+	if err != nil || recovering {
+		return err
+	}
+	lost, err := seq.Shown(ctx, kept)
+	if _, refused := errors.AsType[*ledger.RefusedError](err); refused || err == nil && !lost {
+		return authz.NotAssigned(role, seq)
+	}
+	return err
+}
+
+// openSession returns the number of the session of the agent that serves the destination. For all others it is 0: they
+// compete with nobody.
+func openSession(ctx context.Context, seq *sequencer.Sequencer, role identity.Role, standing authz.Standing, req *backupv1.WatchLedgerRequest, at time.Time) (int64, error) {
+	if standing != authz.Current {
+		return 0, nil
+	}
+	if req.GetSuperseded() {
+		if err := seq.Cloned(ctx, role.Name, at); err != nil {
+			return 0, err
+		}
+		return 0, sequencer.ErrSuperseded
+	}
+	session, err := seq.OpenSession([16]byte(req.GetProcessId()))
+	if err != nil {
+		return 0, err
+	}
+	return session, seq.CheckSession(session)
+}
+
+// badKeptHead says of a kept head that is none of this log's that it is the request that is wrong.
+func badKeptHead(err error) error {
+	if refused, ok := errors.AsType[*ledger.RefusedError](err); ok && !errors.Is(err, sequencer.ErrBadOffer) {
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the kept head: %v", refused)
+	}
+	return err
+}
+
+// wait holds a watch open that is sent nothing, until the log changed: the caller watches again then.
+func wait(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-changed:
+		return errChanged
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// follow sends what comes after the first size entries until ctx ends, or entries that were sent may have been replaced. It
+// begins with a head even if there is nothing to send, so that the caller has one to cosign.
+func follow(ctx context.Context, seq *sequencer.Sequencer, size, replaced int64, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
 	for first := true; ; first = false {
 		changed := seq.Ledger().Changed()
 		until, _ := seq.Ledger().Position()
 		for size < until || first {
 			batch, err := nextBatch(seq, size, until)
+			if seq.Replaced() != replaced {
+				return errChanged
+			}
 			if err != nil {
 				return err
 			}
@@ -100,6 +173,9 @@ func follow(ctx context.Context, seq *sequencer.Sequencer, size int64, stream gr
 		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if seq.Replaced() != replaced {
+			return errChanged
 		}
 	}
 }

@@ -32,6 +32,8 @@ const (
 	SubjectDestination Subject = "destination"
 	SubjectToken       Subject = "token"
 	SubjectAgent       Subject = "agent"
+	SubjectRecovery    Subject = "recovery record"
+	SubjectAlarm       Subject = "alarm"
 )
 
 // SubjectError says of which record it is that Err, [ErrNotFound] or [ErrExists], is true.

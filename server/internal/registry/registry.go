@@ -82,6 +82,8 @@ const (
 	heardTable       = 'h' // tenant, agent
 	catalogTable     = 'c' // log id, source path
 	nameTable        = 'n' // log id, folded path
+	recoveryTable    = 'r' // origin
+	alarmTable       = 'w' // origin, number of the kind
 )
 
 func key(table byte, parts ...string) []byte {

@@ -32,6 +32,18 @@ func Status(err error) error {
 		return wire.Error(codes.Aborted, wire.ReasonSuperseded, "%v: stop this one, or the other", err)
 	case errors.Is(err, sequencer.ErrOfferWanted):
 		return wire.Error(codes.FailedPrecondition, wire.ReasonOfferWanted, "%v: the two logs have to be reconciled first", err)
+	case errors.Is(err, sequencer.ErrNoSession):
+		return wire.Error(codes.Aborted, wire.ReasonNoSession, "%v: watch again", err)
+	case errors.Is(err, sequencer.ErrFork):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonFork, "%v", err)
+	case errors.Is(err, sequencer.ErrTailLost):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonTailLost, "%v", err)
+	case errors.Is(err, sequencer.ErrBadOffer):
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadOffer, "%v", err)
+	case errors.Is(err, sequencer.ErrOffering):
+		return wire.RetryError(codes.ResourceExhausted, wire.ReasonTryLater, ComeBack, "%v: ask again later", err)
+	case errors.Is(err, sequencer.ErrRecovering):
+		return wire.RetryError(codes.Unavailable, wire.ReasonTryLater, ComeBack, "%v", err)
 	case errors.Is(err, sequencer.ErrReceipt):
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadReceipt, "%v", err)
 	case errors.Is(err, store.ErrNotFound):

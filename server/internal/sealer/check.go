@@ -34,6 +34,9 @@ func (s *Sealer) CheckSource(ctx context.Context, origin ledger.Origin, manifest
 		return Checked{}, err
 	}
 	defer c.close()
+	if err := c.place.seq.Ready(); err != nil {
+		return Checked{Unsettled: indexes}, err
+	}
 	states, err := c.place.seq.Ledger().States(manifest)
 	if err != nil {
 		return Checked{}, err

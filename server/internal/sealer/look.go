@@ -91,7 +91,11 @@ func (l *look) results() []Result {
 }
 
 func (l *look) run(ctx context.Context, sources []registry.Source, looks map[string]*source.Looks) error {
+	notNow := l.skipNotReady(ctx)
 	for _, p := range l.places {
+		if p.notReady {
+			continue
+		}
 		unlock := l.sealer.lock(p.Origin)
 		err := l.sealer.takeBack(p)
 		unlock()
@@ -130,9 +134,27 @@ func (l *look) run(ctx context.Context, sources []registry.Source, looks map[str
 		}
 	}
 	if l.scheduled && l.complete {
-		return l.sealEmpty(ctx)
+		if err := l.sealEmpty(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return notNow
+}
+
+// skipNotReady leaves the logs out of the look that cannot be written now, and returns why if there are any.
+func (l *look) skipNotReady(ctx context.Context) (notNow error) {
+	for _, p := range l.places {
+		err := p.seq.Ready()
+		if err == nil {
+			continue
+		}
+		if p.chosen {
+			notNow = err
+			l.sealer.logger.LogAttrs(ctx, slog.LevelInfo, "nothing is sealed now", slog.String("origin", string(p.Origin)), slog.Any("cause", err))
+		}
+		p.notReady, p.chosen = true, false
+	}
+	return notNow
 }
 
 // scan finds the files of one source that are not known in every destination, and sorts the finished ones by night.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/server/internal/sequencer"
 )
 
 const (
@@ -122,7 +123,7 @@ func (s *Sealer) runChecks(ctx context.Context) error {
 		}
 		for key, indexes := range s.checks.take() {
 			checked, err := s.CheckSource(ctx, key.origin, key.manifest, indexes, time.Now())
-			if err != nil && !errors.Is(err, context.Cause(ctx)) {
+			if err != nil && !errors.Is(err, context.Cause(ctx)) && !errors.Is(err, sequencer.ErrRecovering) {
 				s.logger.LogAttrs(ctx, slog.LevelError, "source not checked", slog.String("origin", string(key.origin)),
 					slog.Int64("manifest", key.manifest), slog.Any("error", err))
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/sequencer"
 )
 
 const (
@@ -58,7 +59,7 @@ func (s *Sealer) CloseDue(ctx context.Context, at time.Time, uptime time.Duratio
 		for _, manifest := range closed {
 			s.logger.LogAttrs(ctx, slog.LevelInfo, "manifest closed", slog.String("origin", string(seq.Origin())), slog.Int64("manifest", manifest))
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, sequencer.ErrRecovering) {
 			s.logger.LogAttrs(ctx, slog.LevelError, "manifests not closed", slog.String("origin", string(seq.Origin())), slog.Any("error", err))
 		}
 	}
@@ -104,7 +105,7 @@ func (s *Sealer) runSchedule(ctx context.Context) error {
 				case <-ctx.Done():
 				}
 				err := s.workOff(ctx, t)
-				if err != nil && ctx.Err() == nil && !notSetUp(err) {
+				if err != nil && ctx.Err() == nil && !notSetUp(err) && !errors.Is(err, sequencer.ErrRecovering) {
 					s.logger.LogAttrs(ctx, slog.LevelError, "night not sealed", slog.String("tenant", t.Name), slog.Any("error", err))
 				}
 				s.release(t.Name, date, err, at)

@@ -118,7 +118,8 @@ const MaxProblems = 100
 // Seal looks at a tenant's sources now and seals everything that is new and finished, for one destination or, where
 // destination is empty, for all. A file is finished when an earlier look, at least the quiet time after its last
 // change, found it equal; wait is to look twice, the quiet time apart. Errors: registry.ErrNotFound for tenant and
-// destination, [ErrNoSource], [ErrNoDestination], and [source.ErrUnreachable] where no source can be reached.
+// destination, [ErrNoSource], [ErrNoDestination], [source.ErrUnreachable] where no source can be reached, and
+// [sequencer.ErrRecovering] where a log cannot be written now: the others were sealed all the same.
 func (s *Sealer) Seal(ctx context.Context, tenant, destination string, wait bool) ([]Result, error) {
 	results, err := s.Look(ctx, tenant, destination, false, time.Now())
 	if err != nil || !wait || !anyUnsettled(results) {
@@ -197,4 +198,6 @@ type place struct {
 	seq    *sequencer.Sequencer
 	chosen bool // something is sealed for it in this look
 	sealed []int64
+
+	notReady bool // its log cannot be written now
 }

@@ -18,7 +18,8 @@ const closedAtOnce = 64
 
 // Close closes the manifests whose deadline has passed at the instant at, and returns their numbers. It waits until the
 // agent was heard, with a server time later than the deadline and an empty outbox ([Sequencer.Heard]), or until the
-// server, up for uptime, was up for 24 hours beyond the deadline.
+// server, up for uptime, was up for 24 hours beyond the deadline. The error wraps [ErrRecovering] where manifests are due
+// and nothing may be written.
 func (s *Sequencer) Close(ctx context.Context, at time.Time, uptime time.Duration) ([]int64, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -26,6 +27,9 @@ func (s *Sequencer) Close(ctx context.Context, at time.Time, uptime time.Duratio
 	for {
 		bodies, numbers, err := s.due(at, uptime)
 		if err != nil || len(bodies) == 0 {
+			return closed, err
+		}
+		if err := s.mayWrite(); err != nil {
 			return closed, err
 		}
 		if err := s.append(ctx, at, bodies...); err != nil {

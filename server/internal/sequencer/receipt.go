@@ -31,11 +31,14 @@ var ErrReceipt = errors.New("not a receipt of this log")
 
 // SubmitReceipts appends receipts, given as their exact bytes, in their order, and returns a verdict for each. Those after
 // the first whose verdict is not OK are not looked at and share it. An error says that nothing is known of any: it wraps
-// [ErrReceipt], [ErrSuperseded], or is the store's.
+// [ErrReceipt], [ErrSuperseded], [ErrNoSession] or [ErrRecovering], or is the store's.
 func (s *Sequencer) SubmitReceipts(ctx context.Context, session int64, receipts [][]byte) ([]Verdict, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.CheckSession(session); err != nil {
+		return nil, err
+	}
+	if err := s.mayWrite(); err != nil {
 		return nil, err
 	}
 	var state *ledger.Log

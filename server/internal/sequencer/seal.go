@@ -27,10 +27,14 @@ func (m Manifest) sealed() ledger.Sealed {
 }
 
 // Seal appends the sealed of a staged manifest. The error wraps [store.ErrNoManifest] where other lines are staged, and is
-// a [*ledger.RefusedError] where the number is not the next one.
+// a [*ledger.RefusedError] where the number is not the next one. As with everything that the sealer does, it wraps
+// [ErrRecovering] where the log is not [Sequencer.Ready].
 func (s *Sequencer) Seal(ctx context.Context, m Manifest, at time.Time) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.Ready(); err != nil {
+		return err
+	}
 	return s.append(ctx, at, m.sealed())
 }
 
@@ -47,6 +51,9 @@ type Withdrawal struct {
 func (s *Sequencer) Withdraw(ctx context.Context, w Withdrawal, at time.Time) (ledger.Set, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.Ready(); err != nil {
+		return ledger.Set{}, err
+	}
 	body, err := s.withdrawn(w)
 	if err != nil || body.Indexes.IsEmpty() {
 		return ledger.Set{}, err
@@ -59,6 +66,9 @@ func (s *Sequencer) Withdraw(ctx context.Context, w Withdrawal, at time.Time) (l
 func (s *Sequencer) Replace(ctx context.Context, w Withdrawal, m Manifest, at time.Time) (ledger.Set, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.Ready(); err != nil {
+		return ledger.Set{}, err
+	}
 	body, err := s.withdrawn(w)
 	if err != nil {
 		return ledger.Set{}, err

@@ -2,6 +2,10 @@
 // server: it signs the server's entries, judges the agent's receipts, signs heads, and keeps the sessions apart. A
 // [Set] has one for every destination.
 //
+// It also recovers a log that went back in time (proto/README.md, section 4.6): it compares heads before anything else,
+// takes from an agent the tail that the server once signed and lost, keeps what that replaces as evidence, and writes
+// nothing to a log that may lack something.
+//
 // It reads no source, knows no gRPC and reads no clock: its callers say what time it is.
 package sequencer
 
@@ -9,17 +13,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/registry"
 )
 
 var (
 	// ErrSuperseded says that another process of the agent began later: the caller stops.
 	ErrSuperseded = errors.New("another process of this agent began later")
+	// ErrNoSession says that no session has this number yet: the caller opens one.
+	ErrNoSession = errors.New("the server does not know this session")
 	// ErrOfferWanted says that the server's log does not contain a head that the caller holds.
 	ErrOfferWanted = errors.New("the server's log does not contain this head")
 	// ErrOtherKey says that the log's current server key is not the one that the sequencer was given.
@@ -28,22 +39,44 @@ var (
 
 // Sequencer is the sole writer of one destination's log at the server. Its methods may be called concurrently.
 type Sequencer struct {
-	log *store.Ledger
-	key *ledger.SigningKey
+	log      *store.Ledger
+	key      *ledger.SigningKey
+	registry *registry.Registry
+	evidence Evidence
+	dir      string
+	logger   *slog.Logger
 
-	writing sync.Mutex // held from looking at the log until an append that rests on it is done
+	offering sync.Mutex   // held while an offer is taken in
+	replaced atomic.Int64 // how often the log's end was replaced
+	writing  sync.Mutex   // held from looking at the log until an append that rests on it is done
 
 	mu       sync.Mutex // guards what follows
 	head     []byte     // of the log at headSize, signed
 	headSize int64
-	heard    time.Time       // the latest server time echoed with an empty outbox
-	agents   map[string]bool // names ever assigned, as far as the log was read
-	read     int64           // entries that were read for agents
+	headRoot tlog.Hash
+	heard    time.Time                // the latest server time echoed with an empty outbox
+	agents   map[string]bool          // names ever assigned, as far as the log was read
+	keys     map[ledger.Verifier]bool // server's keys that the log ever had, as far as it was read
+	read     int64                    // entries that were read for agents and keys
+}
+
+// Options of a [Sequencer] and a [Set].
+type Options struct {
+	Registry *registry.Registry // required: what is known of logs and of alarms
+	Evidence Evidence           // required where an offer may replace something
+	Dir      string             // where offers lie while they are taken in; it is made where it does not exist
+	Logger   *slog.Logger       // nil: silent
 }
 
 // New returns the sequencer of a log, which is empty or has key as its current server key, otherwise [ErrOtherKey].
-func New(log *store.Ledger, key *ledger.SigningKey) (*Sequencer, error) {
-	s := &Sequencer{log: log, key: key, agents: map[string]bool{}}
+func New(log *store.Ledger, key *ledger.SigningKey, o Options) (*Sequencer, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Sequencer{
+		log: log, key: key, registry: o.Registry, evidence: o.Evidence, dir: o.Dir, logger: o.Logger,
+		agents: map[string]bool{}, keys: map[ledger.Verifier]bool{},
+	}
 	var current ledger.Verifier
 	log.View(func(state *ledger.Log) { current = state.ServerKey })
 	if current != "" && current != key.Verifier() {
@@ -70,14 +103,21 @@ func (s *Sequencer) Last() (number int64) {
 	return number
 }
 
-// Begin appends the genesis, unless the log has one.
+// Begin appends the genesis, unless the log has one or once had one: a log that was lost recovers, it does not begin again.
 func (s *Sequencer) Begin(ctx context.Context, storage backup.StorageKind, windowDays int, at time.Time) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if size, _ := s.log.Position(); size > 0 {
-		return nil
+	if err := s.remember(ctx, false); err != nil {
+		return err
 	}
-	return s.append(ctx, at, ledger.Genesis{Storage: storage, WindowDays: windowDays, ServerKey: s.key.Verifier()})
+	rec, err := s.record()
+	if err != nil || rec.Begun || rec.Recovering {
+		return err
+	}
+	if err := s.append(ctx, at, ledger.Genesis{Storage: storage, WindowDays: windowDays, ServerKey: s.key.Verifier()}); err != nil {
+		return err
+	}
+	return s.remember(ctx, true)
 }
 
 // append signs entries of the server and appends them in one transaction. s.writing is held.

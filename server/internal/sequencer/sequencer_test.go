@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +17,8 @@ import (
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/evidence"
+	"github.com/wolkvox/backup/server/internal/registry"
 )
 
 var start = time.Date(2026, 3, 1, 5, 0, 0, 0, time.UTC)
@@ -37,9 +41,12 @@ func newKey(t *testing.T, name string, fill byte) *ledger.SigningKey {
 
 // rig is a log with an agent assigned and manifests sealed.
 type rig struct {
-	t     *testing.T
-	seq   *Sequencer
-	agent *ledger.SigningKey
+	t        *testing.T
+	db       *store.DB
+	registry *registry.Registry
+	evidence string
+	seq      *Sequencer
+	agent    *ledger.SigningKey
 	// of the receipt chain
 	number   int64
 	previous tlog.Hash
@@ -47,31 +54,49 @@ type rig struct {
 
 func newRig(t *testing.T, manifests ...int) *rig {
 	t.Helper()
-	db, err := store.Open("", store.Options{InMemory: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := db.Ledger(origin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seq, err := New(log, newKey(t, string(origin), 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, seq: seq, agent: newKey(t, origin.AgentKeyName(agentA), 2)}
-	r.must(seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
-	r.must(seq.Assign(t.Context(), r.request(r.agent), start))
+	r := newRigIn(t, "", store.Options{InMemory: true})
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), start))
 	for i, items := range manifests {
-		m := r.stage(int64(i+1), items)
-		r.must(seq.Seal(t.Context(), m, start))
+		r.seal(int64(i+1), items)
 	}
 	return r
+}
+
+// newRigIn has a log with nothing but its genesis, in a store at dir.
+func newRigIn(t *testing.T, dir string, o store.Options) *rig {
+	t.Helper()
+	r := &rig{t: t, agent: newKey(t, origin.AgentKeyName(agentA), 2), evidence: t.TempDir()}
+	var err error
+	r.registry, err = registry.Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	r.must(err)
+	r.openStore(dir, o)
+	t.Cleanup(func() { r.must(errors.Join(r.db.Close(), r.registry.Close())) })
+	return r
+}
+
+func (r *rig) openStore(dir string, o store.Options) {
+	r.t.Helper()
+	var err error
+	r.db, err = store.Open(dir, o)
+	r.must(err)
+	r.open()
+}
+
+// open makes the sequencer, as a server does when it starts.
+func (r *rig) open() {
+	r.t.Helper()
+	log, err := r.db.Ledger(origin)
+	r.must(err)
+	r.seq, err = New(log, newKey(r.t, string(origin), 1), Options{
+		Registry: r.registry, Evidence: evidence.NewFolder(r.evidence), Dir: filepath.Join(r.evidence, "offers"),
+	})
+	r.must(err)
+	r.must(r.seq.Begin(r.t.Context(), backup.StorageRSYNC, 15, start))
+}
+
+func (r *rig) seal(number int64, items int) {
+	r.t.Helper()
+	r.must(r.seq.Seal(r.t.Context(), r.stage(number, items), start))
 }
 
 func (r *rig) must(err error) {
@@ -243,6 +268,9 @@ func TestSessions(t *testing.T) {
 	if err := r.seq.CheckSession(first); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("the earlier session: %v", err)
 	}
+	if err := r.seq.CheckSession(second + 1); !errors.Is(err, ErrNoSession) {
+		t.Errorf("a session that was never opened: %v", err)
+	}
 	if err := r.seq.CheckSession(second); err != nil {
 		t.Errorf("the current session: %v", err)
 	}
@@ -290,21 +318,30 @@ func TestHeads(t *testing.T) {
 	if !bytes.Equal(again, note) || bytes.Equal(early, note) {
 		t.Error("heads of the same size differ, or of different sizes do not")
 	}
-	r.must(r.seq.Compare(head.Size, head.Root, early))
-	r.must(r.seq.Compare(0, ledger.EmptyRoot(), nil))
+	compare := func(size int64, root tlog.Hash, kept []byte) error {
+		_, err := r.seq.Compare(t.Context(), Claim{Size: size, Root: root, Kept: kept}, start)
+		return err
+	}
+	r.must(compare(head.Size, head.Root, early))
+	r.must(compare(0, ledger.EmptyRoot(), nil))
 	other := tlog.Hash(sha256.Sum256([]byte("other")))
 	for name, err := range map[string]error{
-		"another root":       r.seq.Compare(2, other, nil),
-		"a longer log":       r.seq.Compare(head.Size+1, other, nil),
-		"a kept head beyond": r.seq.Compare(2, earlyHead.Root, r.foreignHead(head.Size+1, other)),
-		"another kept head":  r.seq.Compare(2, earlyHead.Root, r.foreignHead(2, other)),
+		"another root": compare(2, other, nil),
+		"a longer log": compare(head.Size+1, other, nil),
 	} {
 		if !errors.Is(err, ErrOfferWanted) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, ok := errors.AsType[*ledger.RefusedError](r.seq.Compare(2, earlyHead.Root, []byte("no head"))); !ok {
-		t.Error("a kept head that is none was taken")
+	stranger, err := ledger.SignHead(ledger.Head{Origin: origin, Size: 9, Root: other}, newKey(t, string(origin), 8))
+	r.must(err)
+	for name, kept := range map[string][]byte{"no head": []byte("no head"), "a head of another's": stranger} {
+		if _, ok := errors.AsType[*ledger.RefusedError](compare(2, earlyHead.Root, kept)); !ok {
+			t.Errorf("a kept head that is %s was taken", name)
+		}
+	}
+	if recovering, err := r.seq.Recovering(); err != nil || recovering {
+		t.Errorf("a log recovers without a head that it lacks: %v", err)
 	}
 
 	agree := func(head []byte, key *ledger.SigningKey) []byte {
@@ -312,15 +349,15 @@ func TestHeads(t *testing.T) {
 		r.must(err)
 		return cosigned
 	}
-	r.must(r.seq.RecordAgreement(agree(note, r.agent)))
-	r.must(r.seq.RecordAgreement(agree(early, r.agent)))
+	r.must(r.seq.RecordAgreement(t.Context(), agree(note, r.agent)))
+	r.must(r.seq.RecordAgreement(t.Context(), agree(early, r.agent)))
 	if agreed, ok := r.seq.Agreed(); !ok || agreed != head {
 		t.Errorf("agreed on %v", agreed)
 	}
-	if err := r.seq.RecordAgreement(agree(r.foreignHead(head.Size+1, other), r.agent)); !errors.Is(err, ErrOfferWanted) {
+	if err := r.seq.RecordAgreement(t.Context(), agree(r.foreignHead(head.Size+1, other), r.agent)); !errors.Is(err, ErrOfferWanted) {
 		t.Errorf("agreeing on another history: %v", err)
 	}
-	if _, ok := errors.AsType[*ledger.RefusedError](r.seq.RecordAgreement(agree(early, newKey(t, origin.AgentKeyName(agentB), 5)))); !ok {
+	if _, ok := errors.AsType[*ledger.RefusedError](r.seq.RecordAgreement(t.Context(), agree(early, newKey(t, origin.AgentKeyName(agentB), 5)))); !ok {
 		t.Error("a stranger's cosignature was taken")
 	}
 }
@@ -336,7 +373,7 @@ func (r *rig) foreignHead(size int64, root tlog.Hash) []byte {
 func TestOtherKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	if _, err := New(r.seq.Ledger(), newKey(t, string(origin), 7)); !errors.Is(err, ErrOtherKey) {
+	if _, err := New(r.seq.Ledger(), newKey(t, string(origin), 7), Options{}); !errors.Is(err, ErrOtherKey) {
 		t.Errorf("a sequencer with another key: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,36 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/wolkvox/backup/internal/ledger"
-	"github.com/wolkvox/backup/internal/store"
 )
-
-// Compare returns [ErrOfferWanted] unless the log contains the caller's own head and the agreed head kept at the
-// destination, kept, where there is one. Nothing is sent or signed for a caller before. A kept head that has not
-// the form of one of this log's heads is a [*ledger.RefusedError].
-func (s *Sequencer) Compare(size int64, root tlog.Hash, kept []byte) error {
-	if err := s.contains(size, root); err != nil {
-		return err
-	}
-	if len(kept) == 0 {
-		return nil
-	}
-	head, _, err := ledger.ParseHead(kept)
-	if err != nil {
-		return err
-	}
-	if head.Origin != s.Origin() {
-		return &ledger.RefusedError{Reason: ledger.ReasonOrigin, Detail: fmt.Sprintf("the kept head is of the log %s, not of %s", head.Origin, s.Origin())}
-	}
-	return s.contains(head.Size, head.Root)
-}
-
-func (s *Sequencer) contains(size int64, root tlog.Hash) error {
-	ours, err := s.log.RootAt(size)
-	if errors.Is(err, store.ErrNotFound) || err == nil && ours != root {
-		return fmt.Errorf("compare heads of %s at size %d: %w", s.Origin(), size, ErrOfferWanted)
-	}
-	return err
-}
 
 // Head returns the log's head, signed. The same size always gives the same bytes: Ed25519 signatures do not vary
 // (RFC 8032), and neither does the root of a log's prefix.
@@ -59,7 +31,7 @@ func (s *Sequencer) sign(size int64, root tlog.Hash) ([]byte, ledger.Head, error
 	head := ledger.Head{Origin: s.Origin(), Size: size, Root: root}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.headSize == size && size > 0 {
+	if s.headSize == size && s.headRoot == root && size > 0 {
 		return s.head, head, nil
 	}
 	note, err := ledger.SignHead(head, s.key)
@@ -67,15 +39,15 @@ func (s *Sequencer) sign(size int64, root tlog.Hash) ([]byte, ledger.Head, error
 		return nil, ledger.Head{}, err
 	}
 	if size > s.headSize {
-		s.head, s.headSize = note, size
+		s.head, s.headSize, s.headRoot = note, size, root
 	}
 	return note, head, nil
 }
 
 // RecordAgreement keeps a head that the agent assigned cosigned, once it is verified and found in the log. One that is not
-// later than the one kept changes nothing. The error is [ErrOfferWanted] where the log does not contain the head: two
-// histories exist; and a [*ledger.RefusedError] where it is not what it should be.
-func (s *Sequencer) RecordAgreement(note []byte) error {
+// later than the one kept changes nothing. The error wraps [ErrOfferWanted] where the log does not contain the head: it
+// recovers from then on; and it is a [*ledger.RefusedError] where it is not what it should be.
+func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	head, _, err := ledger.ParseHead(note)
 	if err != nil {
 		return err
@@ -87,10 +59,17 @@ func (s *Sequencer) RecordAgreement(note []byte) error {
 	if head, _, err = ledger.OpenAgreedHead(note, s.key.Verifier(), agentKey); err != nil {
 		return err
 	}
-	if err := s.contains(head.Size, head.Root); err != nil {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.contains(head.Size, head.Root); errors.Is(err, ErrOfferWanted) {
+		return errors.Join(err, s.want(ctx, note))
+	} else if err != nil {
 		return err
 	}
-	return s.log.PutAgreed(note)
+	if err := s.log.PutAgreed(note); err != nil {
+		return err
+	}
+	return s.held(head.Size)
 }
 
 // Agreed returns the latest agreed head; false where nothing was agreed yet.
@@ -107,10 +86,14 @@ func (s *Sequencer) Agreed() (ledger.Head, bool) {
 // same for the same process, and higher than all before for a new one.
 func (s *Sequencer) OpenSession(processID [16]byte) (int64, error) { return s.log.Session(processID) }
 
-// CheckSession returns [ErrSuperseded] where a later session than the one numbered was opened.
+// CheckSession returns [ErrSuperseded] where a later session than the one numbered was opened, and [ErrNoSession] where it
+// was not opened yet, as far as the log knows: the server went back in time since.
 func (s *Sequencer) CheckSession(number int64) error {
-	if current := s.log.CurrentSession(); number != current {
+	switch current := s.log.CurrentSession(); {
+	case number < current:
 		return fmt.Errorf("session %d of %s, the current one is %d: %w", number, s.Origin(), current, ErrSuperseded)
+	case number > current:
+		return fmt.Errorf("session %d of %s: %w", number, s.Origin(), ErrNoSession)
 	}
 	return nil
 }

@@ -15,17 +15,21 @@ import (
 
 // Set has the sequencer of every destination. Its methods may be called concurrently.
 type Set struct {
-	registry *registry.Registry
-	db       *store.DB
+	options Options
+	db      *store.DB
 
 	mu       sync.RWMutex // guards what follows
 	byOrigin map[ledger.Origin]*Sequencer
 }
 
-// OpenSet opens the logs of all destinations in the registry, and begins those that have no genesis yet.
-func OpenSet(ctx context.Context, r *registry.Registry, db *store.DB, at time.Time) (*Set, error) {
-	set := &Set{registry: r, db: db, byOrigin: map[ledger.Origin]*Sequencer{}}
-	destinations, err := r.Destinations("")
+// OpenSet opens the logs of all destinations in the registry, and begins those that never had a genesis. What was left of
+// offers in o.Dir is removed.
+func OpenSet(ctx context.Context, db *store.DB, o Options, at time.Time) (*Set, error) {
+	set := &Set{options: o, db: db, byOrigin: map[ledger.Origin]*Sequencer{}}
+	if err := clearOffers(o.Dir); err != nil {
+		return nil, err
+	}
+	destinations, err := o.Registry.Destinations("")
 	if err != nil {
 		return nil, fmt.Errorf("open the logs: %w", err)
 	}
@@ -37,7 +41,7 @@ func OpenSet(ctx context.Context, r *registry.Registry, db *store.DB, at time.Ti
 	return set, nil
 }
 
-// Add opens the log of a destination that the registry has, begins it where it has no genesis yet, and returns its
+// Add opens the log of a destination that the registry has, begins it where it never had a genesis, and returns its
 // sequencer. Added again it is the same.
 func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*Sequencer, error) {
 	s.mu.Lock()
@@ -45,7 +49,7 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	if known := s.byOrigin[d.Origin]; known != nil {
 		return known, nil
 	}
-	key, err := s.registry.LogKey(d.Origin)
+	key, err := s.options.Registry.LogKey(d.Origin)
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
@@ -53,9 +57,14 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
 	}
-	sequencer, err := New(log, key)
+	sequencer, err := New(log, key, s.options)
 	if err != nil {
 		return nil, err
+	}
+	if d.Agent != "" { // somebody enrolled, so there was a log
+		if err := sequencer.remember(ctx, true); err != nil {
+			return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
+		}
 	}
 	if err := sequencer.Begin(ctx, d.Kind, d.Kind.WindowDays(), at); err != nil {
 		return nil, fmt.Errorf("begin the log %s: %w", d.Origin, err)

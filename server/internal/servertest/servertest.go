@@ -24,6 +24,7 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/evidence"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -89,7 +90,9 @@ func (s *Server) open() {
 		return s.Fault(point)
 	}})
 	s.Must(err)
-	s.Sequencers, err = sequencer.OpenSet(context.Background(), s.Registry, s.DB, s.created)
+	s.Sequencers, err = sequencer.OpenSet(context.Background(), s.DB, sequencer.Options{
+		Registry: s.Registry, Evidence: evidence.NewFolder(s.EvidenceDir()), Dir: filepath.Join(s.state, "offers"),
+	}, s.created)
 	s.Must(err)
 	s.Sealer = sealer.New(s.Registry, s.Sequencers, sealer.Options{})
 }
@@ -102,6 +105,9 @@ func (s *Server) close() {
 		s.t.Error(err)
 	}
 }
+
+// EvidenceDir returns where what is cut off a log is kept.
+func (s *Server) EvidenceDir() string { return filepath.Join(s.state, "evidence") }
 
 // Restart closes what is open and opens it again.
 func (s *Server) Restart() {

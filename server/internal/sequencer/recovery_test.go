@@ -1,0 +1,635 @@
+package sequencer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/registry"
+)
+
+// copyOf is what an agent holds of the log.
+type copyOf struct {
+	leaves [][]byte
+	lines  map[int64][]byte
+	head   []byte
+}
+
+// hold copies the log as it is.
+func (r *rig) hold() copyOf {
+	r.t.Helper()
+	log := r.seq.Ledger()
+	size, _ := log.Position()
+	c := copyOf{lines: map[int64][]byte{}}
+	for leaf, err := range log.Entries(0, size) {
+		r.must(err)
+		c.leaves = append(c.leaves, leaf)
+	}
+	for n := int64(1); n <= r.seq.Last(); n++ {
+		for lines, err := range log.RawLines(n, 0) {
+			r.must(err)
+			c.lines[n] = append(c.lines[n], lines...)
+		}
+	}
+	var err error
+	c.head, _, err = r.seq.Head()
+	r.must(err)
+	return c
+}
+
+// claim is the copy's own head.
+func (c copyOf) claim(size int64) Claim {
+	var tree ledger.Frontier
+	for _, leaf := range c.leaves[:size] {
+		tree.Add(ledger.LineHash(leaf))
+	}
+	return Claim{Size: size, Root: tree.Root(), Speaks: true}
+}
+
+func (c copyOf) all() Claim { return c.claim(int64(len(c.leaves))) }
+
+// offer hands in the copy, as an agent with this claim.
+func (r *rig) offer(c copyOf, claim Claim) (taken bool, err error) {
+	r.t.Helper()
+	o, err := r.seq.Offer(r.t.Context(), c.head, claim)
+	if err != nil {
+		return false, err
+	}
+	defer o.Close()
+	probes := 0
+	for size, more := o.Probe(); more; size, more = o.Probe() {
+		if probes++; probes > 64 {
+			r.t.Fatal("the search for the common entries does not end")
+		}
+		at := c.claim(size)
+		r.must(o.Answer(at.Size, at.Root))
+	}
+	from, wanted, err := o.First()
+	r.must(err)
+	if wanted {
+		if err := c.give(o, from); err != nil {
+			return false, err
+		}
+	}
+	return o.Take(r.t.Context(), start)
+}
+
+func (c copyOf) give(o *Offer, from int64) error {
+	for i := from; i < int64(len(c.leaves)); i++ {
+		if e, err := ledger.ParseEntry(c.leaves[i]); err == nil {
+			if sealed, ok := e.Body.(ledger.Sealed); ok {
+				if err := o.AddLines(sealed.Manifest, 0, c.lines[sealed.Manifest], true); err != nil {
+					return err
+				}
+			}
+		}
+		if err := o.AddEntries(i, c.leaves[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rollBack puts the log back to an earlier size, as a restored copy does. withRegistry puts back what else is known of it,
+// so that nothing tells.
+func (r *rig) rollBack(size int64, withRegistry bool) {
+	r.t.Helper()
+	r.must(r.seq.Ledger().Cut(r.t.Context(), size))
+	if withRegistry {
+		_, err := r.registry.UpdateRecovery(origin, func(rec *registry.Recovery) { *rec = registry.Recovery{Begun: size > 0} })
+		r.must(err)
+	}
+	r.open()
+}
+
+func (r *rig) agree(c copyOf) []byte {
+	r.t.Helper()
+	note, err := ledger.Cosign(c.head, r.seq.ServerKey(), r.agent, start)
+	r.must(err)
+	return note
+}
+
+// compare is a watch by the agent that serves the destination, which keeps no head.
+func (r *rig) compare(claim Claim) (recovering bool, err error) {
+	return r.seq.Compare(r.t.Context(), claim, start)
+}
+
+// known says that the agent sees what is kept at the destination.
+func known(c Claim, kept []byte) Claim {
+	c.Kept, c.KeptKnown = kept, true
+	return c
+}
+
+// equals fails where the log is not what the copy has, followed by entries of these kinds.
+func (r *rig) equals(c copyOf, kinds ...ledger.Kind) {
+	r.t.Helper()
+	now := r.hold()
+	if len(now.leaves) < len(c.leaves) || !slices.EqualFunc(now.leaves[:len(c.leaves)], c.leaves, bytes.Equal) {
+		r.t.Fatalf("the log has %d entries, which are not the %d offered", len(now.leaves), len(c.leaves))
+	}
+	var more []ledger.Kind
+	for _, leaf := range now.leaves[len(c.leaves):] {
+		e, err := ledger.ParseEntry(leaf)
+		r.must(err)
+		more = append(more, e.Body.Kind())
+	}
+	if !slices.Equal(more, kinds) {
+		r.t.Errorf("after what was offered come %v, want %v", more, kinds)
+	}
+	if report, err := r.seq.Ledger().Verify(r.t.Context()); err != nil || len(report.Problems) > 0 {
+		r.t.Errorf("Verify: %v, %v", report.Problems, err)
+	}
+}
+
+// evidences returns how many entries each evidence kept has.
+func (r *rig) evidences() (entries []int) {
+	r.t.Helper()
+	found, err := filepath.Glob(filepath.Join(r.evidence, "acme", "nas", origin.LogID(), "*"))
+	r.must(err)
+	for _, dir := range found {
+		file, err := os.Open(filepath.Join(dir, ledger.ExportedLedger))
+		r.must(err)
+		fold, n := ledger.NewFold(), 0
+		for leaf, err := range ledger.ReadExported(file) {
+			r.must(err)
+			_, _, err = fold.Append(leaf)
+			r.must(err)
+			n++
+		}
+		r.must(file.Close())
+		head, err := os.ReadFile(filepath.Join(dir, ledger.ExportedHead))
+		r.must(err)
+		h, err := ledger.OpenHead(head, r.seq.ServerKey())
+		if err != nil || h.Size != int64(n) || h.Root != fold.Tree.Root() {
+			r.t.Errorf("the head in %s is %v, %v", dir, h, err)
+		}
+		entries = append(entries, n)
+	}
+	return entries
+}
+
+func (r *rig) alarm(kind registry.AlarmKind) bool {
+	r.t.Helper()
+	_, err := r.registry.Alarm(origin, kind)
+	if !errors.Is(err, registry.ErrNotFound) {
+		r.must(err)
+	}
+	return err == nil
+}
+
+// catalogMade has the catalog made again, which starts at index from.
+func (r *rig) catalogMade(from int64) {
+	r.t.Helper()
+	called := false
+	r.must(r.seq.RebuildCatalog(r.t.Context(), func(_ context.Context, at int64) error {
+		if called = true; at != from {
+			r.t.Errorf("the catalog is made again from entry %d on, want %d", at, from)
+		}
+		return nil
+	}))
+	if !called {
+		r.t.Error("the catalog was not made again")
+	}
+}
+
+// A server that went back in time takes what it lost from the agent, and goes on once the agent has seen its destination.
+func TestSilentRollback(t *testing.T) {
+	t.Parallel()
+	for _, withRegistry := range []bool{true, false} {
+		for _, size := range []int64{0, 1, 3, 4} {
+			t.Run(fmt.Sprintf("%d entries left, registry too %t", size, withRegistry), func(t *testing.T) {
+				t.Parallel()
+				if size == 0 && withRegistry {
+					t.Skip("nothing is left that knows of the log")
+				}
+				r := newRig(t, 10, 0, 5)
+				whole := r.hold()
+				kept := r.agree(whole)
+				r.must(r.seq.RecordAgreement(t.Context(), kept))
+				r.rollBack(size, withRegistry)
+				if recovering, err := r.seq.Recovering(); err != nil || recovering == withRegistry {
+					t.Errorf("recovers before anybody said anything: %t, %v", recovering, err)
+				}
+				if _, err := r.compare(whole.all()); !errors.Is(err, ErrOfferWanted) {
+					t.Errorf("comparing with the longer log: %v", err)
+				}
+				taken, err := r.offer(whole, known(whole.all(), kept))
+				if !taken || err != nil {
+					t.Fatalf("the offer: %t, %v", taken, err)
+				}
+				r.equals(whole)
+				if len(r.evidences()) != 0 {
+					t.Error("evidence was kept of nothing")
+				}
+				if recovering, err := r.compare(known(whole.all(), kept)); err != nil || recovering {
+					t.Errorf("it recovers on: %t, %v", recovering, err)
+				}
+				if err := r.seq.Ready(); !errors.Is(err, ErrRecovering) {
+					t.Errorf("sealing with a stale catalog: %v", err)
+				}
+				r.catalogMade(size)
+				r.seal(4, 2)
+			})
+		}
+	}
+}
+
+// While a log recovers nothing is written to it; it ends by the word of the agent that serves the destination and has seen what is
+// kept there, and of nobody else.
+func TestRecovering(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	whole := r.hold()
+	kept := r.agree(whole)
+	r.must(r.seq.RecordAgreement(t.Context(), kept))
+	session := r.session()
+	_, err := r.registry.UpdateRecovery(origin, func(rec *registry.Recovery) { rec.Recovering = true })
+	r.must(err)
+	size, _ := r.seq.Ledger().Position()
+	refused := func() {
+		t.Helper()
+		_, withdrawErr := r.seq.Withdraw(t.Context(), Withdrawal{1, set(0, 1), ledger.WithdrawnLost}, start)
+		_, replaceErr := r.seq.Replace(t.Context(), Withdrawal{1, set(0, 1), ledger.WithdrawnLost}, Manifest{Number: 2}, start)
+		_, closeErr := r.seq.Close(t.Context(), start.AddDate(1, 0, 0), 48*time.Hour)
+		_, submitErr := r.seq.SubmitReceipts(t.Context(), session, [][]byte{r.receipt(1, set(0, 0), func(*ledger.Receipt) {})})
+		for name, err := range map[string]error{
+			"seal": r.seq.Seal(t.Context(), r.stage(2, 3), start), "withdraw": withdrawErr, "replace": replaceErr, "close": closeErr,
+			"submit": submitErr, "assign": r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), start),
+		} {
+			if !errors.Is(err, ErrRecovering) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if now, _ := r.seq.Ledger().Position(); now != size {
+			t.Fatalf("the log grew to %d entries", now)
+		}
+	}
+	refused()
+	other := known(whole.all(), kept)
+	other.Speaks = false
+	for name, claim := range map[string]Claim{"the place is not seen": whole.all(), "another agent": other} {
+		if recovering, err := r.compare(claim); err != nil || !recovering {
+			t.Errorf("%s, and it stops recovering: %v", name, err)
+		}
+	}
+	refused()
+	r.open() // it is durable
+	refused()
+	old := whole.all()
+	old.Kept = kept // as an agent says it that does not say whether it knows
+	if recovering, err := r.compare(old); err != nil || recovering {
+		t.Errorf("it recovers on: %v", err)
+	}
+	r.seal(2, 3)
+	if recovering, err := r.compare(known(whole.all(), nil)); err != nil || recovering {
+		t.Errorf("a log that does not recover: %t, %v", recovering, err)
+	}
+}
+
+// What the server appended after it went back, and no agent held, makes way; a copy of it is kept; people's acts are said again.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	base, _ := r.seq.Ledger().Position()
+	r.seal(2, 5)
+	r.seal(3, 5)
+	whole := r.hold()
+	kept := r.agree(whole)
+	r.rollBack(base, true)
+	m, _ := r.seq.Manifest(1)
+	r.seal(2, 7) // another manifest 2
+	newAgent := newKey(t, origin.AgentKeyName(agentB), 9)
+	delivered := r.receipt(1, set(0, 3), nil)
+	if got := r.submit(r.session(), delivered); !slices.Equal(got, []Verdict{OK}) {
+		t.Fatalf("verdicts %v", got)
+	}
+	later := m.Deadline.AddDate(0, 0, 3)
+	second, _ := r.seq.Manifest(2)
+	r.must(r.seq.append(t.Context(), start,
+		ledger.Extended{Manifest: 1, Root: m.Root, Deadline: later, Reason: ledger.ExtendedOutage},
+		ledger.Extended{Manifest: 2, Root: second.Root, Deadline: second.Deadline.AddDate(0, 0, 9), Reason: ledger.ExtendedOutage},
+		ledger.Forgotten{Manifest: 1, Root: m.Root, Indexes: set(8, 9)},
+		ledger.Assigned{Request: r.request(newAgent)},
+	))
+	branch, _ := r.seq.Ledger().Position()
+	taken, err := r.offer(whole, known(whole.all(), kept))
+	if !taken || err != nil {
+		t.Fatalf("the offer: %t, %v", taken, err)
+	}
+	r.equals(whole)
+	if got := r.evidences(); !slices.Equal(got, []int{int(branch)}) {
+		t.Errorf("evidence of %v entries, want one of %d", got, branch)
+	}
+	// What was cut off of receipts comes again from the outbox, once the log has recovered.
+	if _, err := r.seq.SubmitReceipts(t.Context(), r.session(), [][]byte{delivered}); !errors.Is(err, ErrRecovering) {
+		t.Errorf("a receipt while it recovers: %v", err)
+	}
+	if recovering, err := r.compare(known(whole.all(), kept)); err != nil || recovering {
+		t.Fatalf("it recovers on: %t, %v", recovering, err)
+	}
+	r.equals(whole, ledger.KindExtended, ledger.KindForgotten, ledger.KindAssigned)
+	if m, _ = r.seq.Manifest(1); !m.Deadline.Equal(later) {
+		t.Errorf("the deadline is %s, want %s", m.Deadline, later)
+	}
+	if second, _ := r.seq.Manifest(2); second.Items != 5 {
+		t.Errorf("manifest 2 has %d items: it is not the agent's", second.Items)
+	}
+	if agent, _, _ := r.seq.Assigned(); agent != agentB {
+		t.Errorf("assigned to %s", agent)
+	}
+	if ever, err := r.seq.EverAssigned(agentA); err != nil || !ever {
+		t.Errorf("agent A was never assigned: %v", err)
+	}
+	r.catalogMade(base)
+	if _, err := r.seq.Close(t.Context(), start.AddDate(1, 0, 0), 48*time.Hour); err != nil {
+		t.Errorf("closing is judged anew: %v", err)
+	}
+}
+
+// A receipt that only the losing branch had comes back from the agent's outbox.
+func TestOrphanedReceipt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	base, _ := r.seq.Ledger().Position()
+	r.seal(2, 5)
+	whole := r.hold()
+	r.rollBack(base, true)
+	delivered := r.receipt(1, set(0, 3), nil)
+	r.submit(r.session(), delivered)
+	if taken, err := r.offer(whole, whole.all()); !taken || err != nil {
+		t.Fatalf("the offer: %t, %v", taken, err)
+	}
+	if counts, _ := r.seq.Ledger().Counts(1); counts[backup.Confirmed] != 0 {
+		t.Errorf("%d items are confirmed by a receipt that was cut off", counts[backup.Confirmed])
+	}
+	if _, err := r.compare(known(whole.all(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.submit(r.session(), delivered); !slices.Equal(got, []Verdict{OK}) {
+		t.Fatalf("verdicts %v", got)
+	}
+	r.equals(whole, ledger.KindDelivered)
+	if counts, _ := r.seq.Ledger().Counts(1); counts[backup.Confirmed] != 4 {
+		t.Errorf("%d items are confirmed", counts[backup.Confirmed])
+	}
+}
+
+// An offer that is not what the server signed changes nothing.
+func TestBadOffers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10, 20)
+	short := r.hold()
+	r.seal(3, 5)
+	whole := r.hold()
+	r.rollBack(3, true)
+	before := r.hold()
+	flip := func(b []byte, at int) []byte {
+		b = bytes.Clone(b)
+		b[at] ^= 1
+		return b
+	}
+	entry := whole
+	entry.leaves = slices.Clone(whole.leaves)
+	entry.leaves[3] = flip(entry.leaves[3], len(entry.leaves[3])-20)
+	lines := whole
+	lines.lines = map[int64][]byte{2: flip(whole.lines[2], 3), 3: whole.lines[3]}
+	fewer := whole
+	fewer.lines = map[int64][]byte{2: whole.lines[2][:bytes.IndexByte(whole.lines[2], '\n')+1], 3: whole.lines[3]}
+	truncated := whole
+	truncated.leaves = whole.leaves[:4]
+	longer := short
+	longer.leaves, longer.lines = whole.leaves, whole.lines
+	forged := whole
+	var err error
+	forged.head, err = ledger.SignHead(ledger.Head{Origin: origin, Size: 9}, newKey(t, string(origin), 3))
+	r.must(err)
+	for name, c := range map[string]copyOf{
+		"a byte of an entry": entry, "a byte of a line": lines, "fewer lines": fewer, "fewer entries": truncated,
+		"more entries": longer, "a head of another key": forged, "no head": {head: []byte("x")},
+	} {
+		if taken, err := r.offer(c, c.all()); taken || !errors.Is(err, ErrBadOffer) {
+			t.Errorf("%s: %t, %v", name, taken, err)
+		}
+		r.equals(before)
+	}
+	if left, err := os.ReadDir(filepath.Join(r.evidence, "offers")); err != nil || len(left) != 0 {
+		t.Errorf("%d offers are left on the disk, %v", len(left), err)
+	}
+	if taken, err := r.offer(whole, whole.all()); !taken || err != nil {
+		t.Errorf("the offer as it is: %t, %v", taken, err)
+	}
+}
+
+// An offer that ends before a head that an agent was known to hold is refused, and if its agent has seen its destination, people
+// are told. Whoever brings the rest settles it.
+func TestTruncatedByLastHead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	short := r.hold()
+	r.seal(2, 5)
+	whole := r.hold()
+	r.must(r.seq.RecordAgreement(t.Context(), r.agree(whole)))
+	r.rollBack(0, false)
+	if taken, err := r.offer(short, short.all()); taken || !errors.Is(err, ErrBadOffer) || r.alarm(registry.AlarmTailLost) {
+		t.Errorf("an offer that ends too early: %t, %v", taken, err)
+	}
+	if taken, err := r.offer(short, known(short.all(), nil)); taken || !errors.Is(err, ErrBadOffer) || !r.alarm(registry.AlarmTailLost) {
+		t.Errorf("an offer that ends too early, of an agent that sees its place: %t, %v", taken, err)
+	}
+	if taken, err := r.offer(whole, known(whole.all(), nil)); !taken || err != nil || r.alarm(registry.AlarmTailLost) {
+		t.Errorf("the whole: %t, %v, alarm %t", taken, err, r.alarm(registry.AlarmTailLost))
+	}
+	r.equals(whole)
+	if recovering, err := r.compare(known(whole.all(), nil)); err != nil || recovering {
+		t.Errorf("it recovers on: %t, %v", recovering, err)
+	}
+}
+
+// A head kept at the destination that nobody can supply is an alarm; it goes by itself when somebody can.
+func TestTailLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	short := r.hold()
+	r.seal(2, 5)
+	middle := r.hold()
+	r.seal(3, 5)
+	whole := r.hold()
+	kept := r.agree(whole)
+	r.rollBack(3, true)
+	// An agent that lost its store shows what its destination keeps.
+	if _, err := r.compare(known(short.claim(0), kept)); !errors.Is(err, ErrTailLost) || !r.alarm(registry.AlarmTailLost) {
+		t.Errorf("a kept head that nobody has: %v", err)
+	}
+	if err := r.seq.Seal(t.Context(), r.stage(2, 1), start); !errors.Is(err, ErrRecovering) || !errors.Is(err, ErrTailLost) {
+		t.Errorf("sealing while the alarm stands: %v", err)
+	}
+	if _, err := r.compare(known(short.all(), nil)); !errors.Is(err, ErrTailLost) {
+		t.Errorf("another comparison while the alarm stands: %v", err)
+	}
+	// Its agent has some of it: that is taken, and the rest is still lost.
+	if taken, err := r.offer(middle, known(middle.all(), kept)); !taken || !errors.Is(err, ErrTailLost) {
+		t.Errorf("an offer that ends before the kept head: %t, %v", taken, err)
+	}
+	r.equals(middle)
+	if taken, err := r.offer(whole, whole.all()); !taken || err != nil {
+		t.Errorf("somebody has it: %t, %v", taken, err)
+	}
+	if r.alarm(registry.AlarmTailLost) {
+		t.Error("the alarm stands though nothing is lost")
+	}
+	if recovering, err := r.compare(known(whole.all(), kept)); err != nil || recovering {
+		t.Errorf("it recovers on: %t, %v", recovering, err)
+	}
+	r.equals(whole)
+}
+
+// Two histories that agents hold are an alarm with both heads, and nothing changes any more.
+func TestFork(t *testing.T) {
+	t.Parallel()
+	for name, held := range map[string]func(r *rig, branch copyOf){
+		"by a watch":        func(r *rig, branch copyOf) { _, err := r.compare(branch.all()); r.must(err) },
+		"by an agreed head": func(r *rig, branch copyOf) { r.must(r.seq.RecordAgreement(r.t.Context(), r.agree(branch))) },
+		"by a kept head": func(r *rig, branch copyOf) {
+			if _, err := r.compare(known(branch.claim(0), r.agree(branch))); err != nil {
+				r.t.Fatal(err)
+			}
+			r.rollBack(3, false)
+			if _, err := r.compare(known(branch.claim(0), r.agree(branch))); !errors.Is(err, ErrTailLost) {
+				r.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 10)
+			r.seal(2, 5)
+			whole := r.hold()
+			r.rollBack(3, true)
+			r.seal(2, 7)
+			branch := r.hold()
+			held(r, branch)
+			now := r.hold()
+			if taken, err := r.offer(whole, whole.all()); taken || !errors.Is(err, ErrFork) {
+				t.Errorf("an offer of another history: %t, %v", taken, err)
+			}
+			r.equals(now)
+			alarm, err := r.registry.Alarm(origin, registry.AlarmFork)
+			if err != nil || len(alarm.Heads) != 2 {
+				t.Errorf("alarm %+v, %v", alarm, err)
+			}
+			_, watchErr := r.compare(now.all())
+			_, offerErr := r.offer(whole, whole.all())
+			for what, err := range map[string]error{"a watch": watchErr, "an offer": offerErr, "sealing": r.seq.Seal(t.Context(), r.stage(7, 1), start)} {
+				if !errors.Is(err, ErrFork) {
+					t.Errorf("%s while the alarm stands: %v", what, err)
+				}
+			}
+		})
+	}
+}
+
+// What the log contains is not taken again, and a second offer at the same time has to wait.
+func TestOfferOfWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	short := r.hold()
+	r.seal(2, 5)
+	now := r.hold()
+	o, err := r.seq.Offer(t.Context(), short.head, short.all())
+	r.must(err)
+	if _, err := r.seq.Offer(t.Context(), short.head, short.all()); !errors.Is(err, ErrOffering) {
+		t.Errorf("a second offer: %v", err)
+	}
+	o.Close()
+	if taken, err := r.offer(short, short.all()); taken || err != nil {
+		t.Errorf("an offer of what is known: %t, %v", taken, err)
+	}
+	r.equals(now)
+	if err := r.seq.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Wherever the store fails while an offer is taken, or while the log ends recovering, the log recovers when it is opened again, and
+// the same offer then leads to the same end.
+func TestOfferCrash(t *testing.T) {
+	t.Parallel()
+	total := offerCrash(t, 1<<30, false)
+	if total < 8 {
+		t.Fatalf("only %d commits", total)
+	}
+	for at := range total {
+		for _, apply := range []bool{false, true} {
+			t.Run(fmt.Sprintf("commit %d of %d, done %t", at, total, apply), func(t *testing.T) {
+				t.Parallel()
+				offerCrash(t, at, apply)
+			})
+		}
+	}
+}
+
+func offerCrash(t *testing.T, at int, apply bool) (commits int) {
+	t.Helper()
+	dir := t.TempDir()
+	armed, crash := false, errors.New("crash")
+	options := store.Options{Compactors: -1, Fault: func(string) (bool, error) {
+		if !armed {
+			return true, nil
+		}
+		if commits++; commits-1 < at {
+			return true, nil
+		}
+		return apply && commits-1 == at, crash
+	}}
+	r := newRigIn(t, dir, options)
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), start))
+	r.seal(1, 10)
+	r.seal(2, 5)
+	r.seal(3, 5)
+	whole := r.hold()
+	r.rollBack(3, true)
+	r.seal(2, 7)
+	m, _ := r.seq.Manifest(1)
+	r.must(r.seq.append(t.Context(), start, ledger.Extended{Manifest: 1, Root: m.Root, Deadline: m.Deadline.AddDate(0, 0, 3), Reason: ledger.ExtendedOutage}))
+	branch, _ := r.seq.Ledger().Position()
+
+	again := func() error {
+		if _, err := r.offer(whole, known(whole.all(), nil)); err != nil {
+			return err
+		}
+		_, err := r.compare(known(whole.all(), nil))
+		return err
+	}
+	armed = true
+	err := again()
+	armed = false
+	if commits <= at { // no crash at all
+		r.must(err)
+		return commits
+	}
+	if !errors.Is(err, crash) {
+		t.Errorf("the crash was not reported: %v", err)
+	}
+	r.must(r.db.Close())
+	r.openStore(dir, options)
+	if recovering, err := r.seq.Recovering(); err != nil || !recovering {
+		t.Errorf("it does not recover after the crash: %v", err)
+	}
+	r.must(again())
+	r.equals(whole, ledger.KindExtended)
+	if got := r.evidences(); len(got) == 0 || got[0] != int(branch) {
+		t.Errorf("evidence of %v entries, want %d", got, branch)
+	}
+	r.catalogMade(3)
+	r.seal(4, 1)
+	return commits
+}
