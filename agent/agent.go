@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -37,21 +36,25 @@ type Options struct {
 type Agent struct {
 	options      Options
 	identity     *enroll.Identity
+	clock        *uplink.ServerClock
+	fault        func(point string) (bool, error) // of the store, for tests
 	db           *store.DB
 	conn         *grpc.ClientConn
 	client       *uplink.Client
 	destinations []*destination
+	troubles     troubles
 
 	beating sync.Mutex // one heartbeat at a time
 	mu      sync.Mutex
 	problem error // why the last heartbeat failed
 }
 
-const storeDir = "store"
+// Open loads who the agent is, opens its store and builds its parts. It calls nobody. A store that is damaged is set aside,
+// and a fresh one begun. The errors are sentences for a person; one wraps enroll.ErrNotEnrolled or store.ErrInUse where that
+// is the cause.
+func Open(o Options) (*Agent, error) { return open(o, nil) }
 
-// Open loads who the agent is, opens its store and builds its parts. It calls nobody. The errors are sentences for a
-// person; one wraps enroll.ErrNotEnrolled or store.ErrInUse where that is the cause.
-func Open(o Options) (*Agent, error) {
+func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
 	if err := checkOwner(o.Config.StateDir); err != nil {
 		return nil, err
 	}
@@ -62,32 +65,22 @@ func Open(o Options) (*Agent, error) {
 	if err := stateRoom(o.Config)(); err != nil {
 		return nil, err
 	}
-	db, err := store.Open(filepath.Join(o.Config.StateDir, storeDir), store.Options{Logger: o.Logger})
-	if err != nil {
+	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault}
+	if err := a.open(context.Background()); err != nil {
 		return nil, err
-	}
-	a := &Agent{options: o, identity: id, db: db}
-	if err := a.build(); err != nil {
-		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
 func (a *Agent) build() error {
-	clock := &uplink.ServerClock{}
-	started := time.Now()
-	judged := func() time.Time {
-		server, _ := clock.At(time.Now())
-		return identity.JudgedTime(server, a.options.BuildDate, time.Since(started))
-	}
-	tlsConfig, err := a.identity.TLSConfig(judged)
+	tlsConfig, err := a.identity.TLSConfig(a.judged)
 	if err != nil {
 		return err
 	}
 	if a.conn, err = uplink.Dial(a.identity.Server, a.options.Config.Proxy, tlsConfig); err != nil {
 		return err
 	}
-	a.client = uplink.NewClient(a.conn, clock)
+	a.client = uplink.NewClient(a.conn, a.clock)
 	for _, c := range a.options.Config.Destinations {
 		d, err := a.newDestination(c)
 		if err != nil {
@@ -98,17 +91,27 @@ func (a *Agent) build() error {
 	return nil
 }
 
+// judged returns the time at which certificates are judged: the server's, carried on by the time elapsed since it was heard.
+func (a *Agent) judged() time.Time {
+	server, _ := a.clock.Now()
+	return identity.JudgedTime(server, a.options.BuildDate, 0)
+}
+
 // Close releases the store and the connection. Run must have returned.
 func (a *Agent) Close() error {
 	var errs []error
 	if a.conn != nil {
 		errs = append(errs, a.conn.Close())
 	}
-	return errors.Join(append(errs, a.db.Close())...)
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	a.conn, a.db, a.destinations = nil, nil, nil
+	return errors.Join(errs...)
 }
 
-// Run keeps all parts going until ctx ends, returning nil, or one of them fails.
-func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
+// run keeps all parts going until ctx ends, returning nil, or one of them fails.
+func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.db.Run(ctx) })
 	group.Go(func() error { return a.serve(ctx, listener, true) })
@@ -134,12 +137,14 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 		AtWork: atWork,
 		Agent:  a.identity.Agent, Version: a.options.Version, ServerAddress: a.identity.Server,
 		ServerProblem:  a.serverProblem,
+		Problems:       a.problems,
+		ClockOffset:    a.clock.Offset,
 		CertificateEnd: a.identity.Credential.Certificate.Leaf.NotAfter,
 	}
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
 			Name: d.config.Name, Location: d.config.Directory, Log: d.log, Night: d.night, Store: d.store,
-			Space: d.space.get, LogProblem: d.session.Problem,
+			Space: d.space.get, LogProblem: d.logProblem,
 		})
 	}
 	return service.Serve(ctx, listener)

@@ -15,6 +15,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
 	"github.com/wolkvox/backup/agent/internal/enroll"
+	"github.com/wolkvox/backup/agent/internal/state"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/store"
@@ -32,7 +33,7 @@ func TestOpenRefuses(t *testing.T) {
 			if _, err := Open(o); !errors.Is(err, enroll.ErrNotEnrolled) || !strings.Contains(err.Error(), "wolkvox-agent enroll") {
 				t.Errorf("Open = %v, want ErrNotEnrolled with its remedy", err)
 			}
-			if _, err := os.Stat(filepath.Join(dir, storeDir)); err == nil {
+			if _, err := os.Stat(filepath.Join(dir, state.Dir)); err == nil {
 				t.Error("a store was made")
 			}
 		}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
 )
 
@@ -27,7 +29,7 @@ type destination struct {
 	night   *night.Night
 	limiter *rate.Limiter
 	space   spaceWatch
-	head    look[[]byte] // for the kept head; of the session's goroutine
+	head    look[keptHead] // of the session's goroutine
 
 	mu      sync.Mutex
 	order   uplink.Order
@@ -49,6 +51,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	if d.store, err = dest.New(localdest.New(c.Directory), c.Directory, string(who.Origin)); err != nil {
 		return nil, err
 	}
+	d.store.Continue(func() string { return previousOf(log, who.ServerKey) })
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
@@ -60,11 +63,46 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 // keptHeadPatience is how long a destination may take to show the head that it keeps.
 const keptHeadPatience = 10 * time.Second
 
-// keptHead returns the agreed head kept at the destination; nil where there is none or the destination does not answer,
-// which must not keep the agent from the server.
-func (d *destination) keptHead(ctx context.Context) []byte {
-	kept, _ := d.head.at(ctx, keptHeadPatience, func() []byte { return d.night.KeptHead(ctx) })
-	return kept
+// keptHead is the agreed head kept at a destination, nil where there is none, and whether that is known.
+type keptHead struct {
+	note  []byte
+	known bool
+}
+
+// keptHead returns the agreed head kept at the destination. That the destination does not answer must not keep the agent
+// from the server.
+func (d *destination) keptHead(ctx context.Context) ([]byte, bool) {
+	kept, _ := d.head.at(ctx, keptHeadPatience, func() keptHead {
+		note, known := d.night.KeptHead(ctx)
+		return keptHead{note, known}
+	})
+	return kept.note, kept.known
+}
+
+// previousOf returns the origin of the log that this one continues, empty where there is none, or the log is not here yet or
+// not of the server that the agent enrolled with.
+func previousOf(log *store.Ledger, serverKey ledger.Verifier) (origin string) {
+	log.View(func(l *ledger.Log) {
+		if l.Genesis.ServerKey == serverKey && l.Genesis.Previous != nil {
+			origin = string(l.Genesis.Previous.Origin)
+		}
+	})
+	return origin
+}
+
+// errRecovering tells people why nothing new comes.
+var errRecovering = errors.New("the server is recovering this destination's log: nothing is sealed or closed until it has all that was ever agreed; " +
+	"nothing is lost, and there is nothing to do here but to keep the destination reachable")
+
+// logProblem says why the log is not kept equal to the server's now, or does not go on; nil where it does.
+func (d *destination) logProblem() error {
+	if err := d.session.Problem(); err != nil {
+		return err
+	}
+	if d.session.Recovering() {
+		return errRecovering
+	}
+	return nil
 }
 
 // patience is how long a pass waits for the server before it is given up.

@@ -2,9 +2,11 @@ package agent
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,12 +15,14 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
 )
 
@@ -149,7 +153,7 @@ func TestKeptHead(t *testing.T) {
 		d := newDestination(t, config.Destination{}, opener)
 		for range 3 {
 			began := time.Now()
-			if head := d.keptHead(t.Context()); head != nil || time.Since(began) != keptHeadPatience {
+			if head, known := d.keptHead(t.Context()); head != nil || known || time.Since(began) != keptHeadPatience {
 				t.Errorf("a destination that hangs keeps %q after %v", head, time.Since(began))
 			}
 		}
@@ -159,17 +163,29 @@ func TestKeptHead(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began := time.Now()
-		if head := d.keptHead(ctx); head != nil || time.Since(began) != 0 {
+		if head, known := d.keptHead(ctx); head != nil || known || time.Since(began) != 0 {
 			t.Errorf("called off it returns %q after %v", head, time.Since(began))
 		}
 		opener.release()
 		synctest.Wait()
 		_, err := d.store.Init(t.Context())
 		check(t, err)
-		opener.disk.SetOwn(string(dest.Head), []byte("the head"))
 		d.keptHead(t.Context()) // the look that hung
-		if head := d.keptHead(t.Context()); string(head) != "the head" {
-			t.Errorf("once it answers it keeps %q", head)
+		if head, known := d.keptHead(t.Context()); head != nil || !known {
+			t.Errorf("a new place keeps %q, known %v; want none, known", head, known)
+		}
+		opener.disk.SetOwn(string(dest.Head), []byte("no head"))
+		if head, known := d.keptHead(t.Context()); head != nil || known {
+			t.Errorf("of a head that makes no sense it says %q, known %v", head, known)
+		}
+		_, seed, _ := ed25519.GenerateKey(nil)
+		key, err := ledger.NewSigningKey(string(originOf("nas")), seed)
+		check(t, err)
+		kept, err := ledger.SignHead(ledger.Head{Origin: originOf("nas"), Size: 5}, key)
+		check(t, err)
+		opener.disk.SetOwn(string(dest.Head), kept)
+		if head, known := d.keptHead(t.Context()); string(head) != string(kept) || !known {
+			t.Errorf("once it answers it keeps %q, known %v", head, known)
 		}
 	})
 }
@@ -241,7 +257,7 @@ func TestReport(t *testing.T) {
 	silent := slog.New(slog.DiscardHandler)
 	d := newDestination(t, config.Destination{Directory: filepath.Join(t.TempDir(), "nas")}, memdest.New())
 	d.session = uplink.NewSession(nil, log, nil, nil, silent)
-	d.night = night.New(night.Config{Log: log, Session: d.session, Room: func() error { return nil }, Slog: silent})
+	d.night = night.New(night.Config{Log: log, Client: uplink.NewClient(nil, &uplink.ServerClock{}), Session: d.session, Room: func() error { return nil }, Slog: silent})
 	if got := d.report(); got.Health != uplink.HealthIdle || got.Message != "" || got.FreeBytes != -1 || got.FreeInodes != -1 {
 		t.Errorf("at rest: %+v", got)
 	}
@@ -259,5 +275,32 @@ func TestReport(t *testing.T) {
 	d.space.set(dest.Space{}, &dest.UnreachableError{Place: "nas", Cause: errors.New("gone")})
 	if got := d.report(); got.Health != uplink.HealthUnreachable || got.FreeBytes != -1 || got.Message == "" {
 		t.Errorf("without its place: %+v", got)
+	}
+}
+
+// TestPrevious believes only a genesis with the key that the agent enrolled with.
+func TestPrevious(t *testing.T) {
+	t.Parallel()
+	db, err := store.Open("", store.Options{InMemory: true})
+	check(t, err)
+	t.Cleanup(func() { check(t, db.Close()) })
+	log, err := db.Ledger(originOf("nas"))
+	check(t, err)
+	key, err := ledger.NewSigningKey(string(originOf("nas")), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	check(t, err)
+	if got := previousOf(log, key.Verifier()); got != "" {
+		t.Errorf("of an empty log the earlier one is %q", got)
+	}
+	earlier := ledger.Origin(strings.Replace(string(originOf("nas")), "00000", "11111", 1))
+	leaf, err := ledger.Sign(ledger.Entry{Origin: originOf("nas"), Time: time.Now().UTC().Truncate(time.Second), Body: ledger.Genesis{
+		Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: key.Verifier(), Previous: &ledger.KnownHead{Origin: earlier, Size: 5},
+	}}, key)
+	check(t, err)
+	check(t, log.Append(leaf))
+	if got := previousOf(log, key.Verifier()); got != string(earlier) {
+		t.Errorf("the earlier log is %q, want %q", got, earlier)
+	}
+	if got := previousOf(log, ledger.Verifier("another")); got != "" {
+		t.Errorf("of a server that is not the one enrolled with the earlier log is %q", got)
 	}
 }

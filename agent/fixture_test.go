@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/enroll"
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -46,8 +47,10 @@ type fakeServer struct {
 	authority *identity.Authority
 	address   string
 	watched   chan error // what the next watch is answered; it stays open where that is nil
+	begun     bool       // whether the logs have their first two entries, or none
 
 	mu    sync.Mutex
+	first [][]byte // the first two entries of the log of the last that was let in
 	beats []*backupv1.HeartbeatRequest
 	heard chan struct{} // closed and replaced at each heartbeat
 }
@@ -88,13 +91,61 @@ func (s *fakeServer) Enroll(_ context.Context, m *backupv1.EnrollRequest) (*back
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first, err = firstEntries(key, assign); err != nil {
+		return nil, err
+	}
 	return &backupv1.EnrollResponse{Certificates: [][]byte{cert.Raw, s.authority.Certificate().Raw}, ServerKey: string(key.Verifier())}, nil
 }
 
-func (s *fakeServer) WatchLedger(_ *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+// firstEntries begins a log.
+func firstEntries(key *ledger.SigningKey, assign ledger.Request) ([][]byte, error) {
+	var leaves [][]byte
+	for _, body := range []ledger.Body{
+		ledger.Genesis{Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: key.Verifier()}, ledger.Assigned{Request: assign},
+	} {
+		leaf, err := ledger.Sign(ledger.Entry{Origin: assign.Origin, Time: time.Now().UTC().Truncate(time.Second), Body: body}, key)
+		if err != nil {
+			return nil, err
+		}
+		leaves = append(leaves, leaf)
+	}
+	return leaves, nil
+}
+
+// batch returns the entries after those that the agent holds.
+func (s *fakeServer) batch(origin ledger.Origin, after int64) (*backupv1.EntryBatch, error) {
+	key, err := ledger.NewSigningKey(string(origin), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		return nil, err
+	}
+	var tree ledger.Frontier
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, leaf := range s.first {
+		tree.Add(ledger.LineHash(leaf))
+	}
+	head, err := ledger.SignHead(ledger.Head{Origin: origin, Size: int64(len(s.first)), Root: tree.Root()}, key)
+	return &backupv1.EntryBatch{AfterSequence: after, Entries: s.first[after:], Head: head}, err
+}
+
+func (s *fakeServer) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
 	opened := &backupv1.SessionOpened{SessionNumber: 1, ServerTime: timestamppb.Now()}
+	if s.begun {
+		opened.Size = 2
+	}
 	if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
 		return err
+	}
+	if s.begun {
+		batch, err := s.batch(ledger.Origin(m.GetOrigin()), m.GetPosition().GetSize())
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Batch{Batch: batch}}); err != nil {
+			return err
+		}
 	}
 	select {
 	case err := <-s.watched:

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -32,13 +33,14 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 	for i, d := range a.destinations {
 		reports[i] = d.report()
 	}
-	orders, err := a.client.Heartbeat(ctx, a.options.Version, reports)
+	orders, err := a.client.Heartbeat(ctx, uplink.Self{Version: a.options.Version, Message: strings.Join(a.problems(), "; ")}, reports)
 	a.mu.Lock()
 	a.problem = err
 	a.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	a.lookAtClock(ctx)
 	for i, d := range a.destinations {
 		d.take(orders[i])
 	}

@@ -97,6 +97,8 @@ func TestUsage(t *testing.T) {
 		{"destination format", `no command "format"`},
 		{"destination init", "one name"},
 		{"destination init nas tape", "one name"},
+		{"destination accept-losses", "one name"},
+		{"destination accept-losses nas tape", "one name"},
 		{"ledger", "needs a command"},
 		{"ledger fold", `no command "fold"`},
 		{"ledger verify nas", `"nas"`},

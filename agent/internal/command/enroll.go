@@ -17,6 +17,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/enroll"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/ledger"
 )
 
 func (p *program) enroll() *cobra.Command {
@@ -77,6 +78,10 @@ func (p *program) redeem(ctx context.Context, text string) error {
 	result, err := enroll.Enroll(ctx, enroll.Options{
 		StateDir: c.StateDir, Join: text, HostName: host, Version: version, Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		At: identity.JudgedTime(time.Time{}, built, 0),
+		Replacing: func(old, new ledger.Origin) {
+			fmt.Fprintf(p.stderr, "This agent serves destination %s in the log %s. The join string is for a new log of it, %s, which takes its place; the old identity is kept.\n",
+				new.Destination(), old, new)
+		},
 		Dial: func(_ context.Context, address string, config *tls.Config) (*grpc.ClientConn, error) {
 			return uplink.Dial(address, c.Proxy, config)
 		},
@@ -88,10 +93,15 @@ func (p *program) redeem(ctx context.Context, text string) error {
 		return p.writeJSON(map[string]string{
 			"agent": result.Agent, "origin": string(result.Origin), "server_fingerprint": result.ServerFingerprint,
 			"agent_fingerprint": result.AgentFingerprint, "certificate_expire_time": result.CertificateEnd.UTC().Format(time.RFC3339),
+			"set_aside": result.SetAside,
 		})
 	}
 	fmt.Fprintf(p.stdout, "This machine is agent %s of %s.\n\nWrite these two fingerprints down:\n  server  %s\n  agent   %s\n",
 		result.Agent, result.Origin, result.ServerFingerprint, result.AgentFingerprint)
+	if result.SetAside != "" {
+		fmt.Fprintf(p.stdout, "\nThe identity in the earlier log is kept as %s. Restart the service: it takes the destination over by itself.\n", result.SetAside)
+		return nil
+	}
 	name := result.Origin.Destination()
 	if _, configured := c.Destination(name); !configured {
 		fmt.Fprintf(p.stdout, "\nThe configuration %s names no destination %q yet: add it before the next step.\n", p.configPath, name)

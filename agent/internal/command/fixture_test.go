@@ -114,6 +114,13 @@ func (a *fakeService) InitDestination(_ context.Context, m *backupv1.InitDestina
 	return &backupv1.InitDestinationResponse{Location: "/mnt/nas", MarkerId: "abc"}, a.fails
 }
 
+func (a *fakeService) AcceptLosses(_ context.Context, m *backupv1.AcceptLossesRequest) (*backupv1.AcceptLossesResponse, error) {
+	if err := a.known(m.GetDestination()); err != nil {
+		return nil, err
+	}
+	return &backupv1.AcceptLossesResponse{LostCount: 40, AuditedCount: 100}, a.fails
+}
+
 func (a *fakeService) VerifyAgentLedger(_ context.Context, m *backupv1.VerifyAgentLedgerRequest) (*backupv1.VerifyAgentLedgerResponse, error) {
 	return &backupv1.VerifyAgentLedgerResponse{Report: a.report}, errors.Join(a.known(m.GetDestination()), a.fails)
 }

@@ -16,7 +16,7 @@ func (p *program) status() *cobra.Command {
 		Use:   "status",
 		Short: "Says what is confirmed, pending and expired, and what is wrong",
 		Long: "status shows each night that is open or holds expired recordings, and the latest one. It exits with 0 if all\n" +
-			"is well, and with 1 if the server or a destination has a problem, or something expired or met a fault.",
+			"is well, and with 1 if the agent, the server or a destination has a problem, or something expired or met a fault.",
 		Example: "  wolkvox-agent status\n  wolkvox-agent status --output json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -28,7 +28,7 @@ func (p *program) status() *cobra.Command {
 				if p.output == outputJSON {
 					err = p.writeMessage(status)
 				} else {
-					err = p.writeStatus(status, time.Now())
+					err = p.writeStatus(status, serverTime(status, time.Now()))
 				}
 				if err != nil {
 					return err
@@ -42,9 +42,14 @@ func (p *program) status() *cobra.Command {
 	}
 }
 
+// serverTime returns the server's time, as far as this machine's clock and its offset tell.
+func serverTime(status *backupv1.GetStatusResponse, local time.Time) time.Time {
+	return local.Add(-status.GetClockOffset().AsDuration())
+}
+
 // isWell reports whether a person has nothing to do.
 func isWell(status *backupv1.GetStatusResponse) bool {
-	well := status.GetServerProblem() == ""
+	well := status.GetServerProblem() == "" && len(status.GetProblems()) == 0
 	for _, d := range status.GetDestinations() {
 		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0
 	}
@@ -55,6 +60,9 @@ func (p *program) writeStatus(status *backupv1.GetStatusResponse, now time.Time)
 	fmt.Fprintf(p.stdout, "agent %s, version %s, server %s\n", status.GetAgent(), status.GetVersion(), status.GetServerAddress())
 	if problem := status.GetServerProblem(); problem != "" {
 		fmt.Fprintf(p.stdout, "! server: %s\n", problem)
+	}
+	for _, problem := range status.GetProblems() {
+		fmt.Fprintf(p.stdout, "! %s\n", problem)
 	}
 	for _, d := range status.GetDestinations() {
 		if err := p.writeDestination(d, now); err != nil {

@@ -188,14 +188,15 @@ func newRig(t testing.TB, items int) *rig {
 	silent := slog.New(slog.DiscardHandler)
 	room := func() error { return nil }
 	client := uplink.NewClient(conn, &uplink.ServerClock{})
-	session := uplink.NewSession(client, r.log, func(context.Context) []byte { return nil }, room, silent)
+	session := uplink.NewSession(client, r.log, func(context.Context) ([]byte, bool) { return nil, false }, room, silent)
 	r.night = night.New(night.Config{
 		Name: "nas", Log: r.log, Key: testKey(t, testOrigin.AgentKeyName(testAgent)), ServerKey: r.server.key.Verifier(), Client: client, Session: session,
 		Dest: place, Streams: 1, Limiter: rate.NewLimiter(rate.Inf, 1), Reserve: func(dest.Space) int64 { return 0 }, Room: room,
 		Agreed: func(context.Context) error { return nil }, Patience: 10 * time.Second, Slog: silent,
 	})
 	r.service = &Service{
-		Agent: testAgent, Version: "v1", ServerAddress: "server.example:443", ServerProblem: func() error { return nil }, CertificateEnd: noon, AtWork: true,
+		Agent: testAgent, Version: "v1", ServerAddress: "server.example:443", ServerProblem: func() error { return nil },
+		Problems: func() []string { return nil }, ClockOffset: func() (time.Duration, bool) { return 0, false }, CertificateEnd: noon, AtWork: true,
 		Destinations: []Destination{{
 			Name: "nas", Location: "/mnt/nas", Log: r.log, Night: r.night, Store: place, LogProblem: session.Problem,
 			Space: func() (dest.Space, bool, error) { return dest.Space{FreeBytes: 5e9}, true, nil },

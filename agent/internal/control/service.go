@@ -27,10 +27,13 @@ import (
 type Service struct {
 	backupv1.UnimplementedAgentServiceServer
 
-	Agent          string // its name
-	Version        string
-	ServerAddress  string
-	ServerProblem  func() error // why the server cannot be reached now
+	Agent         string // its name
+	Version       string
+	ServerAddress string
+	ServerProblem func() error    // why the server cannot be reached now
+	Problems      func() []string // what is wrong with the agent as a whole
+	// ClockOffset returns this machine's clock less the server's; false where the server was never heard.
+	ClockOffset    func() (time.Duration, bool)
 	CertificateEnd time.Time
 	AtWork         bool // nights run in this process
 	Destinations   []Destination
@@ -139,6 +142,23 @@ func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDes
 		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)
 	}
 	return &backupv1.InitDestinationResponse{Location: d.Location, MarkerId: marker.ID, AlreadyInitialized: already}, nil
+}
+
+// AcceptLosses lets the next audit of a destination sign what the last one found.
+func (s *Service) AcceptLosses(_ context.Context, request *backupv1.AcceptLossesRequest) (*backupv1.AcceptLossesResponse, error) {
+	d, err := s.destination(request.GetDestination())
+	if err != nil {
+		return nil, err
+	}
+	lost, audited, err := d.Night.AcceptLosses()
+	if errors.Is(err, night.ErrNoLosses) {
+		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonNoLosses, "no audit of %s waits for a decision: "+
+			"only the running service knows of one, and it does not outlive it; the next pass looks again", d.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &backupv1.AcceptLossesResponse{LostCount: lost, AuditedCount: audited}, nil
 }
 
 // VerifyAgentLedger folds the agent's copy of a log from nothing.

@@ -3,6 +3,9 @@ package control
 import (
 	"cmp"
 	"context"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/fault"
@@ -19,6 +22,12 @@ func (s *Service) GetStatus(context.Context, *backupv1.GetStatusRequest) (*backu
 	}
 	if err := s.ServerProblem(); err != nil {
 		response.ServerProblem = text(err)
+	}
+	for _, problem := range s.Problems() {
+		response.Problems = append(response.Problems, strings.ToValidUTF8(problem, "?"))
+	}
+	if offset, known := s.ClockOffset(); known {
+		response.ClockOffset = durationpb.New(offset)
 	}
 	for _, d := range s.Destinations {
 		status, err := d.status()

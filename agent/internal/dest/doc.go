@@ -79,8 +79,9 @@
 //	.wolkvox/marker                            which log this place belongs to
 //	.wolkvox/head                              the last agreed head
 //	.wolkvox/last-delivered                    the hash of the last delivered receipt signed
+//	.wolkvox/head.LOGID, last-delivered.LOGID  those of an earlier log that this one continues
 //	.wolkvox/staging/<process>/<batch>/<file>  files out of sight, swept by the next process
-//	.wolkvox/aside/<time>/<name>               what was moved out of the way, never deleted
+//	.wolkvox/aside/<label>/<name>              what was moved out of the way, never deleted
 //
 // # Drivers
 //

@@ -45,7 +45,8 @@ type ForeignMarkerError struct{ Want, Found string } // origins
 
 // Error names both logs and the remedy.
 func (e *ForeignMarkerError) Error() string {
-	return fmt.Sprintf("%v: its marker says %s, this agent copies for %s; configure another folder", ErrForeignMarker, e.Found, e.Want)
+	return fmt.Sprintf("%v: its marker says %s, this agent copies for %s; configure another folder; if wolkvox has begun a new log "+
+		"for the same destination, let the agent run: it takes the place over once it has the new log", ErrForeignMarker, e.Found, e.Want)
 }
 
 // Is reports whether target is [ErrForeignMarker].

@@ -61,6 +61,25 @@ func (p *Place) WriteOwn(ctx context.Context, file OwnFile, data []byte) error {
 	return nil
 }
 
+// SetAsideOwn gives a file beside the marker another name, FILE.SUFFIX, under which nobody looks for it; what had that name
+// is replaced. An absent file is no error. After another error, or a crash, it may be called again.
+func (p *Place) SetAsideOwn(ctx context.Context, file OwnFile, suffix string) error {
+	data, err := p.ReadOwn(ctx, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.WriteOwn(ctx, file+OwnFile("."+suffix), data); err != nil {
+		return err
+	}
+	if err := p.able.RemoveOwn(ctx, string(file)); err != nil {
+		return fmt.Errorf("remove the file %s beside the marker of %s: %w", file, p.store.label, err)
+	}
+	return nil
+}
+
 // Space returns what the destination can still take. It is errors.ErrUnsupported where the place cannot tell.
 func (p *Place) Space(ctx context.Context) (Space, error) {
 	if p.able.spacer == nil {

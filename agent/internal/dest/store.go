@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
+	"sync"
 
 	"github.com/wolkvox/backup"
 )
 
 // Store is one destination, for the life of the process. It is safe for concurrent use and holds no handle.
 type Store struct {
-	opener Opener
-	label  string
-	origin string
+	opener   Opener
+	label    string
+	origin   string
+	previous func() string // nil where the log continues none; see Continue
+
+	remarking sync.Mutex // held while the marker is made this log's
 }
 
 // New returns the destination that opener opens and that belongs to the log with this origin. The label names
@@ -26,6 +31,12 @@ func New(opener Opener, label, origin string) (*Store, error) {
 	return &Store{opener: opener, label: label, origin: origin}, nil
 }
 
+// Continue makes the store accept a place that carries the marker of another log: the one whose origin previous returns,
+// empty where none is known. previous must be certain, as from a genesis that was verified. Whoever opens such a place makes it
+// this log's: what stands beside the marker gets other names, and the recordings stay as they are. It is called before the
+// store is used.
+func (s *Store) Continue(previous func() string) { s.previous = previous }
+
 // Open opens a handle and proves by the marker, read through it, that this is the log's destination. The errors
 // are [ErrUnreachable], [ErrNoMarker], [ErrForeignMarker], [ErrMarker], or that of ctx. The caller closes the Place.
 func (s *Store) Open(ctx context.Context) (*Place, error) {
@@ -33,7 +44,7 @@ func (s *Store) Open(ctx context.Context) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := place.CheckMarker(ctx); err != nil {
+	if err := place.takeOver(ctx, place.CheckMarker(ctx)); err != nil {
 		return nil, errors.Join(err, place.Close())
 	}
 	return place, nil
@@ -49,7 +60,7 @@ func (s *Store) CheckMarker(ctx context.Context) error {
 }
 
 // Init proves that the place can do what safe copying needs, writes the marker, and returns it. Where the place
-// already carries a marker of this log, that one is returned and nothing is written. It returns
+// already carries a marker of this log, or of the one that it continues, that one is returned and no other is made. It returns
 // [ErrForeignMarker] or [ErrMarker] where it carries another, [ErrUnsuitable] where it cannot write durably or
 // rename without replacing, and [ErrUnreachable]; it never makes the folder itself, which might be a mount point.
 func (s *Store) Init(ctx context.Context) (Marker, error) {
@@ -59,6 +70,11 @@ func (s *Store) Init(ctx context.Context) (Marker, error) {
 	}
 	defer place.Close()
 	marker, err := place.readMarker(ctx)
+	if errors.Is(err, ErrForeignMarker) {
+		if err = place.takeOver(ctx, err); err == nil {
+			marker, err = place.readMarker(ctx)
+		}
+	}
 	if err == nil || !errors.Is(err, ErrNoMarker) {
 		return marker, err
 	}
@@ -109,6 +125,35 @@ func (p *Place) readMarker(ctx context.Context) (Marker, error) {
 		return Marker{}, fmt.Errorf("%s: %w", p.store.label, &ForeignMarkerError{Want: p.store.origin, Found: marker.Origin})
 	}
 	return marker, nil
+}
+
+// takeOver makes the place this log's where its marker is of the log that this one continues; any other err is returned as
+// it is. The marker is written last: what a crash left half done is done again.
+func (p *Place) takeOver(ctx context.Context, err error) error {
+	foreign, isForeign := errors.AsType[*ForeignMarkerError](err)
+	if !isForeign || p.store.previous == nil || foreign.Found != p.store.previous() {
+		return err
+	}
+	p.store.remarking.Lock()
+	defer p.store.remarking.Unlock()
+	text, err := p.able.ReadOwn(ctx, string(markerFile))
+	if err != nil {
+		return p.store.unreachable(ctx, fmt.Errorf("read the marker: %w", err))
+	}
+	marker, err := ParseMarker(text)
+	if err != nil || marker.Origin != foreign.Found { // somebody was faster
+		return errors.Join(err, p.CheckMarker(ctx))
+	}
+	for _, file := range []OwnFile{Head, LastDelivered} {
+		if err := p.SetAsideOwn(ctx, file, path.Base(marker.Origin)); err != nil { // named by the log id
+			return err
+		}
+	}
+	marker.Origin = p.store.origin
+	if err := p.able.WriteOwn(ctx, string(markerFile), marker.Format()); err != nil {
+		return fmt.Errorf("write the marker of %s: %w", p.store.label, err)
+	}
+	return nil
 }
 
 // probe tries, below the own folder, what copying relies upon: writing durably, and that a name that is taken

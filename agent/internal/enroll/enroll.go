@@ -47,6 +47,9 @@ type Options struct {
 	Platform string    // such as "linux/amd64"
 	At       time.Time // when certificates are judged, see [identity.JudgedTime]
 	Dial     Dial
+	// Replacing, where set, is told before the server is asked that a destination's identity is about to be replaced by one
+	// for another log of the same destination.
+	Replacing func(old, new ledger.Origin)
 }
 
 // Result is what enrolling led to. The client writes both fingerprints down: they are what a proof is checked with.
@@ -56,10 +59,13 @@ type Result struct {
 	ServerFingerprint string    // of the server's key of the log
 	AgentFingerprint  string    // of this agent's key for the log
 	CertificateEnd    time.Time // of this agent's certificate
+	// SetAside is where the identity is kept that this destination had in an earlier log; empty where it had none.
+	SetAside string
 }
 
 // Enroll redeems a join string, for a machine that becomes an agent by it or for one more destination of an agent. It
-// may be repeated with the same join string after any error or crash. Errors are sentences for a person; they
+// may be repeated with the same join string after any error or crash. A join string for a new log of a destination that the
+// agent serves already replaces that destination's identity, and the old one is kept beside it. Errors are sentences for a person; they
 // wrap [join.ErrMistyped], [ErrTokenInvalid], [ErrTokenExpired], [ErrIntercepted], [ErrUnreachable], [ErrOtherTenant],
 // [ErrOtherServer] or [ErrAssigned] where one of these is the cause.
 func Enroll(ctx context.Context, o Options) (Result, error) {
@@ -76,6 +82,9 @@ func Enroll(ctx context.Context, o Options) (Result, error) {
 			return Result{}, err
 		}
 	}
+	if old, replaces := present.other(j.Origin); replaces && o.Replacing != nil {
+		o.Replacing(old, j.Origin)
+	}
 	dir := filepath.Join(o.StateDir, identityDir)
 	k, err := prepareKeys(dir, j, present)
 	if err != nil {
@@ -90,7 +99,7 @@ func Enroll(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	cert, err := k.keep(dir, j, present, response)
+	cert, aside, err := k.keep(dir, j, present, response)
 	if err != nil {
 		return Result{}, fmt.Errorf("enroll for %s with %s: %w", j.Origin, j.Server, err)
 	}
@@ -100,6 +109,7 @@ func Enroll(ctx context.Context, o Options) (Result, error) {
 		ServerFingerprint: ledger.Verifier(response.GetServerKey()).Fingerprint(),
 		AgentFingerprint:  k.signing.Verifier().Fingerprint(),
 		CertificateEnd:    cert.NotAfter,
+		SetAside:          aside,
 	}, nil
 }
 
@@ -113,11 +123,16 @@ func (i *Identity) checkJoin(j join.Join) error {
 		return fmt.Errorf("%w: the join string is for %s, and this agent is enrolled with %s: install another agent, with a state directory of its own",
 			ErrOtherServer, j.Server, i.Server)
 	}
-	if d, ok := i.Destinations[j.Origin.Destination()]; ok && d.Origin != j.Origin {
-		return fmt.Errorf("the join string is for a new log of destination %s, and this agent serves %s: use another agent for it",
-			j.Origin.Destination(), d.Origin)
-	}
 	return nil
+}
+
+// other returns the log that the agent serves under the name of origin's destination where that is another one.
+func (i *Identity) other(origin ledger.Origin) (old ledger.Origin, replaces bool) {
+	if i == nil {
+		return "", false
+	}
+	d, ok := i.Destinations[origin.Destination()]
+	return d.Origin, ok && d.Origin != origin
 }
 
 // keys is what an agent makes for itself.
@@ -143,7 +158,8 @@ func prepareKeys(dir string, j join.Join, present *Identity) (keys, error) {
 	} else if k.agent, err = prepareAgent(filepath.Join(dir, agentFile), j); err != nil {
 		return keys{}, err
 	}
-	if k.destination, err = prepareDestination(destinationPath(dir, j.Origin.Destination()), j.Origin); err != nil {
+	_, replaces := present.other(j.Origin)
+	if k.destination, err = prepareDestination(destinationPath(dir, j.Origin.Destination()), j.Origin, replaces); err != nil {
 		return keys{}, err
 	}
 	k.signing, err = k.destination.signingKey(k.agent.Agent)
@@ -177,15 +193,22 @@ func prepareAgent(path string, j join.Join) (agentRecord, error) {
 	return record, writeRecord(path, record)
 }
 
-func prepareDestination(path string, origin ledger.Origin) (destinationRecord, error) {
-	record, err := readRecord[destinationRecord](path)
-	if err == nil && record.Origin == origin {
-		return record, nil
+// prepareDestination returns the record with the key for a log, from path or, while another log's record stands there, from
+// beside it. A record that the server let nobody in with is replaced.
+func prepareDestination(path string, origin ledger.Origin, replaces bool) (destinationRecord, error) {
+	for _, p := range []string{path, path + nextSuffix} {
+		record, err := readRecord[destinationRecord](p)
+		if err == nil && record.Origin == origin {
+			return record, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return destinationRecord{}, err
+		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return destinationRecord{}, err
+	if replaces {
+		path += nextSuffix
 	}
-	record = destinationRecord{Origin: origin, Seed: make([]byte, ed25519.SeedSize)}
+	record := destinationRecord{Origin: origin, Seed: make([]byte, ed25519.SeedSize)}
 	rand.Read(record.Seed)
 	return record, writeRecord(path, record)
 }
@@ -252,16 +275,17 @@ func call(ctx context.Context, o Options, j join.Join, present *Identity, reques
 }
 
 // keep checks the answer and writes it down. With its certificate the agent is enrolled, and with the server's key,
-// which comes last, it serves the destination; in between it is to be asked again.
-func (k keys) keep(dir string, j join.Join, present *Identity, response *backupv1.EnrollResponse) (*x509.Certificate, error) {
+// which comes last, it serves the destination; in between it is to be asked again. The record of an earlier log is kept as
+// aside.
+func (k keys) keep(dir string, j join.Join, present *Identity, response *backupv1.EnrollResponse) (_ *x509.Certificate, aside string, err error) {
 	cert, authority, err := k.readCertificates(response.GetCertificates(), j.Pin)
 	if err != nil {
-		return nil, fmt.Errorf("the server's answer: %w", err)
+		return nil, "", fmt.Errorf("the server's answer: %w", err)
 	}
 	record := k.destination
 	record.ServerKey = ledger.Verifier(response.GetServerKey())
 	if err := checkServerKey(record.ServerKey, record.Origin); err != nil {
-		return nil, fmt.Errorf("the server's answer: %w", err)
+		return nil, "", fmt.Errorf("the server's answer: %w", err)
 	}
 	if present != nil && present.Credential.Certificate.Leaf.NotAfter.After(cert.NotAfter) {
 		cert = present.Credential.Certificate.Leaf // the answer repeats one from long ago
@@ -269,15 +293,20 @@ func (k keys) keep(dir string, j join.Join, present *Identity, response *backupv
 	agent := k.agent
 	agent.Server = j.Server
 	if err := writeRecord(filepath.Join(dir, agentFile), agent); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := identity.SaveCertificate(filepath.Join(dir, identity.AuthorityFile), authority.Raw); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := identity.SaveCertificate(filepath.Join(dir, identity.CertificateFile), cert.Raw); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return cert, writeRecord(destinationPath(dir, record.Origin.Destination()), record)
+	path := destinationPath(dir, record.Origin.Destination())
+	if _, replaces := present.other(record.Origin); !replaces {
+		return cert, "", writeRecord(path, record)
+	}
+	aside, err = replaceRecord(path, record, time.Now())
+	return cert, aside, err
 }
 
 // readCertificates returns the agent's certificate and the pinned authority's from the server's answer.

@@ -24,6 +24,8 @@ const (
 	agentFile       = "agent.json"
 	destinationsDir = "destinations" // one file LABEL.json for each
 	recordSuffix    = ".json"
+	nextSuffix      = ".next"       // after a record's name: of a new log, until the server has answered
+	asideSuffix     = ".set-aside-" // after a record's name, before the time: of an earlier log
 )
 
 // ErrNotEnrolled says that the state directory holds no agent that a server let in.
@@ -108,6 +110,22 @@ func (r destinationRecord) signingKey(agent string) (*ledger.SigningKey, error) 
 		return nil, fmt.Errorf("the signing key's seed has %d bytes instead of %d", len(r.Seed), ed25519.SeedSize)
 	}
 	return ledger.NewSigningKey(r.Origin.AgentKeyName(agent), ed25519.NewKeyFromSeed(r.Seed))
+}
+
+// replaceRecord puts a record in the place of that of another log, which is kept as aside, named by the time.
+func replaceRecord(path string, record destinationRecord, at time.Time) (aside string, err error) {
+	old, err := identity.ReadPrivate(path)
+	if err != nil {
+		return "", err
+	}
+	aside = path + asideSuffix + at.UTC().Format("20060102T150405Z")
+	if err := identity.WritePrivate(aside, old); err != nil {
+		return "", err
+	}
+	if err := writeRecord(path, record); err != nil {
+		return "", err
+	}
+	return aside, os.Remove(path + nextSuffix)
 }
 
 func destinationPath(dir, name string) string {

@@ -141,7 +141,7 @@ func (s *source) open(t testing.TB) *Fetcher {
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	check(t, err)
 	session := uplink.NewSession(uplink.NewClient(conn, &uplink.ServerClock{}), log,
-		func(context.Context) []byte { return nil }, func() error { return nil }, slog.New(slog.DiscardHandler))
+		func(context.Context) ([]byte, bool) { return nil, false }, func() error { return nil }, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	var busy sync.WaitGroup
 	busy.Go(func() { server.Serve(listener) })

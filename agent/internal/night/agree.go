@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -45,7 +44,7 @@ func (n *Night) agree(ctx context.Context) error {
 	if err := n.consistent("the head kept at the destination", kept, latest); err != nil {
 		return err
 	}
-	at, ok := n.Client.Clock.At(time.Now())
+	at, ok := n.Client.Clock.Now()
 	if !ok {
 		return errors.New("cosign the head: the server's time is not known yet")
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -35,9 +34,9 @@ func (n *Night) audit(ctx context.Context, place *dest.Place, cause error) error
 	for _, l := range found {
 		lost += l.len()
 	}
-	if lost*100 > total && !n.confirmsSuspicion(found) {
-		return fmt.Errorf("%w: %d of %d confirmed recordings are not there as they were; nothing was signed: "+
-			"make sure that it is the right place, the next pass will decide", cause, lost, total)
+	if !n.maySign(found, lost, total) {
+		return fmt.Errorf("%w: %d of %d confirmed recordings are not there as they were; nothing was signed: make sure that it is the right place; "+
+			"the next pass decides, or `wolkvox-agent destination accept-losses %s`", cause, lost, total, n.Name)
 	}
 	for manifest, l := range found {
 		for part := range parts(l.missing) {
@@ -51,21 +50,15 @@ func (n *Night) audit(ctx context.Context, place *dest.Place, cause error) error
 			}
 		}
 	}
-	if err := n.deliver(ctx); err != nil {
+	if err := n.send(ctx); err != nil {
 		return err
 	}
+	n.settleSuspicion()
 	return n.renewMarks(ctx, place)
 }
 
-// confirmsSuspicion keeps what was found for the next audit and reports whether the one before found the same.
-func (n *Night) confirmsSuspicion(found map[int64]losses) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	same := maps.EqualFunc(n.suspect, found, losses.equal)
-	n.suspect = found
-	return same
-}
-
+// renewMarks makes what stands beside the marker what log and outbox say. A kept head that is later than the last one
+// agreed stays, and one that makes no sense is set aside.
 func (n *Night) renewMarks(ctx context.Context, place *dest.Place) error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
@@ -75,11 +68,16 @@ func (n *Night) renewMarks(ctx context.Context, place *dest.Place) error {
 		if err := place.WriteOwn(ctx, dest.LastDelivered, formatMark(last)); err != nil {
 			return err
 		}
+	} else if err := place.SetAsideOwn(ctx, dest.LastDelivered, "unknown"); err != nil {
+		return err
 	}
-	if agreed := n.Log.Agreed(); agreed != nil {
-		return place.WriteOwn(ctx, dest.Head, agreed)
+	switch err := n.checkKeptHead(ctx, place); {
+	case !errors.Is(err, errWentBack):
+		return err
+	case n.Log.Agreed() != nil:
+		return place.WriteOwn(ctx, dest.Head, n.Log.Agreed())
 	}
-	return nil
+	return place.SetAsideOwn(ctx, dest.Head, "unreadable")
 }
 
 // findLosses reads everything that should be at the destination and returns, per manifest, what is not as it should
@@ -112,47 +110,63 @@ func (n *Night) findLosses(ctx context.Context, place *dest.Place) (map[int64]lo
 
 func (n *Night) lossesOf(ctx context.Context, place *dest.Place, manifest int64, held ledger.Set) (losses, error) {
 	var missing, altered []ledger.Range
-	var indexes []int64
-	var names []string
-	var wanted []backup.Digest
-	look := func() error {
-		found, err := place.Hash(ctx, names)
+	err := n.eachItem(manifest, held, func(items lookup) error {
+		found, err := place.Hash(ctx, items.names)
 		if err != nil {
 			return err
 		}
 		for i, f := range found {
-			here := ledger.Range{First: indexes[i], Last: indexes[i]}
+			here := ledger.Range{First: items.indexes[i], Last: items.indexes[i]}
 			switch {
 			case errors.Is(f.Err, fs.ErrNotExist):
 				missing = append(missing, here)
-			case errors.Is(f.Err, dest.ErrConflict), f.Err == nil && f.Digest != wanted[i]:
+			case errors.Is(f.Err, dest.ErrConflict), f.Err == nil && f.Digest != items.wanted[i]:
 				altered = append(altered, here)
 			case f.Err != nil:
 				return f.Err
 			}
 		}
-		indexes, names, wanted = indexes[:0], names[:0], wanted[:0]
 		return nil
-	}
-	index := held.Ranges()[0].First
-	for line, err := range n.Log.Lines(manifest, index) {
-		if err != nil {
-			return losses{}, err
-		}
-		if held.Contains(index) && !line.Forgotten {
-			indexes, names, wanted = append(indexes, index), append(names, line.Item.Path), append(wanted, line.Item.Digest)
-			if len(names) == auditItems {
-				if err := look(); err != nil {
-					return losses{}, err
-				}
-			}
-		}
-		if index++; index > held.Max() {
-			break
-		}
-	}
-	if err := look(); err != nil {
+	})
+	if err != nil {
 		return losses{}, err
 	}
 	return losses{ledger.NewSet(missing...), ledger.NewSet(altered...)}, nil
+}
+
+// lookup is a number of items to look at together.
+type lookup struct {
+	indexes []int64
+	names   []string
+	wanted  []backup.Digest
+}
+
+// eachItem calls look with those items of a manifest that are in set, some at a time, those that are forgotten left out.
+func (n *Night) eachItem(manifest int64, set ledger.Set, look func(lookup) error) error {
+	if set.IsEmpty() {
+		return nil
+	}
+	var items lookup
+	index := set.Ranges()[0].First
+	for line, err := range n.Log.Lines(manifest, index) {
+		if err != nil {
+			return err
+		}
+		if set.Contains(index) && !line.Forgotten {
+			items.indexes, items.names, items.wanted = append(items.indexes, index), append(items.names, line.Item.Path), append(items.wanted, line.Item.Digest)
+			if len(items.names) == auditItems {
+				if err := look(items); err != nil {
+					return err
+				}
+				items = lookup{}
+			}
+		}
+		if index++; index > set.Max() {
+			break
+		}
+	}
+	if len(items.names) == 0 {
+		return nil
+	}
+	return look(items)
 }

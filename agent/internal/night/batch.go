@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/fetch"
@@ -259,12 +260,14 @@ func (b *batch) confirm(ctx context.Context) error {
 	if len(present) == 0 {
 		return nil
 	}
-	if err := n.checkMarks(ctx, b.place); err != nil {
+	// What was taken back or declined meanwhile is not signed for.
+	states, err := n.Log.States(b.work.manifest)
+	if err != nil {
 		return err
 	}
 	confirmed := int64(0)
 	for _, method := range []ledger.Method{ledger.ReadbackUncached, ledger.ReadbackCached} {
-		for part := range parts(ledger.NewSet(present[method]...)) {
+		for part := range parts(states.Among(ledger.NewSet(present[method]...), backup.Pending, backup.Expired)) {
 			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
 				return err
 			}

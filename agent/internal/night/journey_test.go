@@ -28,6 +28,7 @@ type machine struct {
 	db     *store.DB
 	dir    string // of the store; empty for one in memory, which no power cut reaches
 	outage outage
+	blind  bool // the session does not see what the destination keeps
 }
 
 // outage cuts the power at one operation of destination or store.
@@ -116,15 +117,28 @@ func (m *machine) life(ctx context.Context) Outcome {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	place.Continue(func() (previous string) {
+		log.View(func(l *ledger.Log) {
+			if l.Genesis.Previous != nil {
+				previous = string(l.Genesis.Previous.Origin)
+			}
+		})
+		return previous
+	})
 	client := uplink.NewClient(conn, &uplink.ServerClock{})
 	var n *Night
 	room := func() error { return nil }
-	session := uplink.NewSession(client, log, func(ctx context.Context) []byte { return n.KeptHead(ctx) }, room, slog.New(slog.DiscardHandler))
+	session := uplink.NewSession(client, log, func(ctx context.Context) ([]byte, bool) {
+		if m.blind {
+			return nil, false
+		}
+		return n.KeptHead(ctx)
+	}, room, slog.New(slog.DiscardHandler))
 	n = New(Config{
 		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.key.Verifier(), Client: client, Session: session, Dest: place, Streams: 2,
 		Reserve: func(dest.Space) int64 { return 0 }, Room: room, Patience: 30 * time.Second, Slog: slog.New(slog.DiscardHandler),
 		Agreed: func(ctx context.Context) error {
-			_, err := client.Heartbeat(ctx, "test", []uplink.Report{{Session: session}})
+			_, err := client.Heartbeat(ctx, uplink.Self{Version: "test"}, []uplink.Report{{Session: session}})
 			return err
 		},
 	})

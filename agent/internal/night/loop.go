@@ -45,12 +45,13 @@ const idleCheck = 30 * time.Second
 // Loop begins passes until ctx ends, when it returns nil: when somebody asks, and while the window is open as long as
 // something is pending. Between passes it sends receipts that wait, agrees on heads as the log grows, and looks at what
 // was closed. A pass that began by itself takes up nothing more once the window has closed. window returns false while none is known. What met a fault is left alone for a while, longer each time. An
-// error is [store.ErrFailed]: nothing can be done until the store was opened again.
+// error is [store.ErrFailed] or [store.ErrDamaged]: nothing can be done until the store was opened again, or begun anew. The
+// window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
 	var passes, settling rest
 	for {
 		changed := n.Log.Changed()
-		timer := time.NewTimer(n.untilPass(time.Now(), passes.until, window))
+		timer := time.NewTimer(n.untilPass(n.now(), passes.left(time.Now()), window))
 		var answer chan<- Outcome
 		between := false // it is no time for a pass
 		p := newPass(n)
@@ -61,13 +62,12 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		case <-changed:
 			between = true
 		case <-timer.C:
-			now := time.Now()
-			between = n.untilPass(now, passes.until, window) > 0
-			if between && (now.Before(settling.until) || n.settled()) {
+			between = n.untilPass(n.now(), passes.left(time.Now()), window) > 0
+			if between && (settling.left(time.Now()) > 0 || n.settled()) {
 				continue
 			}
 			if w, known := window(); known {
-				p.until = w.Next(now).Stop
+				p.until = w.Next(n.now()).Stop
 			}
 		}
 		timer.Stop()
@@ -90,7 +90,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, store.ErrFailed):
+		case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrDamaged):
 			return err
 		case err != nil:
 			n.logWarn(ctx, "not all could be done", err)
@@ -98,11 +98,14 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 	}
 }
 
-// rest is how long something that met faults is left alone.
+// rest is how long something that met faults is left alone, by this process's own uptime.
 type rest struct {
 	faults int // in a row
 	until  time.Time
 }
+
+// left returns how long is left of it.
+func (r *rest) left(now time.Time) time.Duration { return max(r.until.Sub(now), 0) }
 
 func (r *rest) after(err error, now time.Time) {
 	if err == nil {
@@ -131,8 +134,8 @@ func (n *Night) settled() bool {
 }
 
 // untilPass returns how long to wait before looking again whether a pass is due; 0 where one is due now: the window
-// is open, a little later for each agent differently, and something is pending.
-func (n *Night) untilPass(now, quietUntil time.Time, window func() (schedule.Window, bool)) time.Duration {
+// is open, a little later for each agent differently, something is pending, and nothing has to be left alone any more.
+func (n *Night) untilPass(now time.Time, quiet time.Duration, window func() (schedule.Window, bool)) time.Duration {
 	w, known := window()
 	if !known {
 		return idleCheck
@@ -143,11 +146,8 @@ func (n *Night) untilPass(now, quietUntil time.Time, window func() (schedule.Win
 	}
 	span := w.Next(now)
 	begin := span.Start.Add(n.spread(span))
-	if begin.Before(quietUntil) {
-		begin = quietUntil
-	}
-	if begin.After(now) {
-		return min(begin.Sub(now), idleCheck)
+	if wait := max(begin.Sub(now), quiet); wait > 0 {
+		return min(wait, idleCheck)
 	}
 	return 0
 }

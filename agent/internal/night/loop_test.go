@@ -36,7 +36,10 @@ func TestRest(t *testing.T) {
 func closedWindow() (schedule.Window, bool) { return schedule.Window{}, false }
 
 // loop runs the parts of an agent between its passes, until use returns.
-func (m *machine) loop(use func(n *Night)) error {
+func (m *machine) loop(use func(n *Night)) error { return m.loopIn(closedWindow, use) }
+
+// loopIn is loop with a window.
+func (m *machine) loopIn(window func() (schedule.Window, bool), use func(n *Night)) error {
 	m.t.Helper()
 	ctx, cancel := context.WithCancel(m.t.Context())
 	defer cancel()
@@ -52,19 +55,19 @@ func (m *machine) loop(use func(n *Night)) error {
 	}
 	client, silent := uplink.NewClient(conn, &uplink.ServerClock{}), slog.New(slog.DiscardHandler)
 	room := func() error { return nil }
-	session := uplink.NewSession(client, log, func(context.Context) []byte { return nil }, room, silent)
+	session := uplink.NewSession(client, log, func(context.Context) ([]byte, bool) { return nil, false }, room, silent)
 	n := New(Config{
 		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.key.Verifier(), Client: client, Session: session, Dest: place, Streams: 1,
 		Reserve: func(dest.Space) int64 { return 0 }, Room: room, Patience: 10 * time.Second, Slog: silent,
 		Agreed: func(ctx context.Context) error {
-			_, err := client.Heartbeat(ctx, "test", []uplink.Report{{Session: session}})
+			_, err := client.Heartbeat(ctx, uplink.Self{Version: "test"}, []uplink.Report{{Session: session}})
 			return err
 		},
 	})
 	var parts sync.WaitGroup
 	parts.Go(func() { session.Run(ctx) })
 	ended := make(chan error, 1)
-	parts.Go(func() { ended <- n.Loop(ctx, closedWindow) })
+	parts.Go(func() { ended <- n.Loop(ctx, window) })
 	use(n)
 	cancel()
 	parts.Wait()

@@ -19,6 +19,10 @@ import (
 // agent's state, is an older version of itself.
 var errWentBack = errors.New("the destination or this agent's state went back in time")
 
+// errKeptUnknown says that the log does not lead to the head that the destination keeps, which both sides signed: it is
+// the log that lacks something. That head is never replaced by another before it does.
+var errKeptUnknown = errors.New("the log does not lead to the head that the destination keeps: heads are compared again")
+
 // marks remembers the last delivered receipt in log and outbox.
 type marks struct {
 	size int64 // entries of the log that were looked at
@@ -59,11 +63,23 @@ func (m *marks) note(leaf []byte) {
 	}
 }
 
-// checkMarks compares what stands beside the marker with log and outbox: the last delivered receipt must be the same,
-// and the head kept there not older than the last one agreed. errWentBack says that it is not so.
+// checkMarks compares what stands beside the marker with log and outbox: the head kept there must be one of the log's and
+// not older than the last one agreed, and the last delivered receipt the same. errWentBack says that it is not so.
+// errKeptUnknown says that the log lacks something; heads are then compared again.
 func (n *Night) checkMarks(ctx context.Context, place *dest.Place) error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
+	return n.checkMarksLocked(ctx, place)
+}
+
+// checkMarksLocked is checkMarks with n.receipts held.
+func (n *Night) checkMarksLocked(ctx context.Context, place *dest.Place) error {
+	if err := n.checkKeptHead(ctx, place); err != nil {
+		if errors.Is(err, errKeptUnknown) {
+			n.Session.Resync()
+		}
+		return err
+	}
 	last, any, err := n.lastDelivered()
 	if err != nil {
 		return err
@@ -79,37 +95,56 @@ func (n *Night) checkMarks(ctx context.Context, place *dest.Place) error {
 	case !any || !bytes.Equal(mark, formatMark(last)):
 		return fmt.Errorf("%w: it knows of another last receipt", errWentBack)
 	}
-	return n.checkKeptHead(ctx, place)
+	return nil
 }
 
 func (n *Night) checkKeptHead(ctx context.Context, place *dest.Place) error {
-	agreed := n.Log.Agreed()
-	if agreed == nil {
-		return nil
-	}
-	ours, _, err := ledger.ParseHead(agreed)
+	agreed, err := sizeOf(n.Log.Agreed())
 	if err != nil {
 		return err
 	}
 	kept, err := place.ReadOwn(ctx, dest.Head)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && agreed == 0:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: it keeps no agreed head", errWentBack)
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
-	theirs, _, err := ledger.ParseHead(kept)
+	head, _, err := ledger.ParseHead(kept)
+	if err == nil && head.Origin != n.Log.Origin() {
+		err = fmt.Errorf("it is of %s", head.Origin)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: the head that it keeps cannot be read: %w", errWentBack, err)
 	}
-	if theirs.Size < ours.Size {
-		return fmt.Errorf("%w: it keeps the agreed head of size %d, the last one is of size %d", errWentBack, theirs.Size, ours.Size)
+	if size, _ := n.Log.Position(); head.Size > size {
+		return fmt.Errorf("%w (size %d, the log has %d entries)", errKeptUnknown, head.Size, size)
+	}
+	root, err := n.Log.RootAt(head.Size)
+	switch {
+	case err != nil:
+		return err
+	case root != head.Root:
+		return fmt.Errorf("%w (size %d, of another history)", errKeptUnknown, head.Size)
+	case head.Size < agreed:
+		return fmt.Errorf("%w: it keeps the agreed head of size %d, the last one is of size %d", errWentBack, head.Size, agreed)
 	}
 	return nil
 }
 
+// sizeOf returns the size that a head names, 0 for none.
+func sizeOf(note []byte) (int64, error) {
+	if note == nil {
+		return 0, nil
+	}
+	head, _, err := ledger.ParseHead(note)
+	return head.Size, err
+}
+
 // resume puts in order what an earlier pass or process left: a receipt that a crash caught half-way into the outbox,
-// old staging, a destination that is not as log and outbox say, receipts that were not sent.
+// old staging, a destination that is not as log and outbox say, and what was published for items that were withdrawn.
 func (n *Night) resume(ctx context.Context) error {
 	if err := n.Room(); err != nil {
 		return err
@@ -122,14 +157,20 @@ func (n *Night) resume(ctx context.Context) error {
 	if err := n.resolvePrepared(ctx, place); err != nil {
 		return err
 	}
+	if err := n.renewForked(); err != nil {
+		return err
+	}
 	if err := n.sweepOnce(ctx, place); err != nil {
 		return err
 	}
 	err = n.checkMarks(ctx, place)
 	if errors.Is(err, errWentBack) {
-		return n.audit(ctx, place, err)
+		err = n.audit(ctx, place, err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return n.moveWithdrawn(ctx, place)
 }
 
 // resolvePrepared ends the making of a receipt that a crash interrupted. If its hash stands beside the marker the
@@ -178,16 +219,23 @@ func (n *Night) openPlace(ctx context.Context) (*dest.Place, error) {
 	return place, nil
 }
 
-// KeptHead returns the agreed head kept at the destination, nil where there is none or it cannot be read now.
-func (n *Night) KeptHead(ctx context.Context) []byte {
+// KeptHead returns the agreed head kept at the destination, nil where there is none, and whether that is known: false where
+// it cannot be read now, or makes no sense.
+func (n *Night) KeptHead(ctx context.Context) (head []byte, known bool) {
 	place, err := n.Dest.Open(ctx)
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	defer place.Close()
 	kept, err := place.ReadOwn(ctx, dest.Head)
-	if err != nil {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true
 	}
-	return kept
+	if err != nil {
+		return nil, false
+	}
+	if _, _, err := ledger.ParseHead(kept); err != nil {
+		return nil, false
+	}
+	return kept, true
 }

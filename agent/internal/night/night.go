@@ -51,16 +51,18 @@ type Night struct {
 
 	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
 	marks    marks      // guarded by receipts
+	forked   bool       // receipts are to be signed anew before any other; guarded by receipts
 
-	mu       sync.Mutex
-	progress Progress
-	suspect  map[int64]losses // what one audit found in excess of what may be signed at once; the next one decides
-	scanned  int64            // entries up to here were looked at for `closed`
-	closed   map[int64]bool   // manifests whose expired items are to be looked for at the destination
-	swept    bool             // staging of earlier processes was deleted
-	running  bool
-	problem  error // why the last pass could not do its work; nil where it could
-	total    Progress
+	mu        sync.Mutex
+	progress  Progress
+	suspicion *suspicion           // what one audit found in excess of what may be signed at once; nil where nothing waits
+	scanned   int64                // entries up to here were looked at for `closed` and `withdrawn`
+	closed    map[int64]bool       // manifests whose expired items are to be looked for at the destination
+	withdrawn map[int64]ledger.Set // items that were withdrawn and may have been published before, per manifest
+	swept     bool                 // staging of earlier processes was deleted
+	running   bool
+	problem   error // why the last pass could not do its work; nil where it could
+	total     Progress
 	// unsettled is why what is due between passes could not be done since the last one; nil where it could.
 	unsettled error
 	lastRun   time.Time
@@ -81,7 +83,16 @@ type Outcome struct {
 
 // New returns a Night that has not begun.
 func New(c Config) *Night {
-	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), suspect: make(map[int64]losses), closed: make(map[int64]bool)}
+	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set)}
+}
+
+// now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the
+// server was heard. Nothing that matters is decided before.
+func (n *Night) now() time.Time {
+	if at, ok := n.Client.Clock.Now(); ok {
+		return at
+	}
+	return time.Now()
 }
 
 // batchItems is how many items are taken up at a time.
@@ -117,6 +128,9 @@ func (p *pass) run(ctx context.Context) error {
 		return err
 	}
 	if err := p.work(ctx); err != nil {
+		if errors.Is(err, dest.ErrUnreachable) || errors.Is(err, errWentBack) || errors.Is(err, errKeptUnknown) {
+			return err // nothing is sent before the destination was seen to be the place as it was
+		}
 		// What is in the outbox is true whatever went wrong afterwards.
 		return errors.Join(err, n.deliver(ctx))
 	}
@@ -215,7 +229,7 @@ func (n *Night) end(p *pass, err error) Outcome {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, time.Now()
+	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.now()
 	return Outcome{Progress: n.progress, Complete: err == nil, Err: err}
 }
 
@@ -237,7 +251,7 @@ func (n *Night) Total() Progress {
 type Condition struct {
 	Running bool
 	Problem error     // why the last pass did not complete, or what came after it could not be done; nil where all is well
-	LastRun time.Time // when a pass last ended, by the local clock; zero where none did
+	LastRun time.Time // when a pass last ended, by the server's clock; zero where none did
 }
 
 // Condition returns how it is doing now.

@@ -56,7 +56,7 @@ func newPass(n *Night) *pass {
 // choose returns what to take up next: of what is pending, what expires first; then, where a manifest was closed
 // since they were last looked at, expired items, which may be at the destination all the same.
 func (p *pass) choose() (work, error) {
-	if !p.until.IsZero() && !time.Now().Before(p.until) {
+	if !p.until.IsZero() && !p.night.now().Before(p.until) {
 		return work{}, nil
 	}
 	manifests, closed, err := p.night.manifests()
@@ -158,24 +158,35 @@ func (n *Night) manifests() (todo []ledger.Manifest, closed map[int64]bool, err 
 func (n *Night) closedUnseen() (map[int64]bool, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err := n.scan(); err != nil {
+		return nil, err
+	}
+	return maps.Clone(n.closed), nil
+}
+
+// scan looks through the entries that were not looked at since the process started. n.mu is held.
+func (n *Night) scan() error {
 	size, _ := n.Log.Position()
 	for leaf, err := range n.Log.Entries(n.scanned, size) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry closed ")) {
+		if !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry closed ")) && !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry withdrawn ")) {
 			continue
 		}
 		entry, err := ledger.ParseEntry(leaf)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if manifest, _, ok := ledger.ManifestOf(entry.Body); ok {
-			n.closed[manifest] = true
+		switch body := entry.Body.(type) {
+		case ledger.Closed:
+			n.closed[body.Manifest] = true
+		case ledger.Withdrawn:
+			n.withdrawn[body.Manifest] = n.withdrawn[body.Manifest].Union(body.Indexes)
 		}
 	}
 	n.scanned = size
-	return maps.Clone(n.closed), nil
+	return nil
 }
 
 func boolOrder(a, b bool) int {
@@ -251,7 +262,7 @@ func (p *pass) report(ctx context.Context) error {
 	var report []uplink.ItemFault
 	for manifest, faults := range met {
 		for f, items := range faults {
-			kept := store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: time.Now().UTC(), Attempts: 1}
+			kept := store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: n.now().UTC(), Attempts: 1}
 			if err := n.Log.PutFault(manifest, items, kept); err != nil {
 				return err
 			}
@@ -328,7 +339,7 @@ func (p *pass) leftOver(pending int64) error {
 	if pending == 0 || p.onlyClosed {
 		return nil
 	}
-	if !p.until.IsZero() && !time.Now().Before(p.until) {
+	if !p.until.IsZero() && !p.night.now().Before(p.until) {
 		return fmt.Errorf("the nightly window closed with %d recordings pending; the next one goes on", pending)
 	}
 	return fmt.Errorf("%d recordings are still pending; the last fault says why", pending)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,9 +58,72 @@ type peer struct {
 	served   int               // items sent
 	wrong    []string          // what must not happen and did
 	spoil    func(index int64, data []byte) []byte
+	skew     time.Duration // of the server's time against this machine's
 }
 
-func newPeer(t testing.TB) *peer {
+func (p *peer) time() *timestamppb.Timestamp { return timestamppb.New(time.Now().Add(p.skew)) }
+
+func newPeer(t testing.TB) *peer { return newPeerAfter(t, nil) }
+
+// newPeerAfter has a log that continues another one.
+func newPeerAfter(t testing.TB, previous *ledger.KnownHead) *peer {
+	p := servePeer(t)
+	request, err := ledger.SignRequest(testOrigin, p.agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.append(ledger.Genesis{Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: p.key.Verifier(), Previous: previous})
+	p.append(ledger.Assigned{Request: request})
+	return p
+}
+
+// older is the same server as it was when its log had so many entries.
+func (p *peer) older(size int64) *peer {
+	p.t.Helper()
+	old := servePeer(p.t)
+	old.contents = p.contents
+	for leaf, err := range p.log.Entries(0, size) {
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		entry, err := ledger.ParseEntry(leaf)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if sealed, ok := entry.Body.(ledger.Sealed); ok {
+			old.stageLines(sealed.Manifest, p)
+		}
+		if err := old.log.Append(leaf); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return old
+}
+
+// stageLines stages a manifest as another server has it.
+func (p *peer) stageLines(manifest int64, from *peer) {
+	p.t.Helper()
+	writer, err := p.log.StageManifest(manifest)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for piece, err := range from.log.RawLines(manifest, 0) {
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for line := range strings.Lines(string(piece)) {
+			if err := writer.Add([]byte(strings.TrimSuffix(line, "\n"))); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+	if _, _, _, err := writer.Commit(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// servePeer serves an empty log.
+func servePeer(t testing.TB) *peer {
 	db, err := store.Open("", store.Options{InMemory: true})
 	if err != nil {
 		t.Fatal(err)
@@ -71,12 +135,6 @@ func newPeer(t testing.TB) *peer {
 	}
 	p := &peer{t: t, log: log, key: testKey(t, string(testOrigin), "server"), agent: testKey(t, testOrigin.AgentKeyName(testAgent), "agent"),
 		listen: bufconn.Listen(1 << 20), contents: make(map[string][]byte)}
-	request, err := ledger.SignRequest(testOrigin, p.agent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.append(ledger.Genesis{Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: p.key.Verifier()})
-	p.append(ledger.Assigned{Request: request})
 	server := grpc.NewServer()
 	backupv1.RegisterLedgerServiceServer(server, p)
 	backupv1.RegisterContentServiceServer(server, p)
@@ -170,7 +228,7 @@ func (p *peer) WatchLedger(req *backupv1.WatchLedgerRequest, stream grpc.ServerS
 		return err
 	}
 	now, _ := p.log.Position()
-	opened := &backupv1.SessionOpened{SessionNumber: session, ServerTime: timestamppb.Now(), Size: now}
+	opened := &backupv1.SessionOpened{SessionNumber: session, ServerTime: p.time(), Size: now}
 	if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
 		return err
 	}
@@ -222,7 +280,7 @@ func (p *peer) ReadManifest(req *backupv1.ReadManifestRequest, stream grpc.Serve
 }
 
 func (p *peer) SubmitReceipts(_ context.Context, req *backupv1.SubmitReceiptsRequest) (*backupv1.SubmitReceiptsResponse, error) {
-	response := &backupv1.SubmitReceiptsResponse{ServerTime: timestamppb.Now()}
+	response := &backupv1.SubmitReceiptsResponse{ServerTime: p.time()}
 	verdict := backupv1.Verdict_VERDICT_OK
 	for _, receipt := range req.GetReceipts() {
 		if verdict == backupv1.Verdict_VERDICT_OK {
@@ -304,7 +362,7 @@ func (p *peer) FetchContents(req *backupv1.FetchContentsRequest, stream grpc.Ser
 }
 
 func (p *peer) Heartbeat(_ context.Context, req *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
-	response := &backupv1.HeartbeatResponse{ServerTime: timestamppb.Now()}
+	response := &backupv1.HeartbeatResponse{ServerTime: p.time()}
 	for _, d := range req.GetDestinations() {
 		if head := d.GetAgreedHead(); len(head) > 0 {
 			if err := p.log.PutAgreed(head); err != nil {

@@ -17,11 +17,21 @@ import (
 // errNotSent says that receipts wait in the outbox because the server cannot be reached now.
 var errNotSent = errors.New("receipts wait to be sent to the server")
 
-// signDelivered signs that items are at the destination. The receipt's hash stands beside the marker before the
-// receipt enters the outbox; a receipt that a crash left in between is resolved by [Night.resume].
+// errForked says that receipts forked and are not signed anew yet: nothing else is signed meanwhile.
+var errForked = errors.New("this agent's state went back in time, and its receipts are not signed anew yet")
+
+// signDelivered signs that items are at the destination, if what stands beside the marker is as log and outbox say. The
+// receipt's hash stands there before the receipt enters the outbox; a receipt that a crash left in between is resolved by
+// [Night.resume].
 func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest int64, items ledger.Set, method ledger.Method) error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
+	if n.forked {
+		return errForked
+	}
+	if err := n.checkMarksLocked(ctx, place); err != nil {
+		return err
+	}
 	leaf, err := n.Log.EnqueueDelivered(
 		func(number int64, previous tlog.Hash) ([]byte, error) {
 			receipt, err := n.receipt(manifest, items, number, previous)
@@ -72,7 +82,7 @@ func (n *Night) receipt(manifest int64, items ledger.Set, number int64, previous
 }
 
 func (n *Night) sign(body ledger.Body) ([]byte, error) {
-	at, ok := n.Client.Clock.At(time.Now())
+	at, ok := n.Client.Clock.Now()
 	if !ok {
 		return nil, errors.New("the server's time is not known yet")
 	}
@@ -100,16 +110,31 @@ func (n *Night) submit(ctx context.Context) error {
 // fork acts on the word that this agent went back in time: what it says was delivered is found by its hash again,
 // everything else is signed anew once heads were compared.
 func (n *Night) fork(ctx context.Context) error {
+	n.receipts.Lock()
+	n.forked = true
+	n.receipts.Unlock()
 	n.Session.Resync()
 	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
+	if err := n.renewForked(); err != nil {
+		return err
+	}
+	return errors.New("this agent's state went back in time; what is at the destination is compared again")
+}
+
+// renewForked ends a fork, once heads were compared since.
+func (n *Night) renewForked() error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
+	if !n.forked {
+		return nil
+	}
 	if err := n.renew(func(leaf []byte, e ledger.Entry) bool { return e.Body.Kind() != ledger.KindDelivered }); err != nil {
 		return fmt.Errorf("sign again after a fork: %w", err)
 	}
-	return errors.New("this agent's state went back in time; what is at the destination is compared again")
+	n.forked = false
+	return nil
 }
 
 // drop acts on the word that a receipt will never be in the log: it is removed, and what follows it is signed again.
@@ -161,8 +186,24 @@ func renumbered(body ledger.Body, number int64, previous tlog.Hash) ledger.Body 
 	return body
 }
 
-// deliver sends what waits and returns when this agent's own log holds it.
+// deliver sends what waits, if the destination is still what log and outbox say, and returns when this agent's own log
+// holds it.
 func (n *Night) deliver(ctx context.Context) error {
+	if n.Log.OutboxLen() == 0 {
+		return nil
+	}
+	place, err := n.openPlace(ctx)
+	if err != nil {
+		return fmt.Errorf("%d receipts wait: %w", n.Log.OutboxLen(), err)
+	}
+	if err := place.Close(); err != nil {
+		return err
+	}
+	return n.send(ctx)
+}
+
+// send sends what waits and returns when this agent's own log holds it.
+func (n *Night) send(ctx context.Context) error {
 	timeout := time.NewTimer(n.Patience)
 	defer timeout.Stop()
 	retry := time.NewTicker(2 * time.Second)

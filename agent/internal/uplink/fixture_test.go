@@ -125,6 +125,7 @@ func (h *history) lines(n, from int64) (lines []byte) {
 type fakeServer struct {
 	watch    func(*backupv1.WatchLedgerRequest, watchStream) error
 	manifest func(*backupv1.ReadManifestRequest, grpc.ServerStreamingServer[backupv1.ReadManifestResponse]) error
+	offer    func(grpc.BidiStreamingServer[backupv1.OfferLedgerRequest, backupv1.OfferLedgerResponse]) error
 	submit   func(*backupv1.SubmitReceiptsRequest) (*backupv1.SubmitReceiptsResponse, error)
 	contents func(*backupv1.FetchContentsRequest, grpc.ServerStreamingServer[backupv1.FetchContentsResponse]) error
 	beat     func(*backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error)
@@ -139,11 +140,18 @@ type services struct {
 }
 
 func (s services) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+	if s.watch == nil {
+		return s.UnimplementedLedgerServiceServer.WatchLedger(m, stream)
+	}
 	return s.watch(m, watchStream{stream})
 }
 
 func (s services) ReadManifest(m *backupv1.ReadManifestRequest, stream grpc.ServerStreamingServer[backupv1.ReadManifestResponse]) error {
 	return s.manifest(m, stream)
+}
+
+func (s services) OfferLedger(stream grpc.BidiStreamingServer[backupv1.OfferLedgerRequest, backupv1.OfferLedgerResponse]) error {
+	return s.offer(stream)
 }
 
 func (s services) SubmitReceipts(_ context.Context, m *backupv1.SubmitReceiptsRequest) (*backupv1.SubmitReceiptsResponse, error) {
@@ -208,7 +216,7 @@ func serve(t testing.TB, server *fakeServer) *Client {
 }
 
 func newSession(client *Client, log *store.Ledger) *Session {
-	return NewSession(client, log, func(context.Context) []byte { return []byte("kept head") }, func() error { return nil }, slog.New(slog.DiscardHandler))
+	return NewSession(client, log, func(context.Context) ([]byte, bool) { return []byte("kept head"), true }, func() error { return nil }, slog.New(slog.DiscardHandler))
 }
 
 // run keeps a session going until the test ends, and returns where its end arrives.

@@ -21,7 +21,7 @@ func (s *Session) readManifest(ctx context.Context, n int64) error {
 		writer.Abort() // what is durable stays, for the next attempt
 	}
 	_, refused := errors.AsType[*ledger.RefusedError](err)
-	if refused || errors.Is(err, store.ErrDamaged) || wire.Reason(err) == wire.ReasonBadIndexes { // it has fewer lines
+	if refused || wire.Reason(err) == wire.ReasonBadIndexes { // it has fewer lines
 		return errors.Join(err, s.log.DropStaged(n))
 	}
 	return err

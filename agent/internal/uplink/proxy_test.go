@@ -158,7 +158,7 @@ func TestDialThroughProxy(t *testing.T) {
 		conn, err := Dial("server.example:443", setting, nil)
 		check(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		_, err = NewClient(conn, &ServerClock{}).Heartbeat(ctx, "test", nil)
+		_, err = NewClient(conn, &ServerClock{}).Heartbeat(ctx, Self{Version: "test"}, nil)
 		cancel()
 		check(t, conn.Close())
 		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "403") {

@@ -79,10 +79,18 @@ type Order struct {
 	RunNumber      int64           // increases each time an operator asks for a run
 }
 
-// Heartbeat reports how the destinations are, hands over agreed heads, and returns one order per report. It keeps the
-// server's time.
-func (c *Client) Heartbeat(ctx context.Context, version string, reports []Report) ([]Order, error) {
-	request := &backupv1.HeartbeatRequest{AgentVersion: version, AgentTime: timestamppb.Now()}
+// Self is what a heartbeat says of the agent as a whole.
+type Self struct {
+	Version string
+	Message string // one sentence; empty when all is well
+}
+
+// Heartbeat reports how the agent and the destinations are, hands over agreed heads, and returns one order per report. It
+// keeps the server's time.
+func (c *Client) Heartbeat(ctx context.Context, self Self, reports []Report) ([]Order, error) {
+	request := &backupv1.HeartbeatRequest{
+		AgentVersion: self.Version, Message: strings.ToValidUTF8(self.Message, "?"), AgentTime: timestamppb.New(c.Clock.wall()),
+	}
 	for kind := ledger.KindGenesis; kind <= ledger.KindRetired; kind++ {
 		request.UnderstoodEntries = append(request.UnderstoodEntries, kind.String()+" v1")
 	}

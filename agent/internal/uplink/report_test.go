@@ -46,7 +46,7 @@ func TestHeartbeat(t *testing.T) {
 	head, err := ledger.Cosign(log.Head(), h.key.Verifier(), h.agent, noon)
 	check(t, err)
 	check(t, log.PutAgreed(head))
-	orders, err := s.client.Heartbeat(t.Context(), "v1", []Report{{
+	orders, err := s.client.Heartbeat(t.Context(), Self{Version: "v1"}, []Report{{
 		Session: s, Health: HealthFault, Message: "broken\xff", FreeBytes: 5, FreeInodes: -1, ConfirmedItems: 6, FetchedBytes: 7,
 	}})
 	check(t, err)
@@ -138,7 +138,7 @@ func TestRefusedOrders(t *testing.T) {
 				test.change(response)
 				return response, nil
 			}})
-			orders, err := client.Heartbeat(t.Context(), "v1", []Report{{Session: newSession(client, newLedger(t))}})
+			orders, err := client.Heartbeat(t.Context(), Self{Version: "v1"}, []Report{{Session: newSession(client, newLedger(t))}})
 			if err == nil || !strings.Contains(err.Error(), test.words) {
 				t.Errorf("Heartbeat = %v, %v, want an error with %q", orders, err, test.words)
 			}
@@ -159,7 +159,7 @@ func TestOrderStatus(t *testing.T) {
 			return response, nil
 		}})
 		s := newSession(client, newLedger(t))
-		orders, err := client.Heartbeat(t.Context(), "v1", []Report{{Session: s}})
+		orders, err := client.Heartbeat(t.Context(), Self{Version: "v1"}, []Report{{Session: s}})
 		if err != nil || len(orders) != 1 || orders[0] != (Order{}) {
 			t.Errorf("%v: %v, %v, want no order", status, orders, err)
 		}
@@ -179,7 +179,7 @@ func TestHeartbeatUnreachable(t *testing.T) {
 	client := serve(t, &fakeServer{beat: func(*backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
 		return nil, status.Error(codes.Unavailable, "no route to host")
 	}})
-	_, err := client.Heartbeat(t.Context(), "v1", nil)
+	_, err := client.Heartbeat(t.Context(), Self{Version: "v1"}, nil)
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "no route to host") || strings.Contains(err.Error(), "rpc error") {
 		t.Errorf("Heartbeat = %v, want ErrUnreachable with its cause", err)
 	}

@@ -22,16 +22,33 @@ var ErrSuperseded = errors.New("another process of this agent began later and se
 // ErrUnreachable says that the server, or what lies on the way to it, does not answer.
 var ErrUnreachable = errors.New("the server cannot be reached")
 
-// ErrOfferWanted says that the server's log does not contain what this agent or the destination holds.
-var ErrOfferWanted = errors.New("the server does not know the head that this agent or the destination holds: " +
-	"one of the sides went back in time")
+// Why the two sides do not come together; all but ErrOfferWanted want people.
+var (
+	// ErrOfferWanted says that the server's log does not contain what this agent or the destination holds.
+	ErrOfferWanted = errors.New("the server does not know the head that this agent or the destination holds: " +
+		"one of the sides went back in time")
+	// ErrFork says that two histories of the log exist, each held by somebody.
+	ErrFork = errors.New("the log of this destination has forked: somebody holds another history of it than this agent, both signed by the server; " +
+		"nothing is signed until wolkvox has decided which one goes on: call wolkvox; the recordings at the destination stay as they are")
+	// ErrTailLost says that nobody can supply a head that the destination keeps.
+	ErrTailLost = errors.New("the end of the log is lost: the destination keeps a signed head that neither the server nor this agent can lead to; " +
+		"nothing is signed until wolkvox has begun a new log: ask wolkvox for a join string and enroll with it; what is at the destination is then taken over and not fetched again")
+	// ErrBadOffer says that the server refused what this agent holds of the log.
+	ErrBadOffer = errors.New("the server refused the end of the log that this agent holds; nothing is signed meanwhile: call wolkvox")
+	// ErrNoSession says that the server does not know the session of a call: it went back in time.
+	ErrNoSession = errors.New("the server does not know this session any more: heads are compared again")
+)
+
+// KeptHead returns the agreed head kept at the destination, nil where there is none, and whether that is known: false
+// where the destination cannot be read now.
+type KeptHead func(ctx context.Context) (head []byte, known bool)
 
 // Session keeps one log equal to the server's from the start of a process to its end. It is safe for concurrent
 // use.
 type Session struct {
 	client    *Client
 	log       *store.Ledger
-	keptHead  func(context.Context) []byte
+	keptHead  KeptHead
 	room      func() error
 	slog      *slog.Logger
 	processID [16]byte
@@ -44,40 +61,66 @@ type Session struct {
 	fatal   error              // why the session ended for good
 	problem error              // why there is no watch now
 	restart context.CancelFunc // ends the watch that is open
-	changed chan struct{}      // closed and replaced whenever one of the above changes
+	// recovering is whether the server's log is, as it said when the watch was opened.
+	recovering bool
+	changed    chan struct{} // closed and replaced whenever one of the above changes
 }
 
-// NewSession prepares a session for log. keptHead returns the agreed head kept at the destination, nil where there
-// is none or it cannot be read now. room returns nil while the store may be written to.
-func NewSession(client *Client, log *store.Ledger, keptHead func(context.Context) []byte, room func() error, logger *slog.Logger) *Session {
+// NewSession prepares a session for log. room returns nil while the store may be written to.
+func NewSession(client *Client, log *store.Ledger, keptHead KeptHead, room func() error, logger *slog.Logger) *Session {
 	s := &Session{client: client, log: log, keptHead: keptHead, room: room, slog: logger, changed: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	rand.Read(s.processID[:]) // never fails (crypto/rand)
 	return s
 }
 
+// How long to wait between attempts: a line that was cut is tried again soon, what people have to decide slowly.
+const (
+	retryFirst, retryLongest   = 250 * time.Millisecond, time.Minute
+	peopleFirst, peopleLongest = 30 * time.Second, 15 * time.Minute
+)
+
 // Run keeps a watch open until ctx ends, returning nil, or it cannot go on: the session is superseded, or the store has
-// to be opened again.
+// to be opened again. Where the server lacks what this log holds, it is offered to the server. That the session is
+// superseded is told to the server once.
 func (s *Session) Run(ctx context.Context) error {
-	retry := Backoff{Base: 250 * time.Millisecond, Max: time.Minute}
+	retry := Backoff{Base: retryFirst, Max: retryLongest}
+	people := Backoff{Base: peopleFirst, Max: peopleLongest}
 	for {
 		began := time.Now()
 		err := s.watch(ctx)
+		if errors.Is(err, ErrOfferWanted) {
+			err = s.handOver(ctx, err)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
 		if fatal := s.note(err); fatal != nil {
+			if errors.Is(fatal, ErrSuperseded) {
+				s.saySuperseded(ctx)
+			}
 			return fatal
 		}
 		if time.Since(began) > lasted || errors.Is(err, errResync) {
 			retry.Reset()
 		}
+		wait := &retry
+		if forPeople(err) {
+			wait = &people
+		} else {
+			people.Reset()
+		}
 		if !errors.Is(err, errResync) {
 			s.slog.LogAttrs(ctx, slog.LevelWarn, "watch ended", slog.Any("error", err))
 		}
-		if retry.WaitOr(ctx, err, s.hurry) != nil {
+		if wait.WaitOr(ctx, err, s.hurry) != nil {
 			return nil
 		}
 	}
+}
+
+// forPeople reports whether trying again soon is of no use.
+func forPeople(err error) bool {
+	return errors.Is(err, ErrFork) || errors.Is(err, ErrTailLost) || errors.Is(err, ErrBadOffer) || errors.Is(err, ErrOfferWanted)
 }
 
 // lasted is how long a watch lasts that was not refused, but cut.
@@ -86,7 +129,7 @@ const lasted = 5 * time.Second
 // note keeps why a watch ended, and returns why the session ends with it, if it does.
 func (s *Session) note(err error) (fatal error) {
 	s.update(func() {
-		if s.fatal == nil && (errors.Is(err, ErrSuperseded) || errors.Is(err, store.ErrFailed)) {
+		if s.fatal == nil && (errors.Is(err, ErrSuperseded) || errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrDamaged)) {
 			s.fatal = err
 		}
 		if !errors.Is(err, errResync) {
@@ -123,10 +166,10 @@ func (s *Session) watch(ctx context.Context) error {
 }
 
 func (s *Session) receive(ctx context.Context) error {
-	kept := s.keptHead(ctx)
+	kept, known := s.keptHead(ctx)
 	size, root := s.log.Position()
 	stream, err := openStream(ctx, s.client.ledger.WatchLedger, &backupv1.WatchLedgerRequest{
-		Origin: string(s.log.Origin()), ProcessId: s.processID[:], Position: wire.Position(size, root), KeptHead: kept,
+		Origin: string(s.log.Origin()), ProcessId: s.processID[:], Position: wire.Position(size, root), KeptHead: kept, KeptHeadKnown: known,
 	})
 	if err != nil {
 		return err
@@ -144,7 +187,11 @@ func (s *Session) receive(ctx context.Context) error {
 	if err := s.client.Clock.hear(opened.GetServerTime()); err != nil {
 		return err
 	}
-	s.update(func() { s.number, s.problem = opened.GetSessionNumber(), nil })
+	s.update(func() { s.number, s.problem, s.recovering = opened.GetSessionNumber(), nil, opened.GetRecovering() })
+	if opened.GetRecovering() {
+		again := time.AfterFunc(recoveringCheck, s.Resync)
+		defer again.Stop()
+	}
 	s.caughtUp(ctx, opened.GetSize())
 	for {
 		message, err := stream.next(0)
@@ -161,6 +208,10 @@ func (s *Session) receive(ctx context.Context) error {
 		s.caughtUp(ctx, opened.GetSize())
 	}
 }
+
+// recoveringCheck is how long after a watch of a log that is recovering heads are compared again: the destination may
+// then show the head that it keeps, and the server be done.
+const recoveringCheck = time.Minute
 
 // caughtUp takes note where the log has the size that the server's had when the watch of ctx was opened. A watch that
 // [Session.Resync] ended proves nothing any more: it cancels ctx while it holds s.mu.
@@ -240,6 +291,13 @@ func (s *Session) Problem() error {
 	return errors.Join(s.fatal, s.problem)
 }
 
+// Recovering reports whether the server is recovering the log, as it said last: nothing is sealed or closed then.
+func (s *Session) Recovering() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recovering && s.problem == nil
+}
+
 // Resync forgets that the log is caught up and compares heads anew.
 func (s *Session) Resync() {
 	s.mu.Lock()
@@ -292,13 +350,41 @@ func (s *Session) Supersede() {
 	})
 }
 
-// meant is [sessionError] of an answer to a call of this session; a session that was superseded ends with it.
+// meant is [sessionError] of an answer to a call of this session; a session that was superseded ends with it, and one that
+// the server does not know compares heads again.
 func (s *Session) meant(err error) error {
 	err = sessionError(err)
-	if errors.Is(err, ErrSuperseded) {
+	switch {
+	case errors.Is(err, ErrSuperseded):
 		s.Supersede()
+	case errors.Is(err, ErrNoSession):
+		s.Resync()
 	}
 	return err
+}
+
+// saySuperseded tells the server, once, that this process was told that a later one began: a process that was killed
+// never says so, and two that are alive are a machine and its clone. It is tried a few times where nobody answers.
+func (s *Session) saySuperseded(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	size, root := s.log.Position()
+	retry := Backoff{Base: retryFirst, Max: retryLongest}
+	for retry.Attempts() < 3 {
+		stream, err := openStream(ctx, s.client.ledger.WatchLedger, &backupv1.WatchLedgerRequest{
+			Origin: string(s.log.Origin()), ProcessId: s.processID[:], Position: wire.Position(size, root), Superseded: true,
+		})
+		if err == nil {
+			_, err = stream.next(callTimeout)
+			stream.close()
+		}
+		if !errors.Is(err, ErrUnreachable) {
+			return
+		}
+		if retry.Wait(ctx, err) != nil {
+			return
+		}
+	}
 }
 
 func (s *Session) update(change func()) {

@@ -78,7 +78,7 @@ func TestSession(t *testing.T) {
 	if at, ok := s.client.Clock.At(time.Now()); !ok || at.Before(noon) || at.After(noon.Add(patience)) {
 		t.Errorf("the server's time is %v, %v", at, ok)
 	}
-	if len(asked.GetProcessId()) != 16 || asked.GetOrigin() != string(testOrigin) || string(asked.GetKeptHead()) != "kept head" {
+	if len(asked.GetProcessId()) != 16 || asked.GetOrigin() != string(testOrigin) || string(asked.GetKeptHead()) != "kept head" || !asked.GetKeptHeadKnown() {
 		t.Errorf("the session was asked for with %v", asked)
 	}
 }
@@ -198,7 +198,7 @@ func TestSuperseded(t *testing.T) {
 			var watches atomic.Int32
 			s := newSession(serve(t, &fakeServer{
 				watch: func(m *backupv1.WatchLedgerRequest, stream watchStream) error {
-					if watches.Add(1) > 1 {
+					if !m.GetSuperseded() && watches.Add(1) > 1 {
 						t.Error("it watches again")
 					}
 					return idle(m, stream)
@@ -228,7 +228,9 @@ func TestProblem(t *testing.T) {
 		is    error
 		words string
 	}{
-		"offer wanted":  {wire.Error(codes.FailedPrecondition, wire.ReasonOfferWanted, "x"), ErrOfferWanted, "went back in time"},
+		"fork":          {wire.Error(codes.FailedPrecondition, wire.ReasonFork, "heads 5 and 6"), ErrFork, "heads 5 and 6"},
+		"tail lost":     {wire.Error(codes.FailedPrecondition, wire.ReasonTailLost, "head 9"), ErrTailLost, "ask wolkvox for a join string"},
+		"no session":    {wire.Error(codes.Aborted, wire.ReasonNoSession, "x"), ErrNoSession, "compared again"},
 		"not assigned":  {wire.Error(codes.PermissionDenied, wire.ReasonNotAssigned, "agent b serves it"), nil, "agent b serves it"},
 		"unreachable":   {status.Error(codes.Unavailable, "connection refused"), ErrUnreachable, "connection refused"},
 		"shutting down": {wire.RetryError(codes.Unavailable, wire.ReasonShuttingDown, time.Millisecond, "the server is being stopped"), nil, "the server is being stopped"},

@@ -74,6 +74,14 @@ func sessionError(err error) error {
 		return ErrSuperseded
 	case wire.ReasonOfferWanted:
 		return ErrOfferWanted
+	case wire.ReasonNoSession:
+		return ErrNoSession
+	case wire.ReasonFork:
+		return fmt.Errorf("%w (%w)", ErrFork, answerError{err})
+	case wire.ReasonTailLost:
+		return fmt.Errorf("%w (%w)", ErrTailLost, answerError{err})
+	case wire.ReasonBadOffer:
+		return fmt.Errorf("%w (%w)", ErrBadOffer, answerError{err})
 	case "":
 		if status.Code(err) == codes.Unavailable {
 			return fmt.Errorf("%w: %w", ErrUnreachable, answerError{err})

@@ -1,0 +1,412 @@
+package uplink
+
+import (
+	"errors"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
+)
+
+type offerCall = grpc.BidiStreamingServer[backupv1.OfferLedgerRequest, backupv1.OfferLedgerResponse]
+
+// taker is a server that lost the end of its log and takes it back from an agent. It keeps the contract, checks that the
+// agent does, and can be cut off at any message.
+type taker struct {
+	t   testing.TB
+	h   *history
+	mu  sync.Mutex
+	log *store.Ledger
+	// cut is asked at each message of an offer, received or sent; an error ends the call there.
+	cut func() error
+}
+
+// newTaker has the first size entries of h.
+func newTaker(t testing.TB, h *history, size int64) *taker {
+	k := &taker{t: t, h: h, log: newLedger(t), cut: func() error { return nil }}
+	manifest := int64(0)
+	for leaf, err := range h.log.Entries(0, size) {
+		check(t, err)
+		if entry, err := ledger.ParseEntry(leaf); err == nil && entry.Body.Kind() == ledger.KindSealed {
+			manifest++
+			writer, err := k.log.StageManifest(manifest)
+			check(t, err)
+			for line := range strings.Lines(string(h.lines(manifest, 0))) {
+				check(t, writer.Add([]byte(strings.TrimSuffix(line, "\n"))))
+			}
+			_, _, _, err = writer.Commit()
+			check(t, err)
+		}
+		check(t, k.log.Append(leaf))
+	}
+	return k
+}
+
+func (k *taker) server() *fakeServer {
+	return &fakeServer{watch: k.watch, offer: k.offer}
+}
+
+func (k *taker) watch(m *backupv1.WatchLedgerRequest, stream watchStream) error {
+	size, _ := k.log.Position()
+	if root, err := k.log.RootAt(m.GetPosition().GetSize()); err != nil || string(root[:]) != string(m.GetPosition().GetRoot()) {
+		return wire.Error(codes.FailedPrecondition, wire.ReasonOfferWanted, "unknown")
+	}
+	if err := stream.opened(7, size); err != nil {
+		return err
+	}
+	return stream.stay()
+}
+
+func (k *taker) receive(stream offerCall) (*backupv1.OfferLedgerRequest, error) {
+	m, err := stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	return m, k.cut()
+}
+
+func (k *taker) send(stream offerCall, m *backupv1.OfferLedgerResponse) error {
+	if err := k.cut(); err != nil {
+		return err
+	}
+	return stream.Send(m)
+}
+
+func (k *taker) offer(stream offerCall) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m, err := k.receive(stream)
+	if err != nil {
+		return err
+	}
+	head, err := ledger.OpenHead(m.GetOpening().GetHead(), k.h.key.Verifier())
+	if err != nil || len(m.GetOpening().GetProcessId()) != 16 || m.GetOpening().GetOrigin() != string(testOrigin) || !m.GetOpening().GetKeptHeadKnown() {
+		k.t.Errorf("the offer opens with %v, %v", m, err)
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadOffer, "%v", err)
+	}
+	size, _ := k.log.Position()
+	common, err := k.common(stream, min(size, head.Size))
+	if err != nil {
+		return err
+	}
+	if common == head.Size {
+		return k.result(stream, false)
+	}
+	if common < size {
+		return wire.Error(codes.FailedPrecondition, wire.ReasonFork, "somebody holds another history from %d on", common)
+	}
+	if err := k.send(stream, &backupv1.OfferLedgerResponse{Step: &backupv1.OfferLedgerResponse_FirstSequence{FirstSequence: common}}); err != nil {
+		return err
+	}
+	if err := k.take(stream, head, m.GetOpening().GetHead()); err != nil {
+		return err
+	}
+	return k.result(stream, true)
+}
+
+func (k *taker) result(stream offerCall, taken bool) error {
+	size, root := k.log.Position()
+	return k.send(stream, &backupv1.OfferLedgerResponse{Step: &backupv1.OfferLedgerResponse_Result{
+		Result: &backupv1.OfferResult{Taken: taken, Position: wire.Position(size, root)}}})
+}
+
+// common asks until it knows how many entries both have.
+func (k *taker) common(stream offerCall, most int64) (int64, error) {
+	var failed error
+	parted := sort.Search(int(most), func(i int) bool {
+		if failed != nil {
+			return true
+		}
+		size := int64(i) + 1
+		if failed = k.send(stream, &backupv1.OfferLedgerResponse{Step: &backupv1.OfferLedgerResponse_ProbeSize{ProbeSize: size}}); failed != nil {
+			return true
+		}
+		m, err := k.receive(stream)
+		if err != nil {
+			failed = err
+			return true
+		}
+		root, err := k.log.RootAt(size)
+		check(k.t, err)
+		if m.GetPosition().GetSize() != size {
+			k.t.Errorf("asked for the position at %d the agent says %v", size, m)
+		}
+		return string(root[:]) != string(m.GetPosition().GetRoot())
+	})
+	return int64(parted), failed
+}
+
+// take collects everything and appends it only when it leads to the head.
+func (k *taker) take(stream offerCall, head ledger.Head, note []byte) error {
+	size, _ := k.log.Position()
+	var leaves [][]byte
+	for {
+		m, err := k.receive(stream)
+		if err != nil {
+			return err
+		}
+		switch step := m.GetStep().(type) {
+		case *backupv1.OfferLedgerRequest_Lines:
+			if err := k.stage(step.Lines); err != nil {
+				return err
+			}
+		case *backupv1.OfferLedgerRequest_Entries:
+			if got := step.Entries.GetAfterSequence(); got != size+int64(len(leaves)) {
+				k.t.Errorf("entries after %d, wanted after %d", got, size+int64(len(leaves)))
+			}
+			leaves = append(leaves, step.Entries.GetEntries()...)
+		case *backupv1.OfferLedgerRequest_End:
+			if err := k.log.AppendTo(note, leaves...); err != nil {
+				k.t.Errorf("the offer does not lead to its head of size %d: %v", head.Size, err)
+				return wire.Error(codes.InvalidArgument, wire.ReasonBadOffer, "%v", err)
+			}
+			return nil
+		default:
+			k.t.Errorf("the agent sends %v", m)
+			return status.Error(codes.InvalidArgument, "no step")
+		}
+	}
+}
+
+func (k *taker) stage(m *backupv1.OfferedLines) error {
+	if len(m.GetLines()) > 256<<10 {
+		k.t.Errorf("%d bytes of lines in one message", len(m.GetLines()))
+	}
+	begin := k.log.ResumeManifest
+	if m.GetStartIndex() == 0 {
+		begin = k.log.StageManifest
+	}
+	writer, err := begin(m.GetManifest())
+	if err != nil {
+		return err
+	}
+	defer writer.Abort()
+	if writer.Len() != m.GetStartIndex() {
+		k.t.Errorf("lines from %d on, wanted from %d", m.GetStartIndex(), writer.Len())
+	}
+	for line := range strings.Lines(string(m.GetLines())) {
+		if err := writer.Add([]byte(strings.TrimSuffix(line, "\n"))); err != nil {
+			return err
+		}
+	}
+	_, _, _, err = writer.Commit()
+	return err
+}
+
+// holder is an agent's log with all of the history.
+func holder(t testing.TB, h *history) *store.Ledger {
+	t.Helper()
+	log := newLedger(t)
+	s := newSession(serve(t, serveLog(h)), log)
+	ended := run(t, s)
+	check(t, s.WaitSynced(t.Context(), patience))
+	select {
+	case err := <-ended:
+		t.Fatal(err)
+	default:
+	}
+	return log
+}
+
+func longHistory(t testing.TB) *history {
+	h := newHistory(t, "")
+	h.seal("a", 3)
+	h.seal("b", 0)
+	h.seal("c", 2600) // two messages
+	h.append(ledger.Retired{Reason: "ended"})
+	return h
+}
+
+// TestOffer gives a server back what it lost, whatever it still has, and goes on with it.
+func TestOffer(t *testing.T) {
+	t.Parallel()
+	h := longHistory(t)
+	size, _ := h.log.Position()
+	for kept := range size {
+		k := newTaker(t, h, kept)
+		log := holder(t, h)
+		start(t, k.server(), log)
+		h.isLike(k.log)
+		h.isLike(log)
+	}
+}
+
+// TestOfferInterrupted cuts the call at every message in turn; the same offer, made again, is taken.
+func TestOfferInterrupted(t *testing.T) {
+	t.Parallel()
+	h := longHistory(t)
+	log := holder(t, h)
+	for at := 1; ; at++ {
+		k := newTaker(t, h, 3)
+		messages := 0
+		k.cut = func() error {
+			if messages++; messages == at {
+				return status.Error(codes.Unavailable, "the line was cut")
+			}
+			return nil
+		}
+		s := newSession(serve(t, k.server()), log)
+		taken, err := s.offer(t.Context())
+		if messages < at {
+			if !taken || err != nil || at < 8 {
+				t.Errorf("an offer of %d messages that was not cut: %v, %v", at-1, taken, err)
+			}
+			break
+		}
+		if err == nil || taken {
+			t.Errorf("cut at message %d: taken %v, %v", at, taken, err)
+		}
+		if taken, err = s.offer(t.Context()); err != nil {
+			t.Errorf("again after a cut at message %d: %v, %v", at, taken, err)
+		}
+		h.isLike(k.log)
+	}
+}
+
+// TestOfferRefused says in a sentence why the two sides do not come together, and leaves the log alone.
+func TestOfferRefused(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, "")
+	h.seal("a", 3)
+	probe := func(size int64) *backupv1.OfferLedgerResponse {
+		return &backupv1.OfferLedgerResponse{Step: &backupv1.OfferLedgerResponse_ProbeSize{ProbeSize: size}}
+	}
+	first := func(n int64) *backupv1.OfferLedgerResponse {
+		return &backupv1.OfferLedgerResponse{Step: &backupv1.OfferLedgerResponse_FirstSequence{FirstSequence: n}}
+	}
+	answer := func(err error, messages ...*backupv1.OfferLedgerResponse) func(offerCall) error {
+		return func(stream offerCall) error {
+			for _, m := range messages {
+				if err := stream.Send(m); err != nil {
+					return err
+				}
+			}
+			if err == nil {
+				<-stream.Context().Done()
+			}
+			return err
+		}
+	}
+	for name, test := range map[string]struct {
+		offer func(offerCall) error
+		is    error
+		words string
+	}{
+		"fork":             {answer(wire.Error(codes.FailedPrecondition, wire.ReasonFork, "3 and 4")), ErrFork, "3 and 4"},
+		"tail lost":        {answer(wire.Error(codes.FailedPrecondition, wire.ReasonTailLost, "head 9")), ErrTailLost, "new log"},
+		"bad offer":        {answer(wire.Error(codes.InvalidArgument, wire.ReasonBadOffer, "too short")), ErrBadOffer, "too short"},
+		"superseded":       {answer(wire.Error(codes.Aborted, wire.ReasonSuperseded, "x")), ErrSuperseded, ""},
+		"beyond the end":   {answer(nil, probe(4)), store.ErrNotFound, "4 of 3"},
+		"below zero":       {answer(nil, probe(-1)), store.ErrNotFound, "-1 of 3"},
+		"entry beyond":     {answer(nil, first(4)), nil, "entry 4 of 3"},
+		"entry below zero": {answer(nil, first(-1)), nil, "entry -1 of 3"},
+		"probes for ever":  {answer(nil, slices.Repeat([]*backupv1.OfferLedgerResponse{probe(1)}, maxProbes+1)...), nil, "without end"},
+		"twice":            {answer(nil, first(0), first(0)), nil, "twice"},
+		"nothing":          {answer(nil, &backupv1.OfferLedgerResponse{}), nil, "does not know"},
+		"no result":        {func(stream offerCall) error { return stream.Send(first(0)) }, errEnded, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := holder(t, h)
+			s := newSession(serve(t, &fakeServer{offer: test.offer}), log)
+			taken, err := s.offer(t.Context())
+			if taken || err == nil || !strings.Contains(err.Error(), test.words) || strings.Contains(err.Error(), "rpc error") || test.is != nil && !errors.Is(err, test.is) {
+				t.Errorf("offer = %v, %v, want %v, %q", taken, err, test.is, test.words)
+			}
+			h.isLike(log)
+		})
+	}
+}
+
+// TestOfferOfNothingNew says that the server has all that is held here, and does not hurry the next attempt.
+func TestOfferOfNothingNew(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, "")
+	k := newTaker(t, h, 2)
+	server := k.server()
+	var watches atomic.Int32
+	server.watch = func(*backupv1.WatchLedgerRequest, watchStream) error { // because of the kept head
+		watches.Add(1)
+		return wire.Error(codes.FailedPrecondition, wire.ReasonOfferWanted, "unknown")
+	}
+	s := newSession(serve(t, server), holder(t, h))
+	run(t, s)
+	if err := s.WaitSynced(t.Context(), time.Second); !errors.Is(err, ErrOfferWanted) {
+		t.Errorf("WaitSynced = %v, want ErrOfferWanted", err)
+	}
+	if watches.Load() > 2 {
+		t.Errorf("it watched %d times in a second", watches.Load())
+	}
+}
+
+// TestSaysSuperseded tells the server once that it was superseded, and ends.
+func TestSaysSuperseded(t *testing.T) {
+	t.Parallel()
+	var watches, said atomic.Int32
+	s := newSession(serve(t, &fakeServer{watch: func(m *backupv1.WatchLedgerRequest, _ watchStream) error {
+		if watches.Add(1); m.GetSuperseded() {
+			if said.Add(1) == 1 {
+				return status.Error(codes.Unavailable, "the line was cut")
+			}
+		}
+		return wire.Error(codes.Aborted, wire.ReasonSuperseded, "a later process serves it")
+	}}), newLedger(t))
+	if err := s.Run(t.Context()); !errors.Is(err, ErrSuperseded) {
+		t.Errorf("Run = %v, want ErrSuperseded", err)
+	}
+	if watches.Load() != 3 || said.Load() != 2 {
+		t.Errorf("%d watches, %d of which say it; want a watch, a cut word, and the word", watches.Load(), said.Load())
+	}
+}
+
+// TestNoSession compares heads again where the server does not know the session of a call.
+func TestNoSession(t *testing.T) {
+	t.Parallel()
+	var watches atomic.Int32
+	s := start(t, &fakeServer{
+		watch: func(m *backupv1.WatchLedgerRequest, stream watchStream) error { watches.Add(1); return idle(m, stream) },
+		faults: func(*backupv1.ReportFaultsRequest) (*backupv1.ReportFaultsResponse, error) {
+			return nil, wire.Error(codes.Aborted, wire.ReasonNoSession, "x")
+		},
+	}, newLedger(t))
+	if err := s.ReportFaults(t.Context(), nil); !errors.Is(err, ErrNoSession) {
+		t.Errorf("ReportFaults = %v, want ErrNoSession", err)
+	}
+	check(t, s.WaitSynced(t.Context(), patience))
+	if watches.Load() != 2 {
+		t.Errorf("%d watches, want a second one", watches.Load())
+	}
+}
+
+// TestRecovering shows that the server is recovering, and that it is not any more.
+func TestRecovering(t *testing.T) {
+	t.Parallel()
+	var watches atomic.Int32
+	s := start(t, &fakeServer{watch: func(_ *backupv1.WatchLedgerRequest, stream watchStream) error {
+		opened := &backupv1.SessionOpened{SessionNumber: 7, ServerTime: wire.Time(noon), Recovering: watches.Add(1) == 1}
+		if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
+			return err
+		}
+		return stream.stay()
+	}}, newLedger(t))
+	if !s.Recovering() {
+		t.Error("it does not show that the server is recovering")
+	}
+	s.Resync()
+	check(t, s.WaitSynced(t.Context(), patience))
+	if s.Recovering() {
+		t.Error("it shows that the server is recovering after that has ended")
+	}
+}

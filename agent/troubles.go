@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/wolkvox/backup/agent/internal/state"
+)
+
+const (
+	// clockTolerance is by how much this machine's clock may differ from the server's before it is named: more than an
+	// answer can take on its way.
+	clockTolerance = 2 * time.Minute
+	// asideShown is how long it is told that the store was set aside.
+	asideShown = 24 * time.Hour
+)
+
+// troubles is what is wrong with the agent as a whole. It is safe for concurrent use.
+type troubles struct {
+	mu      sync.Mutex
+	aside   *state.SetAside // the last store that was set aside; nil where none was
+	asideAt time.Time
+	clock   time.Duration // the offset of this machine's clock that was logged; 0 where it was right
+}
+
+// setAside takes note of a store that was set aside; nil changes nothing.
+func (t *troubles) setAside(aside *state.SetAside, at time.Time) {
+	if aside == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.aside, t.asideAt = aside, at
+}
+
+// store says that the store was set aside, for a day; empty where there is nothing to say.
+func (t *troubles) store(at time.Time) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.aside == nil || at.Sub(t.asideAt) > asideShown {
+		return ""
+	}
+	return t.aside.String()
+}
+
+// problems returns sentences on what is wrong with the agent as a whole.
+func (a *Agent) problems() (sentences []string) {
+	if text := a.troubles.store(time.Now()); text != "" {
+		sentences = append(sentences, text)
+	}
+	if offset, known := a.clock.Offset(); known && offset.Abs() >= clockTolerance {
+		sentences = append(sentences, clockText(offset))
+	}
+	return sentences
+}
+
+// clockText says by how much this machine's clock is wrong.
+func clockText(offset time.Duration) string {
+	direction := "ahead of"
+	if offset < 0 {
+		direction = "behind"
+	}
+	return fmt.Sprintf("this machine's clock is %s %s wolkvox's: correct it; nothing is decided by it, and recordings are copied and signed for all the same",
+		spanText(offset.Abs()), direction)
+}
+
+func spanText(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d minutes", int(d.Minutes()))
+}
+
+// lookAtClock logs that this machine's clock is wrong, once, and again when it is right or has jumped.
+func (a *Agent) lookAtClock(ctx context.Context) {
+	offset, known := a.clock.Offset()
+	if !known {
+		return
+	}
+	if offset.Abs() < clockTolerance {
+		offset = 0
+	}
+	t := &a.troubles
+	t.mu.Lock()
+	changed := (t.clock == 0) != (offset == 0) || (t.clock-offset).Abs() >= clockTolerance
+	if changed {
+		t.clock = offset
+	}
+	t.mu.Unlock()
+	switch {
+	case !changed:
+	case offset == 0:
+		a.options.Logger.LogAttrs(ctx, slog.LevelInfo, "this machine's clock is right again")
+	default:
+		a.options.Logger.LogAttrs(ctx, slog.LevelWarn, "this machine's clock is wrong", slog.Duration("offset", offset))
+	}
+}
