@@ -38,7 +38,7 @@ func newPart(db *store.DB, p *process, d Destination, beat *heart, logger *slog.
 	logger = logger.With(slog.String("destination", d.Name))
 	q := &part{Destination: d}
 	room := func() error { return nil }
-	q.session = uplink.NewSession(beat.client, log, func(ctx context.Context) []byte { return q.night.KeptHead(ctx) }, room, logger)
+	q.session = uplink.NewSession(beat.client, log, func(ctx context.Context) ([]byte, bool) { return q.night.KeptHead(ctx) }, room, logger)
 	q.night = night.New(night.Config{
 		Name: d.Name, Log: log, Key: d.Key, ServerKey: d.ServerKey, Client: beat.client, Session: q.session, Dest: place,
 		Streams: 2, Reserve: func(dest.Space) int64 { return 0 }, Room: room, Agreed: beat.once, Patience: patience, Slog: logger,
@@ -85,6 +85,6 @@ func (h *heart) once(ctx context.Context) error {
 	for i, q := range h.parts {
 		reports[i] = uplink.Report{Session: q.session, Health: uplink.HealthIdle, FreeBytes: -1, FreeInodes: -1}
 	}
-	_, err := h.client.Heartbeat(ctx, "simulation", reports)
+	_, err := h.client.Heartbeat(ctx, uplink.Self{Version: "simulation"}, reports)
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,7 +32,8 @@ const Tenant = "acme"
 // Config is what a server is made from.
 type Config struct {
 	Source *Source
-	Dir    string // where stores of ledgers are made, each in a folder of its own; empty for stores in memory
+	Dir    string // where offers lie while they are taken in, and stores of ledgers where OnDisk is set
+	OnDisk bool   // stores of ledgers are made in folders of Dir; otherwise in memory
 	Logger *slog.Logger
 	// Served, where set, is told of every item whose contents are about to be sent. It is called concurrently.
 	Served func(origin ledger.Origin, item backup.Item)
@@ -56,6 +58,7 @@ type Server struct {
 	ctx     context.Context
 	running sync.WaitGroup
 
+	kept    atomic.Int64
 	sealing sync.Mutex
 	checks  chan suspicion
 }
@@ -123,9 +126,14 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s.gate = &gate{killed: cancel}
-	set, err := sequencer.OpenSet(ctx, s.registry, s.db, time.Now())
+	set, err := sequencer.OpenSet(ctx, s.db, sequencer.Options{
+		Registry: s.registry, Evidence: evidence{s}, Dir: filepath.Join(s.config.Dir, "offers"), Logger: s.config.Logger,
+	}, time.Now())
 	if err != nil {
 		cancel()
+		if s.gate.isClosed() {
+			return s.reopen() // it was killed while it started
+		}
 		return err
 	}
 	s.ctx, s.cancel, s.set, s.started = ctx, cancel, set, time.Now()
@@ -233,20 +241,20 @@ func (s *Server) Restore(c *Copy, theRegistry, theLedgers bool) (err error) {
 func Empty() *Copy { return &Copy{ledgers: &store.Snapshot{}} }
 
 func (s *Server) storeDir() string {
-	if s.config.Dir == "" {
+	if !s.config.OnDisk {
 		return ""
 	}
 	return filepath.Join(s.config.Dir, fmt.Sprint(s.stores))
 }
 
 func (s *Server) options() store.Options {
-	return store.Options{InMemory: s.config.Dir == "", Compactors: -1, Fault: func(string) (bool, error) { return s.gate.step() }}
+	return store.Options{InMemory: !s.config.OnDisk, Compactors: -1, Fault: func(string) (bool, error) { return s.gate.step() }}
 }
 
 // reopen opens the store again after a commit was refused, with what was committed before.
 func (s *Server) reopen() error {
 	s.gate = &gate{}
-	if s.config.Dir == "" {
+	if !s.config.OnDisk {
 		c, err := s.db.Snapshot()
 		if err != nil {
 			return err
@@ -259,6 +267,47 @@ func (s *Server) reopen() error {
 	}
 	return err
 }
+
+// SayRecovered makes all logs recover, as the operator does who starts a server from a backup. No process runs.
+func (s *Server) SayRecovered() error {
+	destinations, err := s.registry.Destinations("")
+	if err != nil {
+		return err
+	}
+	for _, d := range destinations {
+		if _, err := s.registry.UpdateRecovery(d.Origin, func(rec *registry.Recovery) { rec.Recovering = true }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Alarms returns the kinds of alarms that stand for a log, and whether it recovers.
+func (s *Server) Alarms(origin ledger.Origin) (kinds []string, recovering bool, err error) {
+	all, err := s.registry.Alarms("")
+	for _, a := range all {
+		if a.Origin == origin {
+			kinds = append(kinds, a.Kind.String())
+		}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	rec, err := s.registry.Recovery(origin)
+	return kinds, rec.Recovering, err
+}
+
+// evidence counts what is kept of logs that were cut back.
+type evidence struct{ server *Server }
+
+// Keep implements what a sequencer wants of evidence.
+func (e evidence) Keep(_ context.Context, log *store.Ledger, _ []byte, _ time.Time) (string, error) {
+	e.server.kept.Add(1)
+	return "memory", nil
+}
+
+// Kept returns how often a part of a log was cut off and kept.
+func (s *Server) Kept() int64 { return s.kept.Load() }
 
 // Ledger returns the server's copy of a log, to be read only.
 func (s *Server) Ledger(origin ledger.Origin) (*store.Ledger, error) { return s.db.Ledger(origin) }

@@ -6,9 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/wolkvox/backup"
-	"github.com/wolkvox/backup/agent/agentsim"
-	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/server/serversim"
 )
 
 // act is a kind of step.
@@ -276,7 +274,22 @@ func (w *world) copyServer(int) error {
 
 // serverSetBack puts the server back to an older copy.
 func (w *world) serverSetBack(r int) error {
+	if len(w.serverCopies) == 0 {
+		return nil
+	}
+	if err := w.stopServer(); err != nil {
+		return err
+	}
+	w.serverBack = true
+	c := w.serverCopies[r/12%len(w.serverCopies)]
+	if r%12 == 0 {
+		c = serversim.Empty() // the ledgers are gone, and nothing else
+	}
+	if err := w.server.Restore(c, r%2 == 1, true); err != nil {
+		return err
+	}
+	if r%12 > 6 {
+		return w.server.SayRecovered()
+	}
 	return nil
 }
-
-var _ = []any{ledger.KindClosed, backup.Pending, agentsim.ErrKilled}

@@ -97,6 +97,7 @@ func (w *world) checkEntries(d *destination, log *store.Ledger) error {
 }
 
 func (w *world) checkEntry(d *destination, log *store.Ledger, e ledger.Entry) error {
+	w.seen[e.Body.Kind().String()]++
 	switch body := e.Body.(type) {
 	case ledger.Sealed:
 		for line, err := range log.Lines(body.Manifest, 0) {

@@ -12,11 +12,12 @@ import (
 // result is what came of one schedule.
 type result struct {
 	violations []string
-	steps      int // that were done
+	steps      int            // that were done
+	seen       map[string]int // what came about
 }
 
 // run runs a schedule in a bubble of its own. The destinations are one or two, as the schedule's first step says.
-func run(t *testing.T, s schedule, dir string, logger *slog.Logger) (r result) {
+func run(t *testing.T, s schedule, onDisk bool, logger *slog.Logger) (r result) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		defer func() {
@@ -31,7 +32,7 @@ func run(t *testing.T, s schedule, dir string, logger *slog.Logger) (r result) {
 		if len(s) > 0 && s[0].r%4 == 0 {
 			destinations = 2
 		}
-		w, err := newWorld(ctx, dir, destinations, logger)
+		w, err := newWorld(ctx, t.TempDir(), onDisk, destinations, logger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +53,8 @@ func run(t *testing.T, s schedule, dir string, logger *slog.Logger) (r result) {
 		if err := w.close(); err != nil {
 			w.violate("close: %v", err)
 		}
-		r.violations = w.found()
+		r.violations, r.seen = w.found(), w.seen
+		r.seen["cut back"] += int(w.server.Kept())
 	})
 	return r
 }

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"testing/synctest"
@@ -11,7 +12,6 @@ import (
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
-	"github.com/wolkvox/backup/server/serversim"
 )
 
 func digestOf(data []byte) backup.Digest {
@@ -103,6 +103,12 @@ func (w *world) open(also func(d *destination, log *store.Ledger) error) error {
 		if err != nil {
 			return err
 		}
+		if stopped, err := w.alarms(d); err != nil || stopped {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		machines, err := w.serving(d)
 		if err != nil {
 			return err
@@ -124,6 +130,34 @@ func (w *world) open(also func(d *destination, log *store.Ledger) error) error {
 		}
 	}
 	return nil
+}
+
+// alarms reports whether an alarm stands that stops a log, and makes sure that it stands for a reason.
+func (w *world) alarms(d *destination) (stopped bool, err error) {
+	kinds, recovering, err := w.server.Alarms(d.origin)
+	if err != nil {
+		return false, err
+	}
+	stops := 0
+	for _, kind := range kinds {
+		switch {
+		case kind == "CLONED" && w.cloned:
+		case kind == "TAIL_LOST" && w.serverBack && (w.storesBack || w.replaced || w.cloned):
+			stops++
+		case kind == "FORK" && w.serverBack && (w.cloned || w.replaced || w.storesBack):
+			stops++
+		default:
+			w.violate("the alarm %s stands without a cause", kind)
+		}
+		w.seen["alarm "+kind]++
+	}
+	if stops > 1 {
+		w.violate("more than one alarm stops a log")
+	}
+	if recovering && stops == 0 {
+		return false, errors.New("the log recovers")
+	}
+	return stops > 0, nil
 }
 
 // agrees says why a machine and the server do not agree about a destination; nil where they do.
@@ -191,7 +225,14 @@ func (w *world) checkEnd() error {
 		if err != nil {
 			return err
 		}
+		stopped, err := w.alarms(d)
+		if err != nil {
+			return err
+		}
 		for head := range d.agreed {
+			if stopped {
+				break
+			}
 			if root, err := log.RootAt(head.Size); err != nil || root != head.Root {
 				w.violate("an agreed head is not in the log any more, and no alarm stands")
 			}
@@ -218,5 +259,3 @@ func (w *world) checkFolds(d *destination, log *store.Ledger) error {
 	}
 	return nil
 }
-
-var _ = serversim.Tenant

@@ -32,27 +32,30 @@ func TestSchedules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Log(run(t, s, "", testLogger()))
+		t.Log(run(t, s, false, testLogger()))
 		return
 	}
 	if *seedFlag != 0 {
 		s := generate(*seedFlag)
 		t.Log(s)
-		t.Log(run(t, s, "", testLogger()))
+		t.Log(run(t, s, false, testLogger()))
 		return
 	}
 	first := uint64(time.Now().UnixNano())
-	found := map[string]int{}
+	found, seen := map[string]int{}, map[string]int{}
 	for seed := first; seed < first+uint64(*countFlag); seed++ {
 		s := generate(seed)
-		r := run(t, s, "", testLogger())
+		r := run(t, s, false, testLogger())
+		for what, n := range r.seen {
+			seen[what] += n
+		}
 		for _, v := range r.violations {
 			if found[v]++; found[v] == 1 {
 				t.Errorf("seed %d: %s\n  %s", seed, v, s)
 			}
 		}
 	}
-	t.Log(found, time.Since(began)/time.Duration(*countFlag))
+	t.Log(found, seen, time.Since(began)/time.Duration(*countFlag))
 }
 
 // TestShows runs schedules until one violates what -shows says. It is how a rule left out of the product is noticed.
@@ -70,7 +73,7 @@ func TestShows(t *testing.T) {
 			s = generate(seed)
 		}
 		count++
-		for _, v := range run(t, s, "", testLogger()).violations {
+		for _, v := range run(t, s, false, testLogger()).violations {
 			if found[v]++; found[v] == 1 {
 				t.Logf("schedule %d, after %v: %s\n  %s", count, time.Since(began).Round(time.Second), v, s)
 			}

@@ -24,7 +24,8 @@ import (
 type world struct {
 	ctx     context.Context
 	logger  *slog.Logger
-	dir     string // for stores on disk; empty for stores in memory
+	dir     string // for what cannot be in memory
+	onDisk  bool   // whether stores are in dir too
 	source  *serversim.Source
 	server  *serversim.Server
 	network *network
@@ -37,7 +38,9 @@ type world struct {
 	cloned     bool
 	storesBack bool // a machine's store was set back or lost
 	serverBack bool
+	replaced   bool // another agent was assigned
 
+	seen map[string]int // what came about, to see that schedules reach it
 	mu         sync.Mutex // guards violations
 	violations []string
 }
@@ -68,14 +71,10 @@ type machine struct {
 }
 
 // newWorld begins with a server, one machine, and one or two destinations.
-func newWorld(ctx context.Context, dir string, destinations int, logger *slog.Logger) (*world, error) {
-	w := &world{ctx: ctx, logger: logger, dir: dir, source: serversim.NewSource(), network: &network{}}
-	serverDir := ""
-	if dir != "" {
-		serverDir = filepath.Join(dir, "server")
-	}
+func newWorld(ctx context.Context, dir string, onDisk bool, destinations int, logger *slog.Logger) (*world, error) {
+	w := &world{ctx: ctx, logger: logger, dir: dir, onDisk: onDisk, source: serversim.NewSource(), network: &network{}, seen: map[string]int{}}
 	var err error
-	w.server, err = serversim.New(serversim.Config{Source: w.source, Dir: serverDir, Logger: logger, Served: w.served, Closed: w.closed})
+	w.server, err = serversim.New(serversim.Config{Source: w.source, Dir: filepath.Join(dir, "server"), OnDisk: onDisk, Logger: logger, Served: w.served, Closed: w.closed})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +98,7 @@ func newWorld(ctx context.Context, dir string, destinations int, logger *slog.Lo
 // addMachine lets a new machine in and starts it.
 func (w *world) addMachine(name string, admit func(agent string, origin ledger.Origin, key *ledger.SigningKey) error) error {
 	c := agentsim.Config{Logger: w.logger.With(slog.String("agent", name))}
-	if w.dir != "" {
+	if w.onDisk {
 		c.Dir = filepath.Join(w.dir, name)
 	}
 	for _, d := range w.destinations {
@@ -124,7 +123,7 @@ func (w *world) addMachine(name string, admit func(agent string, origin ledger.O
 
 // startServer starts a process of the server and lets calls reach it.
 func (w *world) startServer() error {
-	if err := w.server.Start(w.ctx); err != nil {
+	if err := w.server.Start(w.ctx); err != nil || !w.server.Up() {
 		return err
 	}
 	s := &served{ctx: w.server.Context(), methods: map[string]method{}}
