@@ -175,10 +175,18 @@ func TestSession(t *testing.T) {
 	if a, b, again := number(1), number(2), number(1); a != 1 || b != 2 || again != 1 {
 		t.Errorf("sessions %d, %d and %d", a, b, again)
 	}
+	if n := l.CurrentSession(); n != 0 {
+		t.Errorf("before any was used CurrentSession = %d", n)
+	}
+	must(t, l.UseSession(2))
+	must(t, l.UseSession(1))
+	if err := l.UseSession(3); !errors.Is(err, ErrNotFound) {
+		t.Errorf("using a number that was not given: %v", err)
+	}
 	must(t, db.Close())
 	l = openLedger(t, openStore(t, dir, Options{}))
-	if n := l.CurrentSession(); n != 2 {
-		t.Errorf("CurrentSession = %d", n)
+	if n := l.CurrentSession(); n != 2 || l.LastSession() != 2 {
+		t.Errorf("CurrentSession = %d, LastSession = %d", n, l.LastSession())
 	}
 	if again := number(2); again != 2 {
 		t.Errorf("the second process got %d after opening again", again)

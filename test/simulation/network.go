@@ -262,7 +262,7 @@ func (l *link) NewStream(ctx context.Context, desc *grpc.StreamDesc, name string
 		return nil, status.Errorf(codes.Unimplemented, "no method %s", name)
 	}
 	serverContext, end := context.WithCancelCause(peer.NewContext(process.ctx, l.peer))
-	s := &stream{ctx: ctx, server: serverContext, end: end, cut: cut, mishap: m,
+	s := &stream{ctx: ctx, process: process.ctx, server: serverContext, end: end, cut: cut, mishap: m,
 		up: make(chan proto.Message, 8), down: make(chan proto.Message, 8), over: make(chan struct{})}
 	if m.kind == lostAfter {
 		s.left = 1 + int(m.delay/time.Second)%5
@@ -301,16 +301,17 @@ func (l *link) NewStream(ctx context.Context, desc *grpc.StreamDesc, name string
 
 // stream is one call with many messages.
 type stream struct {
-	ctx    context.Context // of the caller
-	server context.Context // of the handler
-	end    context.CancelCauseFunc
-	cut    <-chan struct{}
-	up     chan proto.Message
-	down   chan proto.Message
-	over   chan struct{} // closed when the handler has returned
-	err    error         // what it returned
-	mishap mishap
-	broken bool
+	ctx     context.Context // of the caller
+	process context.Context // of the server
+	server  context.Context // of the handler
+	end     context.CancelCauseFunc
+	cut     <-chan struct{}
+	up      chan proto.Message
+	down    chan proto.Message
+	over    chan struct{} // closed when the handler has returned
+	err     error         // what it returned
+	mishap  mishap
+	broken  bool
 
 	mu     sync.Mutex
 	left   int  // messages until the stream breaks; 0 where it does not
@@ -373,7 +374,7 @@ func (s *stream) RecvMsg(m any) error {
 			return s.take(m, message)
 		default:
 		}
-		if s.server.Err() != nil && context.Cause(s.server) == context.Canceled && s.ctx.Err() == nil {
+		if s.process.Err() != nil {
 			return errBroken
 		}
 		if s.err == nil {

@@ -138,11 +138,16 @@ func (w *world) alarms(d *destination) (stopped bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	log, err := w.server.Ledger(d.origin)
+	if err != nil {
+		return false, err
+	}
+	size, _ := log.Position()
 	stops := 0
 	for _, kind := range kinds {
 		switch {
 		case kind == "CLONED" && w.cloned:
-		case kind == "TAIL_LOST" && w.serverBack && (w.storesBack || w.replaced || w.cloned):
+		case kind == "TAIL_LOST" && w.serverBack && (w.storesBack || w.replaced || w.cloned || size == 0):
 			stops++
 		case kind == "FORK" && w.serverBack && (w.cloned || w.replaced || w.storesBack):
 			stops++

@@ -270,7 +270,7 @@ func TestRefused(t *testing.T) {
 		offset   int64
 		reason   string
 	}{
-		{"another session", session + 1, 1, all(1), 0, wire.ReasonSuperseded},
+		{"another session", session + 1, 1, all(1), 0, wire.ReasonNoSession},
 		{"a manifest that is not sealed", session, 2, all(1), 0, wire.ReasonNoManifest},
 		{"no items", session, 1, ledger.Set{}, 0, wire.ReasonBadIndexes},
 		{"items beyond", session, 1, all(5), 0, wire.ReasonBadIndexes},
@@ -307,8 +307,9 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a second stream: %v", err)
 	}
 	// A later process of the agent ends what the earlier one has open.
-	_, err = r.Sequencer().OpenSession([16]byte{2})
+	later, err := r.Sequencer().OpenSession([16]byte{2})
 	r.Must(err)
+	r.Must(r.Sequencer().CheckSession(later))
 	for err == nil {
 		_, err = busy.Recv()
 	}

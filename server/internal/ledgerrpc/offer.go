@@ -103,11 +103,7 @@ func (o *offering) run() error {
 		return err
 	}
 	if standing == authz.Current {
-		session, err := seq.OpenSession([16]byte(opening.GetProcessId()))
-		if err == nil {
-			err = seq.CheckSession(session)
-		}
-		if err != nil {
+		if _, err := seq.OpenSession([16]byte(opening.GetProcessId())); err != nil {
 			return err
 		}
 	}

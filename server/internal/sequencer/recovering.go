@@ -216,8 +216,9 @@ func (s *Sequencer) settle(ctx context.Context, canTell bool, at time.Time) (rec
 	if err != nil {
 		return false, err
 	}
+	size, _ := s.log.Position()
 	if err := s.stopped(); err != nil {
-		if len(missing) > 0 || !errors.Is(err, ErrTailLost) {
+		if len(missing) > 0 || size == 0 || !errors.Is(err, ErrTailLost) {
 			return false, err
 		}
 		if err := s.registry.ClearAlarm(s.Origin(), registry.AlarmTailLost); err != nil {
@@ -225,7 +226,6 @@ func (s *Sequencer) settle(ctx context.Context, canTell bool, at time.Time) (rec
 		}
 		s.logger.LogAttrs(ctx, slog.LevelInfo, "what was lost of the log was found: the alarm is cleared", slog.String("origin", string(s.Origin())))
 	}
-	size, _ := s.log.Position()
 	switch {
 	case !rec.Recovering:
 		return false, nil
@@ -233,8 +233,8 @@ func (s *Sequencer) settle(ctx context.Context, canTell bool, at time.Time) (rec
 		return true, nil
 	case len(missing) > 0:
 		return true, s.tailLost(ctx, at, missing...)
-	case size == 0:
-		return true, nil
+	case size == 0: // nobody ever held an entry of it
+		return true, s.tailLost(ctx, at)
 	}
 	return false, s.endRecovering(ctx, rec, at)
 }
@@ -242,8 +242,12 @@ func (s *Sequencer) settle(ctx context.Context, canTell bool, at time.Time) (rec
 // tailLost raises the alarm that nobody can supply the heads, and returns ErrTailLost.
 func (s *Sequencer) tailLost(ctx context.Context, at time.Time, heads ...[]byte) error {
 	size, _ := s.log.Position()
+	signed := sizes(heads)
+	if len(heads) == 0 {
+		signed = "the beginning"
+	}
 	message := fmt.Sprintf("the server signed %s of the log of %s/%s, which has %d entries now, and neither agent nor destination can supply the rest: "+
-		"connect whoever else may hold it, or restart the log", sizes(heads), s.Origin().Tenant(), s.Origin().Destination(), size)
+		"connect whoever else may hold it, or restart the log", signed, s.Origin().Tenant(), s.Origin().Destination(), size)
 	if err := s.raise(ctx, registry.AlarmTailLost, at, message, heads...); err != nil {
 		return err
 	}
