@@ -13,35 +13,36 @@ import (
 type act struct {
 	weight float64 // how often it comes, compared with the others
 	fault  bool    // whether some schedules leave it out
+	kind   string  // of a fault: those of one kind go together
 	do     func(w *world, r int) error
 }
 
 // acts are all kinds of steps. What r means is each one's own affair.
 var acts = map[string]act{
-	"record":      {6, false, (*world).record},
-	"tick":        {30, false, (*world).tick},
-	"wake":        {8, false, (*world).wake},
-	"change":      {1.5, true, (*world).change},
-	"lose":        {0.7, true, (*world).lose},
-	"away":        {0.7, true, (*world).away},
-	"kill":        {5, true, (*world).kill},
-	"kill-server": {3, true, (*world).killServer},
-	"offline":     {2, true, (*world).offline},
-	"mishap":      {9, true, (*world).mishap},
-	"mount":       {1.5, true, (*world).mount},
-	"power":       {1.5, true, (*world).power},
-	"clock":       {1, true, (*world).clock},
-	"copy":        {2, true, (*world).copyStore},
-	"back":        {1.2, true, (*world).storeBack},
-	"delete":      {0.6, true, (*world).deleteStore},
-	"copy-place":  {2, true, (*world).copyPlace},
-	"back-place":  {0.8, true, (*world).placeBack},
-	"harm":        {0.8, true, (*world).harm},
-	"foreign":     {0.8, true, (*world).foreignFile},
-	"clone":       {0.3, true, (*world).clone},
-	"long":        {0.4, true, (*world).long},
-	"copy-server": {2, true, (*world).copyServer},
-	"back-server": {0.8, true, (*world).serverSetBack},
+	"record":      {6, false, "", (*world).record},
+	"tick":        {30, false, "", (*world).tick},
+	"wake":        {8, false, "", (*world).wake},
+	"change":      {1.5, true, "source", (*world).change},
+	"lose":        {0.7, true, "source", (*world).lose},
+	"away":        {0.7, true, "source", (*world).away},
+	"kill":        {5, true, "agent", (*world).kill},
+	"kill-server": {3, true, "server", (*world).killServer},
+	"offline":     {2, true, "line", (*world).offline},
+	"mishap":      {9, true, "line", (*world).mishap},
+	"mount":       {1.5, true, "mount", (*world).mount},
+	"power":       {1.5, true, "power", (*world).power},
+	"clock":       {1, true, "clock", (*world).clock},
+	"copy":        {2, true, "store", (*world).copyStore},
+	"back":        {1.2, true, "store", (*world).storeBack},
+	"delete":      {0.6, true, "store", (*world).deleteStore},
+	"copy-place":  {2, true, "place", (*world).copyPlace},
+	"back-place":  {0.8, true, "place", (*world).placeBack},
+	"harm":        {0.8, true, "harm", (*world).harm},
+	"foreign":     {0.8, true, "harm", (*world).foreignFile},
+	"clone":       {0.3, true, "clone", (*world).clone},
+	"long":        {0.4, true, "long", (*world).long},
+	"copy-server": {2, true, "back", (*world).copyServer},
+	"back-server": {0.8, true, "back", (*world).serverSetBack},
 }
 
 // actNames returns the names of all acts in a fixed order.

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -40,21 +41,35 @@ func parseSchedule(text string) (schedule, error) {
 	return s, nil
 }
 
-// generate returns the schedule of a seed. Acts come as often as their weights say; some schedules leave out whole kinds of
-// faults, so that what they would hide can be seen.
+// generate returns the schedule of a seed. In one of three schedules all kinds of faults come as often as their weights say; the
+// others have a few kinds only, more often, so that what the rest would hide can be seen.
 func generate(seed uint64) schedule {
 	random := rand.New(rand.NewPCG(seed, 0))
 	names, total := actNames(), 0.0
 	weights := make(map[string]float64)
 	for _, name := range names {
 		weights[name] = acts[name].weight
-		if acts[name].fault && random.IntN(3) == 0 {
-			weights[name] = 0
+	}
+	if focus := random.IntN(6); focus < 4 {
+		chosen := map[string]bool{}
+		faults := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !acts[name].fault })
+		for range 1 + focus {
+			kind := acts[faults[random.IntN(len(faults))]].kind
+			for _, name := range faults {
+				chosen[name] = chosen[name] || acts[name].kind == kind
+			}
 		}
+		for _, name := range faults {
+			if weights[name] *= 3; !chosen[name] {
+				weights[name] = 0
+			}
+		}
+	}
+	for _, name := range names {
 		total += weights[name]
 	}
 	s := schedule{{"record", random.IntN(1000)}}
-	for range 20 + random.IntN(50) {
+	for range 8 + random.IntN(50) {
 		pick := random.Float64() * total
 		for _, name := range names {
 			if pick -= weights[name]; pick < 0 {

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -13,10 +15,9 @@ import (
 var (
 	scheduleFlag = flag.String("schedule", "", "run this schedule instead of random ones")
 	seedFlag     = flag.Uint64("seed", 0, "run the schedule of this seed instead of random ones")
-	countFlag    = flag.Int("schedules", 100, "how many random schedules are run")
+	shrinkFlag   = flag.Duration("shrink", 30*time.Second, "how long a schedule that fails is shrunk")
 	showsFlag    = flag.String("shows", "", "what a violation has to say")
 	withinFlag   = flag.Duration("within", time.Minute, "how long schedules run until one shows it")
-	shrinkFlag   = flag.Duration("shrink", 30*time.Second, "how long a schedule that fails is shrunk")
 	verboseFlag  = flag.Bool("log", false, "show what agents and server log")
 )
 
@@ -27,35 +28,75 @@ func testLogger() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// TestSchedules runs random schedules, or the one that a flag names.
+// atOnce is how many schedules run at a time.
+const atOnce = 2
+
+// TestSchedules runs random schedules for some seconds (SIMULATION_SECONDS), or the one that a flag names.
 func TestSchedules(t *testing.T) {
+	seconds := 8
+	if text := os.Getenv("SIMULATION_SECONDS"); text != "" {
+		var err error
+		if seconds, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("SIMULATION_SECONDS: %v", err)
+		}
+	}
+	explore(t, false, 300*max(1, seconds/8), time.Duration(seconds)*time.Second)
+}
+
+// explore runs at most so many schedules for so long.
+func explore(t *testing.T, onDisk bool, most int, budget time.Duration) {
+	t.Helper()
 	given, err := parseSchedule(*scheduleFlag)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, count := uint64(time.Now().UnixNano()), *countFlag
+	first := uint64(time.Now().UnixNano())
 	if *seedFlag != 0 || len(given) > 0 {
-		first, count = *seedFlag, 1
+		first, most, budget = *seedFlag, 1, time.Hour
 	}
 	t.Logf("the first seed is %d", first)
 	began := time.Now()
-	known, seen := map[string]bool{}, map[string]int{}
-	for seed := first; seed < first+uint64(count); seed++ {
-		s := given
-		if len(s) == 0 {
-			s = generate(seed)
+	var mu sync.Mutex
+	count, known, seen := 0, map[string]bool{}, map[string]int{}
+	next := func() (seed uint64, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if count == most || time.Since(began) > budget {
+			return 0, false
 		}
-		r := run(t, s, false, testLogger())
+		count++
+		return first + uint64(count) - 1, true
+	}
+	took := func(s schedule, seed uint64, r result) {
+		mu.Lock()
+		defer mu.Unlock()
 		for what, n := range r.seen {
 			seen[what] += n
 		}
 		for _, v := range r.violations {
 			if t.Errorf("seed %d: %s", seed, v); !known[kindOf(v)] {
 				known[kindOf(v)] = true
-				report(t, s, v)
+				report(t, s, onDisk, v)
 			}
 		}
 	}
+	var running sync.WaitGroup
+	for range atOnce {
+		running.Go(func() {
+			for {
+				seed, ok := next()
+				if !ok {
+					return
+				}
+				s := given
+				if len(s) == 0 {
+					s = generate(seed)
+				}
+				took(s, seed, run(t, s, onDisk, testLogger()))
+			}
+		})
+	}
+	running.Wait()
 	t.Logf("%d schedules in %v, came about: %v", count, time.Since(began).Round(time.Millisecond), seen)
 }
 
@@ -71,20 +112,24 @@ func kindOf(violation string) string {
 }
 
 // report shrinks a schedule as far as it can in a short time, and says how to run it again.
-func report(t *testing.T, s schedule, violation string) {
+func report(t *testing.T, s schedule, onDisk bool, violation string) {
 	t.Helper()
 	began := time.Now()
 	shorter := shrink(s, func(s schedule) bool {
-		return time.Since(began) < *shrinkFlag && slices.ContainsFunc(run(t, s, false, testLogger()).violations, func(v string) bool { return kindOf(v) == kindOf(violation) })
+		return time.Since(began) < *shrinkFlag && slices.ContainsFunc(run(t, s, onDisk, testLogger()).violations, func(v string) bool { return kindOf(v) == kindOf(violation) })
 	})
 	t.Logf("shrunk from %d to %d steps; run it again with\n  go test ./test/simulation -run TestSchedules -schedule '%s'", len(s), len(shorter), shorter)
 }
 
-// TestShows runs schedules until one violates what -shows says. It is how a rule left out of the product is noticed.
+// TestShows runs schedules until one violates what -shows says; it is how a rule left out of the product is noticed. Without
+// -shows there is nothing to show.
 func TestShows(t *testing.T) {
 	given, err := parseSchedule(*scheduleFlag)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if *showsFlag == "" {
+		return
 	}
 	began := time.Now()
 	found := map[string]int{}
@@ -96,10 +141,10 @@ func TestShows(t *testing.T) {
 		}
 		count++
 		for _, v := range run(t, s, false, testLogger()).violations {
-			if found[v]++; found[v] == 1 {
+			if found[kindOf(v)]++; found[kindOf(v)] == 1 {
 				t.Logf("schedule %d, after %v: %s\n  %s", count, time.Since(began).Round(time.Second), v, s)
 			}
-			if *showsFlag != "" && strings.Contains(v, *showsFlag) {
+			if strings.Contains(v, *showsFlag) {
 				return
 			}
 		}

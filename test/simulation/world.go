@@ -40,8 +40,8 @@ type world struct {
 	serverBack bool
 	replaced   bool // another agent was assigned
 
-	seen map[string]int // what came about, to see that schedules reach it
-	mu         sync.Mutex // guards violations
+	seen       map[string]int // what came about, to see that schedules reach it
+	mu         sync.Mutex     // guards violations
 	violations []string
 }
 
