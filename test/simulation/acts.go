@@ -29,6 +29,7 @@ var acts = map[string]act{
 	"kill-server": {3, true, "server", (*world).killServer},
 	"offline":     {2, true, "line", (*world).offline},
 	"mishap":      {9, true, "line", (*world).mishap},
+	"mute":        {1, true, "line", (*world).mute},
 	"mount":       {1.5, true, "mount", (*world).mount},
 	"power":       {1.5, true, "power", (*world).power},
 	"clock":       {1, true, "clock", (*world).clock},
@@ -124,6 +125,12 @@ func (w *world) offline(r int) error {
 func (w *world) mishap(r int) error {
 	delays := []time.Duration{100 * time.Millisecond, time.Second, 4 * time.Second, 40 * time.Second, 3 * time.Minute}
 	w.machine(r).link.meet(mishap{kind: lostBefore + mishapKind(r%int(mishapKinds-1)), after: r / 5 % 6, delay: delays[r/30%len(delays)]})
+	return nil
+}
+
+// mute loses all receipts of a machine for a while.
+func (w *world) mute(r int) error {
+	w.machine(r).link.mute([]time.Duration{10 * time.Second, 3 * time.Minute, 20 * time.Minute, 3 * time.Hour}[r/5%4])
 	return nil
 }
 

@@ -79,6 +79,7 @@ type link struct {
 	cut     chan struct{} // closed when the connection breaks
 	down    bool
 	mishaps []mishap
+	muted   time.Time // until when no receipts arrive
 }
 
 // mishap is what befalls one of the next calls.
@@ -131,10 +132,23 @@ func (l *link) meet(m mishap) {
 	l.mishaps = append(l.mishaps, m)
 }
 
+// mute loses all receipts for a while.
+func (l *link) mute(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.muted = time.Now().Add(d)
+}
+
+func (l *link) isMuted(method string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.HasSuffix(method, "/SubmitReceipts") && time.Now().Before(l.muted)
+}
+
 // heal forgets what was still to come.
 func (l *link) heal() {
 	l.mu.Lock()
-	l.mishaps = nil
+	l.mishaps, l.muted = nil, time.Time{}
 	l.mu.Unlock()
 	l.setDown(false)
 }
@@ -180,7 +194,7 @@ func (l *link) Invoke(ctx context.Context, name string, args, reply any, _ ...gr
 		return err
 	}
 	process := l.network.server()
-	if down || process == nil || m.kind == lostBefore {
+	if down || process == nil || m.kind == lostBefore || l.isMuted(name) {
 		return errBroken
 	}
 	request := proto.Clone(args.(proto.Message))

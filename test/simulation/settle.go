@@ -213,6 +213,15 @@ func allClosed(_ *destination, log *store.Ledger) (err error) {
 
 // checkEnd looks at what must hold when everything has settled.
 func (w *world) checkEnd() error {
+	up := 0
+	for _, m := range w.machines {
+		if m.Up() {
+			up++
+		}
+	}
+	if up > 1 && !w.replaced {
+		w.violate("two processes of one agent live on")
+	}
 	for _, d := range w.destinations {
 		log, err := w.server.Ledger(d.origin)
 		if err != nil {
