@@ -51,8 +51,12 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@set -e; grep -Eo '^func Fuzz[A-Za-z0-9_]*' /dev/null $(addprefix ./,$(filter %_test.go,$(GO_FILES))) | \
 	sed 's,^\(.*\)/[^/]*:func \(.*\),\1 \2,' | sort | while read -r package target; do \
 		echo "$$package $$target"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" </dev/null; \
 	done
+
+.PHONY: fuzz-short
+fuzz-short: ## run every fuzz target for a second or two, as continuous integration does
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=1s
 
 .PHONY: generate
 generate: ## generate gen/ from proto/

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
@@ -35,18 +34,22 @@ type Options struct {
 // Agent is a built agent. It holds the store until Close.
 type Agent struct {
 	options      Options
-	identity     *enroll.Identity
 	clock        *uplink.ServerClock
 	fault        func(point string) (bool, error) // of the store, for tests
 	db           *store.DB
-	conn         *grpc.ClientConn
+	link         *link
 	client       *uplink.Client
 	destinations []*destination
 	troubles     troubles
+	refused      chan struct{} // holds at most one wish to renew the certificate, which the server refused
 
 	beating sync.Mutex // one heartbeat at a time
 	mu      sync.Mutex
 	problem error // why the last heartbeat failed
+	renewal error // why the certificate was not renewed
+	// identity is replaced when the certificate is renewed. accepted says that the server took its certificate.
+	identity *enroll.Identity
+	accepted bool
 }
 
 // Open loads who the agent is, opens its store and builds its parts. It calls nobody. A store that is damaged is set aside,
@@ -65,7 +68,7 @@ func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
 	if err := stateRoom(o.Config)(); err != nil {
 		return nil, err
 	}
-	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault}
+	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault, refused: make(chan struct{}, 1)}
 	if err := a.open(context.Background()); err != nil {
 		return nil, err
 	}
@@ -73,14 +76,12 @@ func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
 }
 
 func (a *Agent) build() error {
-	tlsConfig, err := a.identity.TLSConfig(a.judged)
+	conn, err := a.dial(a.who())
 	if err != nil {
 		return err
 	}
-	if a.conn, err = uplink.Dial(a.identity.Server, a.options.Config.Proxy, tlsConfig); err != nil {
-		return err
-	}
-	a.client = uplink.NewClient(a.conn, a.clock)
+	a.link = &link{conn: conn}
+	a.client = uplink.NewClient(a.link, a.clock)
 	for _, c := range a.options.Config.Destinations {
 		d, err := a.newDestination(c)
 		if err != nil {
@@ -100,13 +101,13 @@ func (a *Agent) judged() time.Time {
 // Close releases the store and the connection. Run must have returned.
 func (a *Agent) Close() error {
 	var errs []error
-	if a.conn != nil {
-		errs = append(errs, a.conn.Close())
+	if a.link != nil {
+		errs = append(errs, a.link.close())
 	}
 	if a.db != nil {
 		errs = append(errs, a.db.Close())
 	}
-	a.conn, a.db, a.destinations = nil, nil, nil
+	a.link, a.db, a.destinations = nil, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -116,6 +117,8 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return a.db.Run(ctx) })
 	group.Go(func() error { return a.serve(ctx, listener, true) })
 	group.Go(func() error { a.beat(ctx); return nil })
+	group.Go(func() error { a.keepBallast(ctx); return nil })
+	group.Go(func() error { a.keepCertificate(ctx); return nil })
 	for _, d := range a.destinations {
 		group.Go(func() error { return d.session.Run(ctx) })
 		group.Go(func() error { return d.night.Loop(ctx, d.window) })
@@ -133,13 +136,14 @@ func (a *Agent) Serve(ctx context.Context, listener net.Listener) error {
 }
 
 func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) error {
+	id := a.who()
 	service := &control.Service{
 		AtWork: atWork,
-		Agent:  a.identity.Agent, Version: a.options.Version, ServerAddress: a.identity.Server,
+		Agent:  id.Agent, Version: a.options.Version, ServerAddress: id.Server,
 		ServerProblem:  a.serverProblem,
 		Problems:       a.problems,
 		ClockOffset:    a.clock.Offset,
-		CertificateEnd: a.identity.Credential.Certificate.Leaf.NotAfter,
+		CertificateEnd: func() time.Time { return a.who().Credential.Certificate.Leaf.NotAfter },
 	}
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
@@ -153,7 +157,7 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 func (a *Agent) serverProblem() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.problem
+	return errors.Join(a.problem, a.renewal)
 }
 
 // stateRoom returns the check that the volume of the agent's own state has its reserve: the store writes through

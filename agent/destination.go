@@ -170,6 +170,9 @@ func (d *destination) report() uplink.Report {
 		if problem != nil {
 			r.Health, r.Message = uplink.HealthFault, problem.Error()
 		}
+		if errors.Is(problem, night.ErrEnded) {
+			r.Health = uplink.HealthIdle
+		}
 	}
 	space, known, err := d.space.get()
 	switch {

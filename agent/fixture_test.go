@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -64,7 +63,7 @@ func newServer(t testing.TB) *fakeServer {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	s := &fakeServer{authority: authority, address: listener.Addr().String(), watched: make(chan error, 1), heard: make(chan struct{})}
-	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.Creds(credentials.NewTLS(identity.ServerConfig(cert, authority.Certificate(), time.Now))))
+	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.Creds(authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now)))
 	backupv1.RegisterEnrollmentServiceServer(server, s)
 	backupv1.RegisterLedgerServiceServer(server, s)
 	backupv1.RegisterHeartbeatServiceServer(server, s)
@@ -96,7 +95,7 @@ func (s *fakeServer) Enroll(_ context.Context, m *backupv1.EnrollRequest) (*back
 	if s.first, err = firstEntries(key, assign); err != nil {
 		return nil, err
 	}
-	return &backupv1.EnrollResponse{Certificates: [][]byte{cert.Raw, s.authority.Certificate().Raw}, ServerKey: string(key.Verifier())}, nil
+	return &backupv1.EnrollResponse{Certificates: s.authority.ChainOf(cert), ServerKey: string(key.Verifier())}, nil
 }
 
 // firstEntries begins a log.

@@ -33,13 +33,19 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 	for i, d := range a.destinations {
 		reports[i] = d.report()
 	}
-	orders, err := a.client.Heartbeat(ctx, uplink.Self{Version: a.options.Version, Message: strings.Join(a.problems(), "; ")}, reports)
+	self := uplink.Self{Version: a.options.Version, Message: strings.Join(a.problems(), "; ")}
+	if free, err := freeBytes(a.options.Config.StateDir); err == nil {
+		self.StateFreeBytes = &free
+	}
+	orders, err := a.client.Heartbeat(ctx, self, reports)
 	a.mu.Lock()
 	a.problem = err
 	a.mu.Unlock()
 	if err != nil {
+		a.noteRefusal(err)
 		return err
 	}
+	a.noteAccepted(ctx)
 	a.lookAtClock(ctx)
 	for i, d := range a.destinations {
 		d.take(orders[i])

@@ -60,7 +60,7 @@ func (a *Agent) open(ctx context.Context) error {
 }
 
 func (a *Agent) tryOpen(ctx context.Context) error {
-	db, aside, err := state.Open(ctx, a.options.Config.StateDir, store.Options{Logger: a.options.Logger, Fault: a.fault})
+	db, aside, err := state.Open(ctx, a.options.Config.StateDir, store.Options{Logger: a.options.Logger, Room: stateRoom(a.options.Config), Fault: a.fault})
 	a.troubles.setAside(aside, time.Now())
 	if err != nil {
 		return err

@@ -25,36 +25,59 @@ import (
 	"github.com/wolkvox/backup/server"
 )
 
-// Callers of the test, and what each is to the destination that the calls are about.
+// Callers of the test, and what each is to the destination acme/nas that the calls are about.
 const (
 	nobody           = "no certificate"
 	agent            = "the agent of the destination"
 	otherTenant      = "an agent of another tenant"
 	otherDestination = "an agent of another destination of the tenant"
 	stranger         = "an agent's certificate that nobody enrolled"
+	client           = "a client of the tenant"
+	otherClient      = "a client of another tenant"
+	auditor          = "an auditor of the tenant"
+	otherAuditor     = "an auditor of another tenant"
 	admin            = "an operator"
+	goneAgent        = "an agent of the tenant that was revoked"
+	goneClient       = "a client of the tenant who was revoked"
+	goneAuditor      = "an auditor of the tenant who was revoked"
+	goneAdmin        = "an operator who was revoked"
 )
 
-// allowed says who may call each service that reflection shows; all others are refused.
+var (
+	agents = []string{agent, otherTenant, otherDestination, stranger}
+	gone   = []string{goneAgent, goneClient, goneAuditor, goneAdmin}
+	anyone = append([]string{nobody, client, otherClient, auditor, otherAuditor, admin}, agents...)
+)
+
+// allowed says who may call the methods of each service that reflection shows; all others are refused.
 var allowed = map[string][]string{
-	"wolkvox.backup.v1.EnrollmentService":      {nobody, agent, otherTenant, otherDestination, stranger, admin},
+	"wolkvox.backup.v1.EnrollmentService":      anyone,
 	"wolkvox.backup.v1.LedgerService":          {agent},
 	"wolkvox.backup.v1.ContentService":         {agent},
 	"wolkvox.backup.v1.HeartbeatService":       {agent},
 	"wolkvox.backup.v1.AdminService":           {admin},
-	"grpc.health.v1.Health":                    {nobody, agent, otherTenant, otherDestination, stranger, admin},
+	"grpc.health.v1.Health":                    anyone,
 	"grpc.reflection.v1.ServerReflection":      {admin},
 	"grpc.reflection.v1alpha.ServerReflection": {admin},
 }
 
-// exceptions are methods of which an agent may call its own share: a heartbeat reports any destination, and is told of
+// exceptions says it of the methods that depart from their service. A heartbeat reports any destination, and is told of
 // those that are not the agent's that they are not.
 var exceptions = map[string][]string{
-	"wolkvox.backup.v1.HeartbeatService.Heartbeat": {agent, otherTenant, otherDestination},
+	"wolkvox.backup.v1.HeartbeatService.Heartbeat":         {agent, otherTenant, otherDestination},
+	"wolkvox.backup.v1.EnrollmentService.RenewCertificate": {agent, otherTenant, otherDestination},
+	"wolkvox.backup.v1.AdminService.ListDestinations":      {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.ListAgents":            {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.ListNights":            {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.ListItems":             {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.ListAlarms":            {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.VerifyLedger":          {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.ExportLedger":          {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.ReadAdminLog":          {admin, auditor},
 }
 
 // refusals are the reasons by which a caller is refused as such.
-var refusals = []string{wire.ReasonNoCertificate, wire.ReasonNotAllowed, wire.ReasonNotAssigned, wire.ReasonNotEnrolled, wire.ReasonOtherTenant}
+var refusals = []string{wire.ReasonNoCertificate, wire.ReasonNotAllowed, wire.ReasonNotAssigned, wire.ReasonNotEnrolled, wire.ReasonOtherTenant, wire.ReasonRevoked}
 
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
@@ -63,12 +86,13 @@ func TestWhoMayCallWhat(t *testing.T) {
 	f.must(t, "tenant add acme --time-zone America/Bogota --quiet 0s")
 	f.must(t, "tenant add globex --time-zone Europe/Madrid")
 	f.must(t, "source add acme calls --directory "+recordings(t, map[string]string{"a.txt": "hello"}))
-	for _, destination := range []string{"acme nas", "acme cloud", "globex nas"} {
+	for _, destination := range []string{"acme nas", "acme cloud", "acme old", "globex nas"} {
 		f.must(t, "destination add "+destination+" --kind rsync")
 	}
 	own, origin := f.enroll(t, "acme", "nas")
 	sibling, _ := f.enroll(t, "acme", "cloud")
 	foreign, _ := f.enroll(t, "globex", "nas")
+	revoked, _ := f.enroll(t, "acme", "old")
 	f.must(t, "seal acme --wait")
 
 	callers := map[string]*grpc.ClientConn{
@@ -77,12 +101,28 @@ func TestWhoMayCallWhat(t *testing.T) {
 		otherTenant:      f.as(t, foreign),
 		otherDestination: f.as(t, sibling),
 		stranger:         f.as(t, f.unenrolled(t)),
+		client:           f.as(t, f.issue(t, "client acme ana").Credential),
+		otherClient:      f.as(t, f.issue(t, "client globex ana").Credential),
+		auditor:          f.as(t, f.issue(t, "auditor acme ben").Credential),
+		otherAuditor:     f.as(t, f.issue(t, "auditor globex ben").Credential),
 		admin:            f.as(t, f.credential(t).Credential),
+		goneAgent:        f.as(t, revoked),
+	}
+	role, err := identity.RoleOf(revoked.Certificate.Leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.must(t, "agents revoke acme "+role.Name+" --reason gone")
+	for who, issued := range map[string]string{goneClient: "client acme eva", goneAuditor: "auditor acme eva", goneAdmin: "operator eva"} {
+		c := f.issue(t, issued)
+		f.must(t, "credential revoke "+identity.Serial(c.Certificate.Leaf)+" --reason gone")
+		callers[who] = f.as(t, c.Credential)
 	}
 	services := reflected(t, callers[admin])
 	if len(services) != len(allowed) {
 		t.Errorf("reflection shows %d services, the table has %d", len(services), len(allowed))
 	}
+	seen := 0
 	for _, service := range services {
 		if _, known := allowed[string(service.FullName())]; !known {
 			t.Errorf("%s is not in the table", service.FullName())
@@ -90,28 +130,43 @@ func TestWhoMayCallWhat(t *testing.T) {
 		for i := range service.Methods().Len() {
 			method := service.Methods().Get(i)
 			may, special := exceptions[string(method.FullName())]
-			if !special {
+			if special {
+				seen++
+			} else {
 				may = allowed[string(service.FullName())]
 			}
 			for who, conn := range callers {
-				err := invoke(t, conn, method, origin)
-				if slices.Contains(may, who) {
-					if slices.Contains(refusals, wire.Reason(err)) || status.Code(err) == codes.Unimplemented || status.Code(err) == codes.Internal {
-						t.Errorf("%s by %s: %v, want it let in", method.FullName(), who, err)
-					}
-					continue
-				}
-				code := status.Code(err)
-				if !slices.Contains(refusals, wire.Reason(err)) || code != codes.PermissionDenied && code != codes.Unauthenticated {
-					t.Errorf("%s by %s: %v, want it refused", method.FullName(), who, err)
-				}
-				if (who == nobody) != (code == codes.Unauthenticated) {
-					t.Errorf("%s by %s: %s", method.FullName(), who, code)
-				}
+				judge(t, method, who, slices.Contains(may, who), invoke(t, conn, method, origin))
 			}
 		}
 	}
+	if seen != len(exceptions) {
+		t.Errorf("%d of %d exceptions are methods that reflection shows", seen, len(exceptions))
+	}
 	heartbeatOfOthers(t, callers, origin)
+}
+
+// judge checks the answer to a caller who may call the method, or may not.
+func judge(t *testing.T, method protoreflect.MethodDescriptor, who string, may bool, err error) {
+	t.Helper()
+	code, reason := status.Code(err), wire.Reason(err)
+	// Which destination an agent may speak for is judged by the methods, and one that is not there does nothing.
+	judges := slices.Contains(agents, who) && method.Parent().Name() != "AdminService"
+	if code == codes.Unimplemented && (may || judges) {
+		return
+	}
+	refused := slices.Contains(refusals, reason)
+	switch {
+	case may && (refused || code == codes.Internal):
+		t.Errorf("%s by %s: %v, want it let in", method.FullName(), who, err)
+	case may:
+	case !refused || code != codes.PermissionDenied && code != codes.Unauthenticated:
+		t.Errorf("%s by %s: %v, want it refused", method.FullName(), who, err)
+	case (who == nobody) != (code == codes.Unauthenticated):
+		t.Errorf("%s by %s: %s", method.FullName(), who, code)
+	case slices.Contains(gone, who) != (reason == wire.ReasonRevoked):
+		t.Errorf("%s by %s: %s", method.FullName(), who, reason)
+	}
 }
 
 // heartbeatOfOthers checks what an agent learns of a destination that is not its own: nothing.
@@ -147,7 +202,7 @@ func (f *fixture) unenrolled(t *testing.T) identity.Credential {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := identity.NewCredential(cert, key, authority.Certificate())
+	c, err := authority.NewCredential(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +280,18 @@ func reflected(t *testing.T, conn *grpc.ClientConn) []protoreflect.ServiceDescri
 	return services
 }
 
+// about has a request name the log with this origin, and its tenant and destination, as far as it names such things.
+func about(request protoreflect.Message, origin ledger.Origin) {
+	for name, value := range map[protoreflect.Name]string{"origin": string(origin), "tenant": origin.Tenant(), "destination": origin.Destination()} {
+		if field := request.Descriptor().Fields().ByName(name); field != nil && field.Kind() == protoreflect.StringKind {
+			request.Set(field, protoreflect.ValueOfString(value))
+		}
+	}
+	if field := request.Descriptor().Fields().ByName("opening"); field != nil {
+		about(request.Mutable(field).Message(), origin)
+	}
+}
+
 // invoke calls a method about the log with this origin, and returns the error of its first answer.
 func invoke(t *testing.T, conn *grpc.ClientConn, method protoreflect.MethodDescriptor, origin ledger.Origin) error {
 	t.Helper()
@@ -236,9 +303,7 @@ func invoke(t *testing.T, conn *grpc.ClientConn, method protoreflect.MethodDescr
 		return err
 	}
 	request := dynamicpb.NewMessage(method.Input())
-	if field := method.Input().Fields().ByName("origin"); field != nil {
-		request.Set(field, protoreflect.ValueOfString(string(origin)))
-	}
+	about(request, origin)
 	if err := stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

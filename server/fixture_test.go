@@ -65,14 +65,14 @@ func (f *fixture) path(below ...string) string {
 	return filepath.Join(append([]string{f.dir}, below...)...)
 }
 
-// serve runs the serve command until the test ends, or stop is called.
-func (f *fixture) serve(t *testing.T) {
+// serve runs the serve command, with more flags, until the test ends, or stop is called.
+func (f *fixture) serve(t *testing.T, flags ...string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var log bytes.Buffer
 	done := make(chan int, 1)
 	go func() {
-		done <- operator.Main(ctx, program(), []string{"serve", "--config", f.path("server.yaml")}, &log, &log)
+		done <- operator.Main(ctx, program(), append([]string{"serve", "--config", f.path("server.yaml")}, flags...), &log, &log)
 	}()
 	f.stop = sync.OnceFunc(func() {
 		cancel()
@@ -96,7 +96,7 @@ func (f *fixture) serve(t *testing.T) {
 }
 
 func program() operator.Server {
-	return operator.Server{Init: server.Init, NewCredential: server.NewCredential, Run: server.Run}
+	return operator.Server{Init: server.Init, CreateCredential: server.CreateCredential, Restore: server.Restore, Run: server.Run}
 }
 
 // do runs a command and returns its exit status and what it wrote; with the first operator's credential, unless args name
@@ -129,6 +129,18 @@ func (f *fixture) must(t *testing.T, line string) map[string]any {
 func (f *fixture) credential(t *testing.T) credential.Credential {
 	t.Helper()
 	c, err := credential.Load(f.path("state", "operator.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// issue has a credential made for a role, given as words, and returns it.
+func (f *fixture) issue(t *testing.T, role string) credential.Credential {
+	t.Helper()
+	path := f.path(strings.ReplaceAll(role, " ", "-") + ".pem")
+	f.must(t, "credential issue "+role+" --to "+path)
+	c, err := credential.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +197,7 @@ func (f *fixture) enroll(t *testing.T, tenant, destination string) (identity.Cre
 		}
 		certs = append(certs, cert)
 	}
-	c, err := identity.NewCredential(certs[0], key, certs[1])
+	c, err := identity.NewCredential(certs[0], key, certs[1:]...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/server/internal/authority"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/credential"
 )
@@ -22,6 +23,9 @@ var ErrInitialized = errors.New("the server is set up already")
 // the first operator's credential, whose path it returns. One that was interrupted can be repeated. The error is
 // [ErrInitialized] where nothing is left to do.
 func Init(c config.Config, operator string, at time.Time) (credentialPath string, err error) {
+	if err := checkFinished(c.StateDir); err != nil {
+		return "", err
+	}
 	dir := filepath.Join(c.StateDir, identityDir)
 	credentialPath = filepath.Join(c.StateDir, credentialFile)
 	if _, err := os.Lstat(credentialPath); err == nil {
@@ -32,48 +36,39 @@ func Init(c config.Config, operator string, at time.Time) (credentialPath string
 	if err := durable.CreateDir(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the state directory: %w", err)
 	}
-	authority, err := makeAuthority(dir, at)
+	made, err := makeAuthority(dir, at)
 	if err != nil {
 		return "", err
 	}
-	if _, err := authority.ServerCertificate(dir, c.Names, at); err != nil {
+	if _, err := made.ServerCertificate(dir, c.Names, at); err != nil {
 		return "", err
 	}
-	made, err := NewCredential(c, operator, at)
-	if err != nil {
-		return "", err
-	}
-	return credentialPath, made.Save(credentialPath)
+	_, err = createCredential(c, "init", operator, "", credentialPath, at)
+	return credentialPath, err
 }
 
-// makeAuthority returns the authority in dir, and makes it where an earlier attempt has not. The certificate is saved
-// after the key, so where it is missing nothing was issued yet; where only the key is missing, it was lost.
+// makeAuthority returns the authority in dir, and makes it where an earlier attempt has not: then nothing was issued
+// yet, and there is no server's certificate either. Where there is one, the authority was lost.
 func makeAuthority(dir string, at time.Time) (*identity.Authority, error) {
-	if _, err := os.Lstat(filepath.Join(dir, identity.AuthorityFile)); !errors.Is(err, fs.ErrNotExist) {
-		return identity.LoadAuthority(dir)
+	for _, name := range []string{identity.AuthorityFile, identity.SelfIssuedFile, identity.CertificateFile} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return identity.LoadAuthority(dir)
+		}
 	}
-	authority, err := identity.NewAuthority(at)
+	made, err := identity.NewAuthority(at)
 	if err != nil {
 		return nil, err
 	}
-	return authority, authority.Save(dir)
+	return made, made.Save(dir)
 }
 
-func loadAuthority(c config.Config) (*identity.Authority, error) {
-	authority, err := identity.LoadAuthority(filepath.Join(c.StateDir, identityDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; run `wolkvox-server init` first, as the user that serves", err)
-	}
-	return authority, err
-}
-
-// NewCredential makes the credential of one more operator; the name is a label.
+// NewCredential makes the credential of one more operator, of which no server knows yet; the name is a label.
 func NewCredential(c config.Config, operator string, at time.Time) (credential.Credential, error) {
-	authority, err := loadAuthority(c)
+	ca, err := authority.Load(c)
 	if err != nil {
 		return credential.Credential{}, err
 	}
-	made, err := authority.NewOperator(operator, at)
+	made, err := ca.NewOperator(operator, at)
 	if err != nil {
 		return credential.Credential{}, err
 	}

@@ -16,17 +16,19 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wolkvox/backup/internal/durable"
-	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/ledger"
-	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
-	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/authority"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
-	"github.com/wolkvox/backup/server/internal/evidence"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
+	"github.com/wolkvox/backup/server/internal/limits"
+	"github.com/wolkvox/backup/server/internal/localact"
+	"github.com/wolkvox/backup/server/internal/metrics"
+	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
@@ -35,39 +37,48 @@ import (
 
 // What lies in the state directory.
 const (
-	identityDir    = "identity"     // the authority and the server's certificate, with their keys
-	registryDir    = "registry"     // see package registry
-	ledgersDir     = "ledgers"      // see package store
-	evidenceDir    = "evidence"     // see package evidence
-	offersDir      = "offers"       // what agents hand in of a log, while it is taken in
-	credentialFile = "operator.pem" // the first operator's credential
-	addressFile    = "address"      // while the server runs: HOST:PORT at which it can be called from this machine's network
+	identityDir    = authority.DirName // the authority and the server's certificate, with their keys
+	registryDir    = "registry"        // see package registry
+	ledgersDir     = "ledgers"         // see package store
+	evidenceDir    = "evidence"        // see package evidence
+	offersDir      = "offers"          // what agents hand in of a log, while it is taken in
+	credentialFile = "operator.pem"    // the first operator's credential
+	addressFile    = "address"         // while the server runs: HOST:PORT at which it can be called from this machine's network
+	metricsFile    = "metrics"         // while the server runs and shows metrics: HOST:PORT at which it does
 )
 
 // Run serves until ctx ends, and then stops within seconds and returns nil. It wants [Init] to have been there.
 func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
-	authority, err := loadAuthority(c)
+	if err := checkFinished(c.StateDir); err != nil {
+		return err
+	}
+	ca, err := authority.Load(c)
 	if err != nil {
 		return err
 	}
-	certificate, err := authority.ServerCertificate(filepath.Join(c.StateDir, identityDir), c.Names, time.Now())
+	certificate, err := newCertificateKeeper(ca.Authority, filepath.Join(c.StateDir, identityDir), c.Names, log, time.Now())
 	if err != nil {
 		return err
 	}
-	reg, err := registry.Open(filepath.Join(c.StateDir, registryDir), log)
+	if err := stateRoom(c)(); err != nil {
+		return err
+	}
+	reg, err := openRegistry(c.StateDir, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, reg.Close()) }()
-	db, err := store.Open(filepath.Join(c.StateDir, ledgersDir), store.Options{Logger: log})
+	reg.Room = stateRoom(c)
+	acts := &localact.Taker{StateDir: c.StateDir, Registry: reg, Logger: log}
+	if err := openAdminLog(ctx, reg, acts, log); err != nil {
+		return err
+	}
+	db, sequencers, err := openLedgers(ctx, c, reg, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	sequencers, err := sequencer.OpenSet(ctx, db, sequencer.Options{
-		Registry: reg, Evidence: evidence.NewFolder(filepath.Join(c.StateDir, evidenceDir)),
-		Dir: filepath.Join(c.StateDir, offersDir), Logger: log,
-	}, time.Now())
+	guard, err := newGuard(reg, enroll.NewAdmission(reg, clones{sequencers, log}, log), log)
 	if err != nil {
 		return err
 	}
@@ -80,16 +91,38 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
-	server := rpc.NewServer(identity.ServerConfig(certificate, authority.Certificate(), time.Now), authz.Guard{Logger: log}, rpc.Services{
+	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
+	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log))
+	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
+	calls := metrics.NewCalls()
+	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), bounds, guard, calls, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
-			Authority: authority.Certificate(), Certificate: certificate.Leaf, Address: c.ServerAddress(port), Logger: log,
+			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
+			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
+			Issuer:     ca.Authority, Revoker: guard, LocalActs: acts, Outages: outages,
 		},
-		Content:    contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log)),
-		Enrollment: enroll.New(reg, authority, assigner{sequencers}, log),
+		Content:    contents,
+		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
 	})
+
+	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{
+		Sequencers: sequencers, Registry: reg, Limits: bounds, Heard: heartbeats.Heard, Logger: log,
+		Directories: map[string]string{"ledgers": filepath.Join(c.StateDir, ledgersDir), "registry": filepath.Join(c.StateDir, registryDir)},
+		Served: func(origin ledger.Origin) (files, sizeBytes int64) {
+			served := contents.Served(origin)
+			return served.Files, served.Bytes
+		},
+		CertificateEnds: func() map[string]time.Time {
+			return map[string]time.Time{"server": certificate.current().Leaf.NotAfter, "authority": ca.Certificate().NotAfter}
+		},
+	}))
+	if err != nil {
+		return err
+	}
+	defer shown.close()
 
 	address := net.JoinHostPort(c.Names[0], strconv.Itoa(port))
 	addressPath := filepath.Join(c.StateDir, addressFile)
@@ -101,9 +134,14 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return db.Run(running) })
+	group.Go(func() error { return watchBackups(running, reg, log) })
+	group.Go(func() error { return watchDamage(running, c.StateDir, db, sequencers, log) })
+	group.Go(func() error { certificate.run(running); return nil })
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
+	group.Go(func() error { return outages.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
+	group.Go(func() error { return shown.serve(running) })
 	err = group.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Any("cause", err))
@@ -112,10 +150,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	return err
 }
 
-func contentOptions(limits config.Limits, log *slog.Logger) contentrpc.Options {
-	options := contentrpc.Options{MaxStreams: limits.Streams, MaxStreamsPerAgent: limits.StreamsPerAgent, Logger: log}
-	if limits.BytesPerSecond != nil {
-		options.BytesPerSecond = int64(*limits.BytesPerSecond)
+func contentOptions(l config.Limits, log *slog.Logger) contentrpc.Options {
+	options := contentrpc.Options{MaxStreams: l.Streams, MaxStreamsPerAgent: l.StreamsPerAgent, MaxTimesPerNight: l.TimesPerNight, Logger: log}
+	if l.BytesPerSecond != nil {
+		options.BytesPerSecond = int64(*l.BytesPerSecond)
 	}
 	options.OnServed = func(origin ledger.Origin, manifest, index, sizeBytes int64) {
 		log.LogAttrs(context.Background(), slog.LevelDebug, "item served", slog.String("origin", string(origin)),
@@ -128,10 +166,18 @@ func contentOptions(limits config.Limits, log *slog.Logger) contentrpc.Options {
 type assigner struct{ sequencers *sequencer.Set }
 
 // Assign implements [enroll.Assigner].
-func (a assigner) Assign(ctx context.Context, origin ledger.Origin, request ledger.Request) error {
+func (a assigner) Assign(ctx context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error) {
 	seq, ok := a.sequencers.Of(origin)
 	if !ok {
-		return fmt.Errorf("the log %s is not open", origin)
+		return "", fmt.Errorf("the log %s is not open", origin)
 	}
-	return seq.Assign(ctx, request, time.Now())
+	at := time.Now()
+	err := seq.Assign(ctx, request, replaces, at)
+	if assigned, ok := errors.AsType[*sequencer.AssignedError](err); ok {
+		return "", &registry.AssignedError{Tenant: origin.Tenant(), Destination: origin.Destination(), Agent: assigned.Agent}
+	}
+	if errors.Is(err, sequencer.ErrRetired) {
+		return "", &registry.EndedError{Tenant: origin.Tenant(), Destination: origin.Destination(), At: at}
+	}
+	return seq.FirstServerKey(), err
 }

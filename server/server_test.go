@@ -34,11 +34,11 @@ func TestInit(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	before := read(t, f.path("state", "identity", "authority.key"))
+	before := read(t, f.path("state", "identity", "authority.pem"))
 	if code, _, errs := f.do(t, "init", "--config", f.path("server.yaml")); code != 1 || !strings.Contains(errs, "already") {
 		t.Errorf("init again: status %d, stderr %q", code, errs)
 	}
-	if read(t, f.path("state", "identity", "authority.key")) != before {
+	if read(t, f.path("state", "identity", "authority.pem")) != before {
 		t.Error("init again changed the authority")
 	}
 }
@@ -51,11 +51,11 @@ func TestInitGoesOnWhereItWasInterrupted(t *testing.T) {
 	}{
 		{"operator.pem", 0},                // the last step was not reached
 		{"identity/tls.crt", 1},            // all was done; serving issues it again
-		{"identity/authority.key", 1},      // lost: nothing may take its place
-		{"identity/authority.crt", 1},      // as above, after the end of init
+		{"identity/authority.pem", 1},      // lost: nothing may take its place
 		{"operator.pem identity/x", 0},     //
 		{"operator.pem identity/tls.*", 0}, //
-		{"operator.pem identity/authority.key", 1},
+		{"operator.pem identity/authority.pem", 1},
+		{"operator.pem identity/root-*", 0}, // it was moved away
 	} {
 		f := newFixture(t)
 		for pattern := range strings.FieldsSeq(c.lost) {
@@ -69,11 +69,11 @@ func TestInitGoesOnWhereItWasInterrupted(t *testing.T) {
 				}
 			}
 		}
-		authority, _ := os.ReadFile(f.path("state", "identity", "authority.crt"))
+		authority, _ := os.ReadFile(f.path("state", "identity", "authority.pem"))
 		if code, _, errs := f.do(t, "init", "--config", f.path("server.yaml")); code != c.code {
 			t.Errorf("init without %s: status %d, want %d, stderr %q", c.lost, code, c.code, errs)
 		}
-		if again, _ := os.ReadFile(f.path("state", "identity", "authority.crt")); string(again) != string(authority) {
+		if again, _ := os.ReadFile(f.path("state", "identity", "authority.pem")); string(again) != string(authority) {
 			t.Errorf("init without %s made another authority", c.lost)
 		}
 	}
@@ -88,7 +88,7 @@ func TestServeRefuses(t *testing.T) {
 	}{
 		"a typo in the configuration": {func(f *fixture) { f.configure(t, "limit: {streams: 3}\n") }, "limit"},
 		"no init":                     {func(f *fixture) { os.RemoveAll(f.path("state")) }, "init"},
-		"a key that others can read":  {func(f *fixture) { os.Chmod(f.path("state", "identity", "authority.key"), 0o640) }, "chmod"},
+		"a key that others can read":  {func(f *fixture) { os.Chmod(f.path("state", "identity", "authority.pem"), 0o640) }, "chmod"},
 		"a port that is taken": {func(f *fixture) {
 			text := read(t, f.path("server.yaml"))
 			text = strings.Replace(text, "127.0.0.1:0", taken.Addr().String(), 1)

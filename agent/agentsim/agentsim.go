@@ -40,6 +40,7 @@ type Machine struct {
 	config Config
 	db     *store.DB
 	stores int // how many were made in Dir
+	clones int // how many were made
 
 	// ClockOffset is how wrong the machine's clock is. It is read when a process calls the server.
 	ClockOffset time.Duration
@@ -225,7 +226,8 @@ func (m *Machine) Clone() (*Machine, error) {
 	}
 	c := m.config
 	if c.Dir != "" {
-		c.Dir = filepath.Join(c.Dir, "clone")
+		m.clones++
+		c.Dir = filepath.Join(c.Dir, fmt.Sprintf("clone-%d", m.clones))
 	}
 	clone := &Machine{config: c}
 	return clone, clone.Restore(s)

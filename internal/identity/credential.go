@@ -1,34 +1,53 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
 )
 
-// Credential is what a caller shows and trusts: its own certificate with the key, and the authority.
+// Credential is what a caller shows and trusts: its own certificate, followed by its issuers, with the key, and the
+// authority's roots.
 type Credential struct {
 	Certificate tls.Certificate
-	Authority   *x509.Certificate
+	Authority   *x509.Certificate   // the root that the caller's server is known by
+	Older       []*x509.Certificate // other roots that are trusted, until they end
 }
 
-// NewCredential joins its parts, and refuses a key and a certificate that do not belong together, or a certificate
-// that another authority issued.
-func NewCredential(cert *x509.Certificate, key *ecdsa.PrivateKey, authority *x509.Certificate) (Credential, error) {
+// NewCredential joins its parts. Among the authority's certificates are the roots, of which the first is the one that
+// the server is known by, and what leads from the caller's certificate to one of them. It refuses a key and a certificate
+// that do not belong together, and a certificate that none of the roots stands behind.
+func NewCredential(cert *x509.Certificate, key *ecdsa.PrivateKey, authority ...*x509.Certificate) (Credential, error) {
 	if !key.PublicKey.Equal(cert.PublicKey) {
 		return Credential{}, fmt.Errorf("key and certificate of %q do not belong together", cert.Subject.CommonName)
 	}
-	if err := cert.CheckSignatureFrom(authority); err != nil {
+	chain := tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
+	var roots, intermediates []*x509.Certificate
+	for _, ca := range authority {
+		if isRoot(ca) {
+			roots = append(roots, ca)
+			continue
+		}
+		intermediates = append(intermediates, ca)
+		chain.Certificate = append(chain.Certificate, ca.Raw)
+	}
+	if len(roots) == 0 {
+		return Credential{}, fmt.Errorf("the authority's certificate is missing beside that of %q", cert.Subject.CommonName)
+	}
+	_, err := cert.Verify(x509.VerifyOptions{
+		Roots: anchors(roots), Intermediates: pool(intermediates), CurrentTime: cert.NotAfter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
 		return Credential{}, fmt.Errorf("the certificate of %q is not the authority's: %w", cert.Subject.CommonName, err)
 	}
-	chain := tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
-	return Credential{chain, authority}, nil
+	return Credential{chain, roots[0], roots[1:]}, nil
 }
 
 // NewOperator makes the credential of a new operator; the name is a label.
@@ -41,53 +60,142 @@ func (a *Authority) NewOperator(name string, at time.Time) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
-	return NewCredential(cert, key, a.cert)
+	return a.NewCredential(cert, key)
 }
 
-// Save writes the credential to dir as [KeyFile], [CertificateFile] and [AuthorityFile], durably, the key first.
-func (c Credential) Save(dir string) error {
-	key, ok := c.Certificate.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		return fmt.Errorf("save credential to %s: its key is a %T", dir, c.Certificate.PrivateKey)
-	}
-	if err := SaveKey(filepath.Join(dir, KeyFile), key); err != nil {
-		return err
-	}
-	if err := SaveCertificate(filepath.Join(dir, CertificateFile), c.Certificate.Certificate[0]); err != nil {
-		return err
-	}
-	return SaveCertificate(filepath.Join(dir, AuthorityFile), c.Authority.Raw)
-}
-
-// LoadCredential reads what [Credential.Save] wrote.
-func LoadCredential(dir string) (Credential, error) {
-	key, err := LoadKey(filepath.Join(dir, KeyFile))
+// NewCredential makes the credential of whoever has a certificate that the authority issued.
+func (a *Authority) NewCredential(cert *x509.Certificate, key *ecdsa.PrivateKey) (Credential, error) {
+	certs, err := ParseCertificates(a.ChainOf(cert))
 	if err != nil {
 		return Credential{}, err
 	}
+	return NewCredential(cert, key, certs[1:]...)
+}
+
+// Roots returns the roots that are trusted.
+func (c Credential) Roots() []*x509.Certificate {
+	return append([]*x509.Certificate{c.Authority}, c.Older...)
+}
+
+// Renewed returns the credential with a new certificate for a key, as the server sent it in front of the authority's
+// certificates. A root among these comes to be trusted where one that was trusted before certified its key, and then
+// the server is known by the first of them; roots that ended are left out. The time at is one at which to judge.
+func (c Credential) Renewed(sent []*x509.Certificate, key *ecdsa.PrivateKey, at time.Time) (Credential, error) {
+	if len(sent) == 0 {
+		return Credential{}, errors.New("the server sent no certificate")
+	}
+	trusted := slices.DeleteFunc(c.Roots(), func(root *x509.Certificate) bool { return Ended(root, at) })
+	if len(trusted) == 0 {
+		return Credential{}, errors.New("every root of the authority that is trusted here has ended")
+	}
+	authority := slices.DeleteFunc(slices.Clone(sent[1:]), isRoot)
+	var adopted []*x509.Certificate
+	for _, root := range sent[1:] {
+		if isRoot(root) && !Ended(root, at) && isCertified(root, trusted, authority, at) {
+			adopted = append(adopted, root)
+		}
+	}
+	for _, root := range trusted {
+		if !slices.ContainsFunc(adopted, root.Equal) {
+			adopted = append(adopted, root)
+		}
+	}
+	return NewCredential(sent[0], key, append(authority, adopted...)...)
+}
+
+// isCertified reports whether a root is trusted, or one that is trusted certified its key.
+func isCertified(root *x509.Certificate, trusted, sent []*x509.Certificate, at time.Time) bool {
+	if slices.ContainsFunc(trusted, root.Equal) {
+		return true
+	}
+	for _, cross := range sent {
+		if KeyHash(cross) != KeyHash(root) || !cross.IsCA {
+			continue
+		}
+		_, err := cross.Verify(x509.VerifyOptions{
+			Roots: anchors(trusted), Intermediates: pool(sent), CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		})
+		if err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Format returns the credential as PEM: the key, the certificate, its issuers, and the roots.
+func (c Credential) Format() ([]byte, error) {
+	key, ok := c.Certificate.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("its key is a %T", c.Certificate.PrivateKey)
+	}
+	ders := slices.Clone(c.Certificate.Certificate)
+	for _, root := range c.Roots() {
+		ders = append(ders, root.Raw)
+	}
+	return formatKeyAndCertificates(key, ders)
+}
+
+// ParseCredential is the inverse of [Credential.Format]. Where the key stands among the certificates does not matter.
+func ParseCredential(data []byte) (Credential, error) {
+	key, certs, err := parseKeyAndCertificates(data)
+	if err != nil {
+		return Credential{}, err
+	}
+	return NewCredential(certs[0], key, certs[1:]...)
+}
+
+// Save writes the credential, in one step and durably, to a file that only its owner can read.
+func (c Credential) Save(path string) error {
+	data, err := c.Format()
+	if err != nil {
+		return fmt.Errorf("write credential %s: %w", path, err)
+	}
+	return WritePrivate(path, data)
+}
+
+// LoadCredential reads what [Credential.Save] wrote. The error is [fs.ErrNotExist] where there is none.
+func LoadCredential(path string) (Credential, error) {
+	data, err := ReadPrivate(path)
+	if err != nil {
+		return Credential{}, err
+	}
+	c, err := ParseCredential(data)
+	if err != nil {
+		return Credential{}, fmt.Errorf("load credential %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// LoadCredentialParts reads what an earlier version kept in dir as [KeyFile], [CertificateFile] and [SelfIssuedFile]. The
+// error is [fs.ErrNotExist] where there is no certificate.
+func LoadCredentialParts(dir string) (Credential, error) {
 	cert, err := LoadCertificate(filepath.Join(dir, CertificateFile))
 	if err != nil {
 		return Credential{}, err
 	}
-	authority, err := LoadCertificate(filepath.Join(dir, AuthorityFile))
+	key, err := LoadKey(filepath.Join(dir, KeyFile))
 	if err != nil {
 		return Credential{}, err
 	}
-	credential, err := NewCredential(cert, key, authority)
+	authority, err := LoadCertificate(filepath.Join(dir, SelfIssuedFile))
+	if err != nil {
+		return Credential{}, err
+	}
+	c, err := NewCredential(cert, key, authority)
 	if err != nil {
 		return Credential{}, fmt.Errorf("load credential from %s: %w", dir, err)
 	}
-	return credential, nil
+	return c, nil
 }
 
 // ServerCertificate returns the server's certificate, followed by the authority's, with the key, from [KeyFile]
 // and [CertificateFile] in dir. It issues and saves a new certificate where there is none, where the hosts are
-// others, where another authority issued it, or where less than half of its life is left and a new one would end
-// later.
+// others, where another authority or an earlier intermediate issued it, or where less than half of its life is left and a
+// new one would end later.
 func (a *Authority) ServerCertificate(dir string, hosts []string, at time.Time) (tls.Certificate, error) {
 	keyPath, certPath := filepath.Join(dir, KeyFile), filepath.Join(dir, CertificateFile)
 	key, err := LoadKey(keyPath)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		if key, err = NewKey(); err == nil {
 			err = SaveKey(keyPath, key)
 		}
@@ -96,7 +204,7 @@ func (a *Authority) ServerCertificate(dir string, hosts []string, at time.Time) 
 		return tls.Certificate{}, err
 	}
 	cert, err := LoadCertificate(certPath)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return tls.Certificate{}, err
 	}
 	if cert == nil || !a.serves(cert, hosts, at) || !key.PublicKey.Equal(cert.PublicKey) {
@@ -107,7 +215,7 @@ func (a *Authority) ServerCertificate(dir string, hosts []string, at time.Time) 
 			return tls.Certificate{}, err
 		}
 	}
-	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert}, nil
+	return tls.Certificate{Certificate: a.ChainOf(cert), PrivateKey: key, Leaf: cert}, nil
 }
 
 // serves reports whether the server's certificate can stay in use.
@@ -119,6 +227,7 @@ func (a *Authority) serves(cert *x509.Certificate, hosts []string, at time.Time)
 	wanted := slices.Clone(hosts)
 	slices.Sort(names)
 	slices.Sort(wanted)
-	return slices.Equal(names, wanted) && cert.CheckSignatureFrom(a.cert) == nil &&
-		(cert.NotAfter.Sub(at) >= ServerLifetime/2 || !cert.NotAfter.Before(a.cert.NotAfter))
+	issuer := a.Issuer()
+	return slices.Equal(names, wanted) && bytes.Equal(cert.AuthorityKeyId, issuer.SubjectKeyId) && cert.CheckSignatureFrom(issuer) == nil &&
+		(cert.NotAfter.Sub(at) >= ServerLifetime/2 || !cert.NotAfter.Before(issuer.NotAfter))
 }

@@ -1,11 +1,13 @@
 package identity
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -13,12 +15,15 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 )
 
-// The names of the files that keys and certificates are kept in, all in PEM.
+// The names of the files that keys and certificates are kept in, all in PEM; private keys are PKCS #8.
 const (
-	KeyFile          = "tls.key"       // the holder's private key, PKCS #8
-	CertificateFile  = "tls.crt"       // the holder's certificate
-	AuthorityFile    = "authority.crt" // the authority's certificate
-	AuthorityKeyFile = "authority.key" // the authority's private key, PKCS #8
+	KeyFile           = "tls.key"       // the holder's private key
+	CertificateFile   = "tls.crt"       // the holder's certificate
+	AuthorityFile     = "authority.pem" // the authority: its issuer's private key, and all its certificates
+	rootKeyPrefix     = "root-"         // then the first 16 characters of the root's pin, and ".key": its private key
+	rootKeySuffix     = ".key"
+	SelfIssuedFile    = "authority.crt" // of the earlier form: the authority's one certificate, also where a caller trusts it
+	selfIssuedKeyFile = "authority.key" // of the earlier form: the authority's private key
 )
 
 const (
@@ -58,18 +63,23 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read private key %s: %w", path, err)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	key, err := parseKey(der)
 	if err != nil {
 		return nil, fmt.Errorf("read private key %s: %w", path, err)
 	}
+	return key, nil
+}
+
+func parseKey(der []byte) (*ecdsa.PrivateKey, error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, err
+	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("read private key %s: it is a %T, not ECDSA", path, parsed)
+		return nil, fmt.Errorf("it is a %T, not ECDSA", parsed)
 	}
-	if err := CheckKey(key.Public()); err != nil {
-		return nil, fmt.Errorf("read private key %s: %w", path, err)
-	}
-	return key, nil
+	return key, CheckKey(key.Public())
 }
 
 // WritePrivate writes a file that only its owner can read, durably; a file of that name is replaced.
@@ -122,6 +132,67 @@ func LoadCertificate(path string) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("read certificate %s: %w", path, err)
 	}
 	return cert, nil
+}
+
+// decodeBlocks reads PEM blocks, of these two types only, to the end of data.
+func decodeBlocks(data []byte) (keys, certificates [][]byte, err error) {
+	for len(bytes.TrimSpace(data)) > 0 {
+		block, rest := pem.Decode(data)
+		switch {
+		case block == nil:
+			return nil, nil, errors.New("it is not PEM throughout")
+		case block.Type == keyBlock:
+			keys = append(keys, block.Bytes)
+		case block.Type == certificateBlock:
+			certificates = append(certificates, block.Bytes)
+		default:
+			return nil, nil, fmt.Errorf("it holds a PEM block of type %q", block.Type)
+		}
+		data = rest
+	}
+	return keys, certificates, nil
+}
+
+// parseKeyAndCertificates reads PEM with exactly one private key and at least one certificate.
+func parseKeyAndCertificates(data []byte) (*ecdsa.PrivateKey, []*x509.Certificate, error) {
+	keys, ders, err := decodeBlocks(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(keys) != 1 || len(ders) == 0 {
+		return nil, nil, fmt.Errorf("it holds %d private keys and %d certificates", len(keys), len(ders))
+	}
+	key, err := parseKey(keys[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	certs, err := ParseCertificates(ders)
+	return key, certs, err
+}
+
+// formatKeyAndCertificates is the inverse of parseKeyAndCertificates.
+func formatKeyAndCertificates(key *ecdsa.PrivateKey, ders [][]byte) ([]byte, error) {
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode private key: %w", err)
+	}
+	data := pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: private})
+	for _, der := range ders {
+		data = append(data, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der})...)
+	}
+	return data, nil
+}
+
+// ParseCertificates reads certificates in DER, such as the answers to an agent's requests hold.
+func ParseCertificates(ders [][]byte) ([]*x509.Certificate, error) {
+	certs := make([]*x509.Certificate, len(ders))
+	for i, der := range ders {
+		var err error
+		if certs[i], err = x509.ParseCertificate(der); err != nil {
+			return nil, fmt.Errorf("read certificate %d of %d: %w", i+1, len(ders), err)
+		}
+	}
+	return certs, nil
 }
 
 func decodePEM(data []byte, kind string) ([]byte, error) {

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,44 +14,16 @@ import (
 	"time"
 )
 
-func TestAuthoritySaveAndLoad(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	a := newAuthority(t)
-	if err := a.Save(dir); err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := LoadAuthority(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if loaded.Pin() != a.Pin() || !loaded.key.Equal(a.key) || !bytes.Equal(loaded.cert.Raw, a.cert.Raw) {
-		t.Error("the authority that was loaded is another one")
-	}
-	if end := a.cert.NotAfter; !end.Equal(at.Add(AuthorityLifetime)) {
-		t.Errorf("the authority ends at %v, want %v", end, at.Add(AuthorityLifetime))
-	}
-	if err := SaveCertificate(filepath.Join(dir, AuthorityFile), newAuthority(t).cert.Raw); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LoadAuthority(dir); err == nil {
-		t.Error("LoadAuthority took the key of one and the certificate of another authority")
-	}
-	if _, err := LoadAuthority(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("LoadAuthority of an empty folder = %v, want ErrNotExist", err)
-	}
-}
-
 func TestNothingOutlivesTheAuthority(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	late := at.Add(AuthorityLifetime - time.Hour)
+	late := at.Add(IssuerLifetime - time.Hour)
 	operator, err := a.NewOperator("late", late)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if end := operator.Certificate.Leaf.NotAfter; !end.Equal(a.cert.NotAfter) {
-		t.Errorf("a certificate ends at %v, the authority at %v", end, a.cert.NotAfter)
+	if end := operator.Certificate.Leaf.NotAfter; !end.Equal(a.Issuer().NotAfter) {
+		t.Errorf("a certificate ends at %v, the intermediate at %v", end, a.Issuer().NotAfter)
 	}
 }
 
@@ -81,32 +52,6 @@ func TestIssueRefuses(t *testing.T) {
 	}
 	if _, err := a.IssueServer(key.Public(), nil, at); err == nil {
 		t.Error("a certificate was issued for a server without a name")
-	}
-}
-
-func TestCredentialSaveAndLoad(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	a := newAuthority(t)
-	operator, err := a.NewOperator("first", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := operator.Save(dir); err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := LoadCredential(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if role, err := RoleOf(loaded.Certificate.Leaf); err != nil || role != OperatorRole("first") || !loaded.Authority.Equal(a.cert) {
-		t.Errorf("loaded the credential of %v, %v", role, err)
-	}
-	if err := SaveCertificate(filepath.Join(dir, AuthorityFile), newAuthority(t).cert.Raw); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LoadCredential(dir); err == nil {
-		t.Error("LoadCredential took a certificate that another authority issued")
 	}
 }
 
@@ -174,8 +119,8 @@ func TestServerCertificateIsIssuedAgainWhereItMust(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(cert.Certificate) != 2 || !bytes.Equal(cert.Certificate[1], a.cert.Raw) {
-			t.Fatal("the authority's certificate does not follow the server's")
+		if len(cert.Certificate) != 3 || !bytes.Equal(cert.Certificate[1], a.Issuer().Raw) || !bytes.Equal(cert.Certificate[2], a.Certificate().Raw) {
+			t.Fatal("the authority's certificates do not follow the server's")
 		}
 		return cert.Leaf.SerialNumber.String()
 	}
@@ -192,5 +137,16 @@ func TestServerCertificateIsIssuedAgainWhereItMust(t *testing.T) {
 	before := serial(a, at, "localhost")
 	if moved := serial(newAuthority(t), at, "localhost"); moved == before {
 		t.Error("the certificate of another authority was kept")
+	}
+	rotated, err := a.Rotate(a.rootKey, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before = serial(a, at, "localhost")
+	if moved := serial(rotated, at, "localhost"); moved == before {
+		t.Error("the certificate of an earlier intermediate was kept")
+	}
+	if _, err := a.ServerCertificate(dir, []string{"backup.wolkvox.com"}, at.Add(IssuerLifetime+time.Second)); err == nil || !strings.Contains(err.Error(), "authority rotate") {
+		t.Errorf("an intermediate that ended issued: %v, want the remedy", err)
 	}
 }

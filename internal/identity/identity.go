@@ -1,6 +1,6 @@
 // Package identity is who is who on the wire: keys, X.509 certificates, the roles that they carry, and the TLS
 // configurations made of them. There is one authority per server; agents and operators are known by certificates
-// that it issued, and the authority itself by the SHA-256 of its public key, its pin.
+// that it issued, and the authority itself by the SHA-256 of its root's public key, its pin.
 //
 // It does not decide what a role may do, keeps no list of who was let in, and reads no clock: every caller says
 // at what time certificates are judged.
@@ -18,11 +18,22 @@ import (
 
 // How long certificates live. None outlives the authority that issued it.
 const (
-	AuthorityLifetime = 10 * 365 * 24 * time.Hour
-	ServerLifetime    = 2 * 365 * 24 * time.Hour
+	AuthorityLifetime = 10 * 365 * 24 * time.Hour // of its root
+	IssuerLifetime    = 2 * 365 * 24 * time.Hour  // of its intermediate
+	ServerLifetime    = 180 * 24 * time.Hour
 	OperatorLifetime  = 365 * 24 * time.Hour
 	AgentLifetime     = 90 * 24 * time.Hour
+
+	// RenewalGrace is how long after its end an agent's certificate still gets its holder the next one, and nothing else.
+	RenewalGrace = 30 * 24 * time.Hour
 )
+
+// RenewalTime returns when an agent renews its certificate: at two thirds of its life.
+func RenewalTime(cert *x509.Certificate) time.Time { return cert.NotAfter.Add(-AgentLifetime / 3) }
+
+// Ended reports whether a certificate has ended at the instant at. TLS lets in agents whose certificate ended less than
+// [RenewalGrace] ago, and a connection may outlive the certificate that it was opened with.
+func Ended(cert *x509.Certificate, at time.Time) bool { return at.After(cert.NotAfter) }
 
 // NewKey makes an ECDSA key on P-256, the only kind of key that certificates have here.
 func NewKey() (*ecdsa.PrivateKey, error) {

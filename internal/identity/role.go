@@ -16,18 +16,22 @@ type RoleKind string
 // The kinds of callers that certificates are issued for.
 const (
 	KindAgent    RoleKind = "agent"    // one machine of one tenant
+	KindClient   RoleKind = "client"   // a person or program of one tenant, who sees how its copies are
+	KindAuditor  RoleKind = "auditor"  // a person or program that checks one tenant's ledgers and what was done
 	KindOperator RoleKind = "operator" // a person or program that runs the fleet
 )
 
 // Role is who a certificate's holder is. In a certificate it is the only subject alternative name, a URI:
 //
 //	wolkvox://role/agent/TENANT/AGENT
+//	wolkvox://role/client/TENANT/NAME
+//	wolkvox://role/auditor/TENANT/NAME
 //	wolkvox://role/operator/NAME
 //
 // TENANT and NAME are labels, AGENT is an agent name (proto/README.md, section 1.1). Roles compare with ==.
 type Role struct {
 	Kind   RoleKind
-	Tenant string // of an agent; empty for an operator
+	Tenant string // empty for an operator
 	Name   string
 }
 
@@ -39,6 +43,12 @@ var ErrRole = errors.New("the certificate carries no role that is known here")
 // AgentRole returns the role of a tenant's agent.
 func AgentRole(tenant, agent string) Role { return Role{KindAgent, tenant, agent} }
 
+// ClientRole returns the role of the client of that name at a tenant.
+func ClientRole(tenant, name string) Role { return Role{KindClient, tenant, name} }
+
+// AuditorRole returns the role of the auditor of that name at a tenant.
+func AuditorRole(tenant, name string) Role { return Role{KindAuditor, tenant, name} }
+
 // OperatorRole returns the role of the operator of that name.
 func OperatorRole(name string) Role { return Role{Kind: KindOperator, Name: name} }
 
@@ -47,6 +57,8 @@ func (r Role) Check() error {
 	switch r.Kind {
 	case KindAgent:
 		return errors.Join(ledger.CheckLabel(r.Tenant), ledger.CheckAgentName(r.Name))
+	case KindClient, KindAuditor:
+		return errors.Join(ledger.CheckLabel(r.Tenant), ledger.CheckLabel(r.Name))
 	case KindOperator:
 		if r.Tenant != "" {
 			return fmt.Errorf("an operator has no tenant, not %q", r.Tenant)
@@ -58,7 +70,7 @@ func (r Role) Check() error {
 
 // String returns the role's URI. It means something only for a role that passes [Role.Check].
 func (r Role) String() string {
-	if r.Kind == KindAgent {
+	if r.Kind != KindOperator {
 		return rolePrefix + string(r.Kind) + "/" + r.Tenant + "/" + r.Name
 	}
 	return rolePrefix + string(r.Kind) + "/" + r.Name
@@ -69,7 +81,7 @@ func ParseRole(s string) (Role, error) {
 	rest, ok := strings.CutPrefix(s, rolePrefix)
 	kind, rest, _ := strings.Cut(rest, "/")
 	role := Role{Kind: RoleKind(kind), Name: rest}
-	if role.Kind == KindAgent {
+	if role.Kind != KindOperator {
 		role.Tenant, role.Name, _ = strings.Cut(rest, "/")
 	}
 	if !ok || role.Check() != nil || role.String() != s {
@@ -77,6 +89,18 @@ func ParseRole(s string) (Role, error) {
 	}
 	return role, nil
 }
+
+// MarshalText returns the role's URI; the error is that of [Role.Check].
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), r.Check() }
+
+// UnmarshalText is the inverse of [Role.MarshalText]; errors wrap [ErrRole].
+func (r *Role) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRole(string(text))
+	return err
+}
+
+// Serial returns a certificate's serial number as people write it: in lower-case hexadecimal.
+func Serial(cert *x509.Certificate) string { return fmt.Sprintf("%x", cert.SerialNumber) }
 
 // RoleOf returns the role that a certificate carries. It does not verify the certificate. Errors wrap [ErrRole].
 func RoleOf(cert *x509.Certificate) (Role, error) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"testing"
+	"time"
 )
 
 const agentName = "0123456789abcdef"
@@ -17,6 +18,8 @@ func TestRoleForms(t *testing.T) {
 		uri  string
 	}{
 		{AgentRole("acme", agentName), "wolkvox://role/agent/acme/0123456789abcdef"},
+		{ClientRole("acme", "ana"), "wolkvox://role/client/acme/ana"},
+		{AuditorRole("acme", "big-four"), "wolkvox://role/auditor/acme/big-four"},
 		{OperatorRole("first"), "wolkvox://role/operator/first"},
 	} {
 		if got := test.role.String(); got != test.uri {
@@ -35,7 +38,8 @@ var noRoles = []string{
 	"wolkvox://role/agent//0123456789abcdef", "wolkvox://role/agent/a%63me/0123456789abcdef", "wolkvox://role/agent/../0123456789abcdef",
 	"WOLKVOX://role/operator/first", "wolkvox://ROLE/operator/first", "wolkvox://role/Operator/first", "wolkvox://role/operator",
 	"wolkvox://role/operator/", "wolkvox://role/operator/first/second", "wolkvox://role/operator/first ",
-	"wolkvox://role/auditor/acme/first", "wolkvox://role/client/acme/first", "https://role/operator/first",
+	"wolkvox://role/auditor/first", "wolkvox://role/auditor/acme/", "wolkvox://role/client//first", "wolkvox://role/client/acme/first/second",
+	"wolkvox://role/client/acme/First", "wolkvox://role/owner/acme/first", "wolkvox://role//acme/first", "https://role/operator/first",
 }
 
 func TestUnknownRolesAreRefused(t *testing.T) {
@@ -48,7 +52,7 @@ func TestUnknownRolesAreRefused(t *testing.T) {
 }
 
 func FuzzParseRole(f *testing.F) {
-	for _, uri := range append(noRoles, AgentRole("acme", agentName).String(), OperatorRole("first").String()) {
+	for _, uri := range append(noRoles, AgentRole("acme", agentName).String(), ClientRole("acme", "ana").String(), AuditorRole("acme", "ana").String(), OperatorRole("first").String()) {
 		f.Add(uri)
 	}
 	f.Fuzz(func(t *testing.T, uri string) {
@@ -78,6 +82,38 @@ func TestRoleOfWantsExactlyOneName(t *testing.T) {
 	} {
 		if role, err := RoleOf(cert); !errors.Is(err, ErrRole) {
 			t.Errorf("%s: RoleOf = %v, %v, want ErrRole", what, role, err)
+		}
+	}
+}
+
+func TestIssuePerson(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
+	authority, err := NewAuthority(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	serials := map[string]bool{}
+	for _, role := range []Role{OperatorRole("maria"), ClientRole("acme", "ana"), AuditorRole("acme", "ana")} {
+		cert, err := authority.IssuePerson(key.Public(), role, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := RoleOf(cert); err != nil || got != role || !cert.NotAfter.Equal(at.Add(OperatorLifetime)) {
+			t.Errorf("the certificate is of %v, %v, until %v, want %v", got, err, cert.NotAfter, role)
+		}
+		serials[Serial(cert)] = true
+	}
+	if len(serials) != 3 {
+		t.Errorf("three certificates have the serial numbers %v", serials)
+	}
+	for _, role := range []Role{{}, AgentRole("acme", agentName), ClientRole("", "ana"), AuditorRole("acme", "Ana"), {KindOperator, "acme", "ana"}} {
+		if _, err := authority.IssuePerson(key.Public(), role, at); err == nil {
+			t.Errorf("issued a certificate for %+v", role)
 		}
 	}
 }

@@ -1,40 +1,22 @@
 package identity
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
-
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 )
 
-// ServerConfig is the server's side: TLS 1.3, a client's certificate is asked for and, where one is given, has to
-// be the authority's. A caller without one has no role; whoever enrolls has none yet. now is called at each
-// handshake, concurrently. Sessions are not resumed, so each connection proves its key.
-func ServerConfig(cert tls.Certificate, authority *x509.Certificate, now func() time.Time) *tls.Config {
-	return &tls.Config{
-		MinVersion:             tls.VersionTLS13,
-		Certificates:           []tls.Certificate{cert},
-		ClientAuth:             tls.VerifyClientCertIfGiven,
-		ClientCAs:              pool(authority),
-		SessionTicketsDisabled: true,
-		Time:                   now,
-	}
-}
-
 // ClientConfig is the side of an agent or an operator: TLS 1.3 with a server whose certificate the authority issued
-// for serverName, a DNS name or an IP address. now is called at each handshake, concurrently; an agent passes one
+// for serverName, a DNS name or an IP address, whichever of the roots that the credential trusts stands behind it. now is called at each handshake, concurrently; an agent passes one
 // that returns [JudgedTime].
 func ClientConfig(credential Credential, serverName string, now func() time.Time) *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{credential.Certificate},
-		RootCAs:      pool(credential.Authority),
+		RootCAs:      anchors(credential.Roots()),
 		ServerName:   serverName,
 		Time:         now,
 	}
@@ -77,10 +59,11 @@ func verifyPinned(presented []*x509.Certificate, serverName string, pin [sha256.
 		return &PinError{Issuer: presented[0].Issuer.String()}
 	}
 	_, err = presented[0].Verify(x509.VerifyOptions{
-		DNSName:     serverName,
-		Roots:       pool(authority),
-		CurrentTime: at,
-		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSName:       serverName,
+		Roots:         anchors([]*x509.Certificate{authority}),
+		Intermediates: pool(presented[1:]),
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
 		return fmt.Errorf("verify the server's certificate: %w", err)
@@ -99,33 +82,23 @@ func FindAuthority(certs []*x509.Certificate, pin [sha256.Size]byte) (*x509.Cert
 	return nil, fmt.Errorf("none of %d certificates is that of the authority pinned as %x", len(certs), pin)
 }
 
-// ErrNoCertificate says that a caller showed no certificate.
-var ErrNoCertificate = errors.New("the caller showed no certificate")
-
-// CertificateFromContext returns the verified certificate of the caller of a gRPC method, or [ErrNoCertificate].
-func CertificateFromContext(ctx context.Context) (*x509.Certificate, error) {
-	caller, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil, ErrNoCertificate
-	}
-	info, ok := caller.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 {
-		return nil, ErrNoCertificate
-	}
-	return info.State.VerifiedChains[0][0], nil
-}
-
-// RoleFromContext returns the role of the caller of a gRPC method. Errors are [ErrNoCertificate], or wrap [ErrRole].
-func RoleFromContext(ctx context.Context) (Role, error) {
-	cert, err := CertificateFromContext(ctx)
-	if err != nil {
-		return Role{}, err
-	}
-	return RoleOf(cert)
-}
-
-func pool(authority *x509.Certificate) *x509.CertPool {
+// anchors returns a pool of roots. The limit of the path in a root's own certificate is not applied, as RFC 5280, section
+// 6.1.1 (d), has it of trust anchors: crypto/x509 does apply it, and counts a root's key that an earlier root certified
+// as an intermediate, and the earlier form of the authority allows none.
+func anchors(roots []*x509.Certificate) *x509.CertPool {
 	p := x509.NewCertPool()
-	p.AddCert(authority)
+	for _, root := range roots {
+		anchor := *root
+		anchor.MaxPathLen, anchor.MaxPathLenZero = -1, false
+		p.AddCert(&anchor)
+	}
+	return p
+}
+
+func pool(certs []*x509.Certificate) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, cert := range certs {
+		p.AddCert(cert)
+	}
 	return p
 }

@@ -19,6 +19,10 @@ var at = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 func clock(t time.Time) func() time.Time { return func() time.Time { return t } }
 
+func fixed(cert tls.Certificate) func() tls.Certificate {
+	return func() tls.Certificate { return cert }
+}
+
 func newAuthority(t *testing.T) *Authority {
 	t.Helper()
 	a, err := NewAuthority(at)
@@ -47,7 +51,7 @@ func (a *Authority) newAgent(t *testing.T, tenant string) Credential {
 	if err != nil {
 		t.Fatal(err)
 	}
-	credential, err := NewCredential(cert, key, a.cert)
+	credential, err := a.NewCredential(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +60,7 @@ func (a *Authority) newAgent(t *testing.T, tenant string) Credential {
 
 // handshake connects over loopback. It returns what the client saw, what the server saw, and the role that the
 // server took the caller for.
-func handshake(t *testing.T, server, client *tls.Config) (clientErr, serverErr error, role Role, roleErr error) {
+func handshake(t *testing.T, server credentials.TransportCredentials, client *tls.Config) (clientErr, serverErr error, role Role, roleErr error) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -72,11 +76,11 @@ func handshake(t *testing.T, server, client *tls.Config) (clientErr, serverErr e
 			return
 		}
 		defer conn.Close()
-		accepted := tls.Server(conn, server)
-		if serverErr = accepted.HandshakeContext(t.Context()); serverErr != nil {
+		accepted, info, err := server.ServerHandshake(conn)
+		if err != nil {
+			serverErr = err
 			return
 		}
-		info := credentials.TLSInfo{State: accepted.ConnectionState()}
 		ctx := peer.NewContext(context.Background(), &peer.Peer{AuthInfo: info})
 		role, roleErr = RoleFromContext(ctx)
 		_, serverErr = accepted.Write([]byte("hello"))
@@ -86,6 +90,8 @@ func handshake(t *testing.T, server, client *tls.Config) (clientErr, serverErr e
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	client = client.Clone()
+	client.NextProtos = []string{"h2"} // as gRPC wants it
 	called := tls.Client(conn, client)
 	if clientErr = called.HandshakeContext(t.Context()); clientErr == nil {
 		// In TLS 1.3 the server judges the client's certificate after the client's handshake is over.
@@ -104,7 +110,7 @@ func TestMutualTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	hosts := []string{"backup.wolkvox.com", "127.0.0.1", "::1"}
-	server := ServerConfig(a.newServer(t, hosts...), a.cert, clock(at))
+	server := a.ServerCredentials(fixed(a.newServer(t, hosts...)), clock(at))
 	for _, host := range hosts {
 		for _, test := range []struct {
 			client *tls.Config
@@ -129,17 +135,17 @@ func TestServerRefusesClients(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	cert := a.newServer(t, "localhost")
 	foreign := other.newAgent(t, "acme")
-	foreign.Authority = a.cert
+	foreign.Authority = a.Certificate()
 	for what, test := range map[string]struct {
 		client *tls.Config
 		at     time.Time
 	}{
 		"of another authority":     {ClientConfig(foreign, "localhost", clock(at)), at},
-		"with a certificate ended": {ClientConfig(a.newAgent(t, "acme"), "localhost", clock(at)), at.Add(AgentLifetime + time.Second)},
+		"with a certificate ended": {ClientConfig(a.newAgent(t, "acme"), "localhost", clock(at)), at.Add(AgentLifetime + RenewalGrace + time.Second)},
 		"with the server's own":    {EnrollingConfig("localhost", a.Pin(), clock(at), cert), at},
-		"over TLS 1.2":             {&tls.Config{RootCAs: pool(a.cert), ServerName: "localhost", MaxVersion: tls.VersionTLS12, Time: clock(at)}, at},
+		"over TLS 1.2":             {&tls.Config{RootCAs: anchors(a.roots), ServerName: "localhost", MaxVersion: tls.VersionTLS12, Time: clock(at)}, at},
 	} {
-		clientErr, serverErr, role, _ := handshake(t, ServerConfig(cert, a.cert, clock(test.at)), test.client)
+		clientErr, serverErr, role, _ := handshake(t, a.ServerCredentials(fixed(cert), clock(test.at)), test.client)
 		if clientErr == nil || serverErr == nil || role != (Role{}) {
 			t.Errorf("a client %s: client %v, server %v, role %v, want both to fail", what, clientErr, serverErr, role)
 		}
@@ -150,8 +156,8 @@ func TestServerRefusesClients(t *testing.T) {
 func TestAuthorityIsNoCaller(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	own := tls.Certificate{Certificate: [][]byte{a.cert.Raw}, PrivateKey: a.key}
-	server := ServerConfig(a.newServer(t, "localhost"), a.cert, clock(at))
+	own := tls.Certificate{Certificate: [][]byte{a.Issuer().Raw}, PrivateKey: a.key}
+	server := a.ServerCredentials(fixed(a.newServer(t, "localhost")), clock(at))
 	_, _, role, err := handshake(t, server, EnrollingConfig("localhost", a.Pin(), clock(at), own))
 	if role != (Role{}) || !errors.Is(err, ErrRole) {
 		t.Errorf("the authority's own certificate has the role %v, %v, want ErrRole", role, err)
@@ -163,11 +169,11 @@ func TestClientsRefuseServers(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	agent := a.newAgent(t, "acme")
 	agentAsServer := agent.Certificate
-	agentAsServer.Certificate = append(agentAsServer.Certificate, a.cert.Raw)
+	agentAsServer.Certificate = a.ChainOf(agentAsServer.Leaf)
 	bare := a.newServer(t, "localhost")
-	bare.Certificate = bare.Certificate[:1]
+	bare.Certificate = bare.Certificate[:2]
 	forged := other.newServer(t, "localhost")
-	forged.Certificate[1] = a.cert.Raw
+	forged.Certificate[2] = a.Certificate().Raw
 	for what, test := range map[string]struct {
 		server tls.Certificate
 		at     time.Time
@@ -181,13 +187,13 @@ func TestClientsRefuseServers(t *testing.T) {
 		"of another name":                         {server: a.newServer(t, "backup.wolkvox.com", "127.0.0.1"), at: at},
 		"whose certificate ended":                 {server: a.newServer(t, "localhost"), at: at.Add(ServerLifetime + time.Second)},
 	} {
-		server := ServerConfig(test.server, a.cert, clock(at))
+		server := a.ServerCredentials(fixed(test.server), clock(at))
 		clientErr, _, _, _ := handshake(t, server, EnrollingConfig("localhost", a.Pin(), clock(test.at)))
 		pin, isPin := errors.AsType[*PinError](clientErr)
 		if clientErr == nil || isPin != test.isPin {
 			t.Errorf("enrolling with a server %s: %v, want an error, of the pin: %t", what, clientErr, test.isPin)
 		}
-		if isPin && !strings.Contains(pin.Issuer, "wolkvox backup authority") {
+		if isPin && !strings.Contains(pin.Issuer, "wolkvox backup intermediate authority") {
 			t.Errorf("enrolling with a server %s: the issuer is %q", what, pin.Issuer)
 		}
 		if clientErr, _, _, _ = handshake(t, server, ClientConfig(agent, "localhost", clock(test.at))); (clientErr == nil) != test.agent {
@@ -204,17 +210,17 @@ func TestFindAuthorityWantsItsOwnSignature(t *testing.T) {
 		Subject: pkix.Name{CommonName: "forged"}, NotBefore: notBefore, NotAfter: at.Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	forged, err := sign(template, other.cert, a.key.Public(), other.key)
+	forged, err := sign(template, other.Certificate(), a.rootKey.Public(), other.rootKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if KeyHash(forged) != a.Pin() {
 		t.Fatal("the forged certificate has not the authority's key")
 	}
-	if cert, err := FindAuthority([]*x509.Certificate{forged, other.cert}, a.Pin()); err == nil {
+	if cert, err := FindAuthority([]*x509.Certificate{forged, other.roots[0]}, a.Pin()); err == nil {
 		t.Errorf("FindAuthority = %v, want an error", cert.Subject)
 	}
-	if cert, err := FindAuthority([]*x509.Certificate{forged, other.cert, a.cert}, a.Pin()); err != nil || cert != a.cert {
+	if cert, err := FindAuthority([]*x509.Certificate{forged, other.roots[0], a.roots[0]}, a.Pin()); err != nil || cert != a.roots[0] {
 		t.Errorf("FindAuthority = %v, %v, want the authority", cert, err)
 	}
 }
@@ -244,7 +250,7 @@ func TestJudgedTime(t *testing.T) {
 func TestCertificatesHoldForWhoIsBehind(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	server := ServerConfig(a.newServer(t, "localhost"), a.cert, clock(at))
+	server := a.ServerCredentials(fixed(a.newServer(t, "localhost")), clock(at))
 	client := EnrollingConfig("localhost", a.Pin(), clock(at.AddDate(-3, 0, 0)))
 	if clientErr, serverErr, _, _ := handshake(t, server, client); clientErr != nil || serverErr != nil {
 		t.Errorf("a client three years behind: %v, server %v", clientErr, serverErr)

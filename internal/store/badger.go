@@ -75,11 +75,26 @@ func openBadger(opts badger.Options) (db *badger.DB, err error) {
 func (db *DB) view(f func(tx *badger.Txn) error) error {
 	tx := db.badger.NewTransaction(false)
 	defer tx.Discard()
-	return f(tx)
+	err := f(tx)
+	if errors.Is(err, ErrDamaged) {
+		select {
+		case db.harmed <- struct{}{}:
+		default:
+		}
+	}
+	return err
 }
 
 // update commits what f sets, all or nothing; nothing where f fails. point names the commit to [Options.Fault].
 func (db *DB) update(point string, f func(tx *badger.Txn) error) error {
+	if err := db.haveRoom(); err != nil {
+		return err
+	}
+	return db.write(point, f)
+}
+
+// write is [DB.update] whether or not there is room: to end what was begun while there was.
+func (db *DB) write(point string, f func(tx *badger.Txn) error) error {
 	if cause := db.failed.Load(); cause != nil {
 		return fmt.Errorf("%w (%w)", ErrFailed, *cause)
 	}
@@ -96,6 +111,17 @@ func (db *DB) update(point string, f func(tx *badger.Txn) error) error {
 		return err
 	}
 	return nil
+}
+
+// haveRoom returns [ErrNoRoom] where a change must not be made now.
+func (db *DB) haveRoom() error {
+	if db.room == nil {
+		return nil
+	}
+	if err := db.room(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return db.folder.occupy()
 }
 
 func (db *DB) commit(point string, tx *badger.Txn) error {

@@ -126,7 +126,7 @@ func (c *cut) finish() error {
 			return err
 		}
 	}
-	return l.update("end a cut", func(tx *badger.Txn) error {
+	return l.db.write("end a cut", func(tx *badger.Txn) error {
 		for _, table := range []table{tableHead, tableAgreed} {
 			note, err := read(tx, l.id.key(table))
 			if err == nil && note != nil && headUpTo(note, c.log.Size) == nil {
@@ -165,7 +165,7 @@ func (c *cut) correct(n int64) error {
 		return err
 	}
 	if !same {
-		err = l.update("correct states", func(tx *badger.Txn) error {
+		err = l.db.write("correct states", func(tx *badger.Txn) error {
 			if err := want.write(tx, l.id, n, nil); err != nil {
 				return err
 			}
@@ -205,7 +205,7 @@ func (l *Ledger) deleteFrom(from []byte) error {
 		if err != nil || len(keys) == 0 {
 			return err
 		}
-		err = l.update("cut off", func(tx *badger.Txn) error {
+		err = l.db.write("cut off", func(tx *badger.Txn) error {
 			for _, key := range keys {
 				if err := tx.Delete(key); err != nil {
 					return err

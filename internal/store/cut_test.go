@@ -263,3 +263,28 @@ func TestCutFails(t *testing.T) {
 		t.Errorf("an append after a cut that failed: %v", err)
 	}
 }
+
+// A cut that was begun is ended though room gets short meanwhile: it makes room.
+func TestCutWithoutRoom(t *testing.T) {
+	t.Parallel()
+	p := newPast(t)
+	short := false
+	_, l := p.whole(t, "", Options{InMemory: true, Room: func() error {
+		if short {
+			return errors.New("full")
+		}
+		return nil
+	}, Fault: func(point string) (bool, error) {
+		short = short || point == "begin a cut"
+		return true, nil
+	}})
+	must(t, l.Cut(t.Context(), 4))
+	if err := l.Append(p.leaves[4]); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("an append without room: %v", err)
+	}
+	short = false
+	must(t, l.Append(p.leaves[4]))
+	if r, err := l.Verify(t.Context()); err != nil || len(r.Problems) > 0 {
+		t.Errorf("Verify: %v, %v", r.Problems, err)
+	}
+}

@@ -20,11 +20,18 @@ import (
 // collectEvery is how often the value log is looked through for what can be given back.
 const collectEvery = 5 * time.Minute
 
+// collectRatio is how much of a file of values has to be replaced before the rest is written anew elsewhere.
+const collectRatio = 0.5
+
 // Options of [Open]. The zero value is what a program uses.
 type Options struct {
 	InMemory   bool         // nothing is written; dir is ignored
 	Logger     *slog.Logger // nil: silent
 	Compactors int          // goroutines that merge tables: 0 is two; negative is none, for tests in a synctest bubble
+	// Room, where set, is asked before every change, which is refused with [ErrNoRoom] and Room's error where that is not
+	// nil: Badger writes through memory maps, and a volume that fills up under them ends the process. It is called often
+	// and by many at once.
+	Room func() error
 	// Fault, where set, is asked before every commit, whose place it is told by a constant name; tests use it to
 	// crash there. Where apply is false the commit does not happen; err, where not nil, is then its error.
 	Fault func(point string) (apply bool, err error)
@@ -37,8 +44,10 @@ type DB struct {
 	badger *badger.DB
 	folder *folder // nil in memory
 	logger *slog.Logger
+	room   func() error
 	fault  func(point string) (bool, error)
 	failed atomic.Pointer[error] // the commit that failed
+	harmed chan struct{}         // has room for one, see Damaged
 	cache  *stateCache
 
 	mu      sync.Mutex // guards what follows
@@ -54,7 +63,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{logger: logger, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}}
+	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the store %s: %w", dir, err)
@@ -74,7 +83,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	return db, nil
 }
 
-// start checks the schema, or writes it in a new store, and finds the last identifier.
+// start checks the schema, writes it in a new store or one of an older version, and finds the last identifier.
 func (db *DB) start() error {
 	version, err := db.schema()
 	if err != nil {
@@ -85,7 +94,10 @@ func (db *DB) start() error {
 		return fmt.Errorf("schema %d, this version reads up to %d: %w", version, schemaVersion, ErrSchema)
 	case version == 0 && db.folder != nil && db.folder.formatted:
 		return fmt.Errorf("the schema record is missing: %w", ErrDamaged)
-	case version == 0:
+	case version < schemaVersion: // no record of an older version has changed
+		if version > 0 {
+			db.logger.LogAttrs(context.Background(), slog.LevelInfo, "store upgraded", slog.Int("from", version), slog.Int("to", schemaVersion))
+		}
 		err := db.update("schema", func(tx *badger.Txn) error {
 			return tx.Set([]byte(keySchema), strconv.AppendInt(nil, schemaVersion, 10))
 		})
@@ -133,18 +145,28 @@ func (db *DB) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
-		for ctx.Err() == nil {
-			err := db.badger.RunValueLogGC(0.5)
-			if err == nil {
-				continue
-			}
-			if !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrGCInMemoryMode) {
-				db.logger.LogAttrs(ctx, slog.LevelWarn, "space of the store not given back", slog.Any("error", err))
-			}
-			break
-		}
+		db.collect(ctx)
 	}
 }
+
+// collect gives back the space of replaced values, one file of them after the other, as far as there is any.
+func (db *DB) collect(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := db.badger.RunValueLogGC(collectRatio)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrGCInMemoryMode) {
+			db.logger.LogAttrs(ctx, slog.LevelWarn, "space of the store not given back", slog.Any("error", err))
+		}
+		return
+	}
+}
+
+// Damaged returns a channel that receives after a read met [ErrDamaged], once for several. Part of what is stored is checked
+// only when it is read. Whoever reads what [Ledger.Cut] removes at that moment meets it too: look before the store is given
+// up.
+func (db *DB) Damaged() <-chan struct{} { return db.harmed }
 
 // SizeBytes returns how many bytes the store occupies, as last measured (once a minute).
 func (db *DB) SizeBytes() int64 {

@@ -17,6 +17,9 @@ var (
 	ErrDamaged = errors.New("the store is damaged")
 	// ErrFailed says that an earlier commit failed: close the store and open it again before the next change.
 	ErrFailed = errors.New("an earlier write to the store failed, so it has to be opened again")
+	// ErrNoRoom says that the volume of the store has less free than must stay so ([Options.Room]); nothing was touched, and
+	// the change can be made when there is room again.
+	ErrNoRoom = errors.New("there is no room for the store")
 	// ErrTooLarge says that an append does not fit in one transaction; nothing of it was kept. Append in
 	// several calls, see [MaxAppendBytes].
 	ErrTooLarge = errors.New("too large for one transaction")

@@ -9,12 +9,17 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
-// schemaVersion is raised whenever an older version of the program could not read what this one writes.
-const schemaVersion = 1
+// schemaVersion is raised whenever an older version of the program could not read what this one writes, or would take it
+// for something else. A store of an older version is upgraded when it is opened ([DB.start]):
+//
+//	1  the first
+//	2  a ledger may have the record of a cut that is not complete; nothing of a store of version 1 changes
+const schemaVersion = 2
 
 const (
 	lockName   = "store.lock"
@@ -28,6 +33,10 @@ type folder struct {
 	dir       string
 	lock      *os.File
 	formatted bool // the format file was there
+	version   int  // that it names, 0 where there is none
+
+	mu       sync.Mutex      // guards what follows
+	occupied map[string]bool // logs whose space is reserved, by name
 }
 
 // openFolder creates dir where it is missing, locks it and reads the format file.
@@ -60,10 +69,11 @@ func openFolder(dir string) (_ *folder, err error) {
 	}
 	f.formatted = true
 	version, ok := strings.CutPrefix(strings.TrimSuffix(string(text), "\n"), formatText)
-	if n, err := strconv.Atoi(version); !ok || err != nil || n < 1 {
+	f.version, err = strconv.Atoi(version)
+	if !ok || err != nil || f.version < 1 {
 		return nil, fmt.Errorf("the file %s does not name a format: %w", formatName, ErrDamaged)
-	} else if n > schemaVersion {
-		return nil, fmt.Errorf("format %d, this version reads up to %d: %w", n, schemaVersion, ErrSchema)
+	} else if f.version > schemaVersion {
+		return nil, fmt.Errorf("format %d, this version reads up to %d: %w", f.version, schemaVersion, ErrSchema)
 	}
 	return f, f.check()
 }
@@ -106,7 +116,7 @@ func checkAccess(dir string) error {
 
 // format writes the format file durably. The database has its schema record by then.
 func (f *folder) format() error {
-	if f.formatted {
+	if f.version == schemaVersion {
 		return nil
 	}
 	name := filepath.Join(f.dir, formatName)
@@ -121,7 +131,7 @@ func (f *folder) format() error {
 	if err := os.Rename(name+".new", name); err != nil {
 		return err
 	}
-	f.formatted = true
+	f.formatted, f.version = true, schemaVersion
 	return syncDir(f.dir)
 }
 

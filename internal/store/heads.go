@@ -26,14 +26,20 @@ func (l *Ledger) PutHead(note []byte) error {
 // Head returns the head held, nil where there is none. It must not be changed.
 func (l *Ledger) Head() []byte { return l.state.Load().head }
 
-// PutAgreed keeps an agreed head with the signatures of the log's current server key and of the agent's key last
-// assigned, unless a greater one is held. Its entries must be here ([ErrNotFound]) and have its root
-// ([ErrOtherHistory]).
+// PutAgreed is [Ledger.PutAgreedBy] with the log's current server key and the agent's key last assigned.
 func (l *Ledger) PutAgreed(note []byte) error {
+	log := l.state.Load().log
+	return l.PutAgreedBy(note, log.ServerKey, log.AgentKey)
+}
+
+// PutAgreedBy keeps an agreed head with the signatures of these keys, of which the caller knows that they are current after
+// the head's entries, unless a greater one is held. Its entries must be here ([ErrNotFound]) and have its root
+// ([ErrOtherHistory]).
+func (l *Ledger) PutAgreedBy(note []byte, server, agent ledger.Verifier) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	s := l.state.Load()
-	h, _, err := ledger.OpenAgreedHead(note, s.log.ServerKey, s.log.AgentKey)
+	h, _, err := ledger.OpenAgreedHead(note, server, agent)
 	if err == nil && h.Size > s.log.Size {
 		err = fmt.Errorf("its size is %d, the ledger's %d: %w", h.Size, s.log.Size, ErrNotFound)
 	}

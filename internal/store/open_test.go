@@ -36,12 +36,12 @@ func TestNewerSchema(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := openStore(t, dir, Options{})
-	must(t, db.update("test", func(tx *badger.Txn) error { return tx.Set([]byte(keySchema), []byte("2")) }))
+	must(t, db.update("test", func(tx *badger.Txn) error { return tx.Set([]byte(keySchema), []byte("99")) }))
 	must(t, db.Close())
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrSchema) {
 		t.Errorf("schema record of a newer version: %v", err)
 	}
-	must(t, os.WriteFile(filepath.Join(dir, formatName), []byte(formatText+"2\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, formatName), []byte(formatText+"99\n"), 0o600))
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrSchema) {
 		t.Errorf("format file of a newer version: %v", err)
 	}

@@ -54,3 +54,10 @@ const (
 	ReasonNoCredential      = "NO_CREDENTIAL"      // there is no credential of that serial number
 	ReasonCredentialExists  = "CREDENTIAL_EXISTS"  // somebody of that role has this name already
 )
+
+// Reasons by which a server bounds what one caller takes of it (proto/README.md, part 5).
+const (
+	ReasonTooManyCalls   = "TOO_MANY_CALLS"   // calls at once, or in a short time: come back
+	ReasonTooMuchFetched = "TOO_MUCH_FETCHED" // the contents of a manifest, many times over within a night: come back
+	ReasonCompressed     = "COMPRESSED"       // messages are to be sent as they are
+)

@@ -5,6 +5,7 @@ package serversim
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -89,34 +90,88 @@ func (s *Server) AddDestination(name string) (ledger.Origin, ledger.Verifier, er
 	return d.Origin, d.ServerKey, err
 }
 
-// Admit lets an agent in.
-func (s *Server) Admit(agent string, origin ledger.Origin, key *ledger.SigningKey) error {
-	var secret [32]byte
-	copy(secret[:], string(origin)+agent)
-	if err := s.registry.CreateToken(secret, origin, time.Now().Add(time.Hour), time.Now()); err != nil {
+// Admit lets an agent in for a destination, in place of the agent named replaces, which is empty where none serves yet.
+func (s *Server) Admit(agent string, origin ledger.Origin, key *ledger.SigningKey, replaces string) error {
+	if !s.Up() {
+		return ErrDown
+	}
+	secret := sha256.Sum256([]byte(string(origin) + agent))
+	var err error
+	if until := time.Now().Add(time.Hour); replaces == "" {
+		err = s.registry.CreateToken(secret, origin, until, time.Now())
+	} else {
+		err = s.registry.CreateReplacingToken(secret, origin, replaces, until, time.Now())
+	}
+	if err != nil {
 		return err
 	}
 	applicant := registry.Applicant{Agent: registry.Agent{Tenant: Tenant, Name: agent}, AgentKey: key.Verifier()}
 	if _, err := s.registry.Redeem(secret, applicant, time.Now()); err != nil {
 		return err
 	}
-	return s.Assign(origin, key)
+	return s.Assign(origin, key, replaces)
 }
 
-// Assign lets the agent with this key serve a destination from here on.
-func (s *Server) Assign(origin ledger.Origin, key *ledger.SigningKey) error {
+// Assign lets the agent with this key serve a destination from here on, in place of the agent named replaces.
+func (s *Server) Assign(origin ledger.Origin, key *ledger.SigningKey, replaces string) error {
 	request, err := ledger.SignRequest(origin, key)
 	if err != nil {
 		return err
 	}
-	if s.set == nil {
-		return errors.New("the server is down")
+	seq, err := s.sequencer(origin)
+	if err != nil {
+		return err
+	}
+	return seq.Assign(s.ctx, request, replaces, time.Now())
+}
+
+// ErrDown says that no process of the server runs.
+var ErrDown = errors.New("the server is down")
+
+func (s *Server) sequencer(origin ledger.Origin) (*sequencer.Sequencer, error) {
+	if !s.Up() {
+		return nil, ErrDown
 	}
 	seq, ok := s.set.Of(origin)
 	if !ok {
-		return fmt.Errorf("the log %s is not open", origin)
+		return nil, fmt.Errorf("the log %s is not open", origin)
 	}
-	return seq.Assign(s.ctx, request, time.Now())
+	return seq, nil
+}
+
+// Extend gives all manifests of a log that have a deadline before then another half window.
+func (s *Server) Extend(origin ledger.Origin) error {
+	seq, err := s.sequencer(origin)
+	if err != nil {
+		return err
+	}
+	until := time.Now().Add(Window / 2).UTC().Truncate(time.Second)
+	_, err = seq.Extend(s.ctx, ledger.ExtendedCourtesy, false, time.Now(), func(m ledger.Manifest, pending int64) (sequencer.Extension, bool) {
+		return sequencer.Extension{Manifest: m.Number, Old: m.Deadline, New: until, PendingCount: pending}, m.Deadline.Before(until)
+	}, nil)
+	return err
+}
+
+// Rekey gives a log another server key.
+func (s *Server) Rekey(origin ledger.Origin) error {
+	seq, err := s.sequencer(origin)
+	if err != nil {
+		return err
+	}
+	next, err := s.registry.AddLogKey(origin)
+	if err != nil {
+		return err
+	}
+	return seq.Rekey(s.ctx, next, time.Now())
+}
+
+// Retire ends a log.
+func (s *Server) Retire(origin ledger.Origin) error {
+	seq, err := s.sequencer(origin)
+	if err != nil {
+		return err
+	}
+	return seq.Retire(s.ctx, ledger.RetiredEnded, time.Now())
 }
 
 // Start starts a process.
@@ -194,13 +249,13 @@ func (s *Server) Close() error { return errors.Join(s.db.Close(), s.registry.Clo
 
 // Copy is an older copy of a server's state.
 type Copy struct {
-	registry *registry.Snapshot
+	registry *registry.Copy
 	ledgers  *store.Snapshot
 }
 
 // Snapshot returns a copy of the state as it is now.
 func (s *Server) Snapshot() (*Copy, error) {
-	r, err := s.registry.Snapshot()
+	r, err := s.registry.Copy()
 	if err != nil {
 		return nil, err
 	}

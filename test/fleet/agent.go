@@ -34,6 +34,7 @@ type AgentOptions struct {
 	Directory   string // of the destination
 	Top         string // further lines of the configuration
 	More        string // further lines on the destination; where empty, a small reserve
+	Program     string // another program than the one that was built
 }
 
 // NewAgent writes an agent's configuration.
@@ -41,7 +42,10 @@ func NewAgent(t testing.TB, o AgentOptions) *Agent {
 	t.Helper()
 	a := &Agent{
 		State: o.State, Log: filepath.Join(o.Dir, "agent.log"), Config: filepath.Join(o.Dir, "agent.yaml"),
-		Socket: filepath.Join(o.Dir, "agent.sock"), program: Program(t, "wolkvox-agent"),
+		Socket: filepath.Join(o.Dir, "agent.sock"), program: o.Program,
+	}
+	if a.program == "" {
+		a.program = Program(t, "wolkvox-agent")
 	}
 	if o.More == "" {
 		o.More = "  reserve: 1MiB\n"
@@ -66,6 +70,9 @@ func (a *Agent) answers() bool {
 	conn.Close()
 	return true
 }
+
+// Become makes another program the agent from its next start on.
+func (a *Agent) Become(program string) { a.program = program }
 
 // Kill sends SIGKILL.
 func (a *Agent) Kill() { a.process.Kill() }

@@ -31,6 +31,8 @@ type Options struct {
 	Server                  string // further lines of the server's configuration
 	Agent                   string // further lines of the agent's
 	Place                   string // further lines on the destination in it
+
+	ServerProgram, AgentProgram string // others than those that were built
 }
 
 // Fleet is a server, an agent with one destination, and the line between them.
@@ -61,14 +63,18 @@ func New(t testing.TB, o Options) *Fleet {
 	if o.AgentState == "" {
 		o.AgentState = filepath.Join(f.Dir, "agent")
 	}
-	f.Server = NewServer(t, f.Dir, o.ServerState, o.Server)
+	if o.ServerProgram == "" {
+		f.Server = NewServer(t, f.Dir, o.ServerState, o.Server)
+	} else {
+		f.Server = NewServerOf(t, o.ServerProgram, f.Dir, o.ServerState, o.Server)
+	}
 	f.Server.Start(t)
 	f.Line = NewLine(t, f.Server.Address)
 	f.Server.Do(t, "tenant", "add", TenantName, "--time-zone", "UTC", "--window", "00:00-00:00", "--quiet", "0s")
 	f.Server.Do(t, "source", "add", TenantName, SourceName, "--directory", f.Source)
 	f.Server.Do(t, "destination", "add", TenantName, DestinationName, "--kind", "rsync")
 	f.Agent = NewAgent(t, AgentOptions{
-		Dir: f.Dir, State: o.AgentState, Destination: DestinationName, Directory: f.Destination, Top: o.Agent, More: o.Place,
+		Dir: f.Dir, State: o.AgentState, Destination: DestinationName, Directory: f.Destination, Top: o.Agent, More: o.Place, Program: o.AgentProgram,
 	})
 	f.Agent.Do(t, "enroll", f.Server.Join(t, TenantName, DestinationName, f.Line.Address()))
 	f.Agent.Do(t, "destination", "init", DestinationName)

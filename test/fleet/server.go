@@ -28,8 +28,14 @@ type Server struct {
 // are further lines of its configuration.
 func NewServer(t testing.TB, dir, state, more string) *Server {
 	t.Helper()
+	return NewServerOf(t, Program(t, "wolkvox-server"), dir, state, "state_reserve: 16MiB\n"+more)
+}
+
+// NewServerOf is [NewServer] with another program than the one that was built, and no more configuration than what more has.
+func NewServerOf(t testing.TB, program, dir, state, more string) *Server {
+	t.Helper()
 	s := &Server{
-		State: state, Log: filepath.Join(dir, "server.log"), program: Program(t, "wolkvox-server"),
+		State: state, Log: filepath.Join(dir, "server.log"), program: program,
 		config: filepath.Join(dir, "server.yaml"), credential: filepath.Join(dir, "operator.pem"),
 	}
 	writeFile(t, s.config, fmt.Sprintf("state_dir: %s\nlisten: 127.0.0.1:0\nnames: [127.0.0.1]\n%s", state, more))
@@ -56,6 +62,9 @@ func (s *Server) Start(t testing.TB) {
 	s.process = start(t, s.Log, s.program, "serve", "--config", s.config)
 	s.process.await(t, "listening", func() bool { return s.Address() != "" })
 }
+
+// Become makes another program the server from its next start on.
+func (s *Server) Become(program string) { s.program = program }
 
 // Kill sends SIGKILL.
 func (s *Server) Kill() { s.process.Kill() }

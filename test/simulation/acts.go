@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -22,6 +23,9 @@ var acts = map[string]act{
 	"record":      {6, false, "", (*world).record},
 	"tick":        {30, false, "", (*world).tick},
 	"wake":        {8, false, "", (*world).wake},
+	"extend":      {1, true, "people", (*world).extend},
+	"replace":     {0.4, true, "replace", (*world).replace},
+	"rekey":       {0.7, true, "people", (*world).rekey},
 	"change":      {1.5, true, "source", (*world).change},
 	"lose":        {0.7, true, "source", (*world).lose},
 	"away":        {0.7, true, "source", (*world).away},
@@ -76,6 +80,46 @@ func (w *world) long(r int) error {
 func (w *world) wake(r int) error {
 	w.machine(r).Wake()
 	return nil
+}
+
+// extend is an operator's courtesy. What a server that recovers refuses is left to another step.
+func (w *world) extend(r int) error {
+	w.said(w.server.Extend(w.destination(r).origin))
+	return nil
+}
+
+// rekey gives a log another server key. The key has to be in a backup before: copies without it are put back no more.
+func (w *world) rekey(r int) error {
+	w.serverCopies = nil
+	w.said(w.server.Rekey(w.destination(r).origin))
+	return nil
+}
+
+// replace lets another machine take the place of the agent that serves the first destination, where there is only one. The
+// one that is replaced runs on.
+func (w *world) replace(r int) error {
+	machines, err := w.serving(w.destinations[0])
+	if err != nil || len(w.destinations) > 1 || len(machines) == 0 || len(w.machines) > 3 {
+		return err
+	}
+	if _, recovering, err := w.server.Alarms(w.destinations[0].origin); err != nil || recovering {
+		return err
+	}
+	name := fmt.Sprintf("%016x", len(w.machines))
+	w.server.KillAt(0, false)
+	err = w.addMachine(name, machines[0].name)
+	if err == nil {
+		w.replaced = true
+	}
+	w.said(err)
+	return nil
+}
+
+// said takes down whether an operator's act was taken.
+func (w *world) said(err error) {
+	if err != nil {
+		w.seen["refused acts"]++
+	}
 }
 
 // change gives a recording other contents; the server may find that out by itself or when it serves it.

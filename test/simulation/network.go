@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"math/big"
 	"net/url"
 	"strings"
 	"sync"
@@ -107,7 +108,7 @@ func newLink(n *network, tenant, agent string) *link {
 	if err != nil {
 		panic(err)
 	}
-	cert := &x509.Certificate{URIs: []*url.URL{uri}}
+	cert := &x509.Certificate{URIs: []*url.URL{uri}, SerialNumber: big.NewInt(1), NotAfter: time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)}
 	state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
 	return &link{network: n, peer: &peer.Peer{AuthInfo: credentials.TLSInfo{State: state}}, cut: make(chan struct{})}
 }

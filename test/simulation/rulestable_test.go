@@ -83,8 +83,8 @@ var rules = []rule{
 	},
 	{
 		name: "heard means an echo past the deadline", file: "server/internal/heartbeatrpc/heartbeatrpc.go",
-		old:      "seq.Heard(report.EchoedTime)",
-		new:      "seq.Heard(time.Now())",
+		old:      "seq.Heard(role.Name, report.SessionNumber, report.EchoedTime, at)",
+		new:      "seq.Heard(role.Name, report.SessionNumber, at, at)",
 		shows:    "a manifest was closed because the agent was heard",
 		schedule: "record:1 mount:1 tick:9 tick:7 tick:7 tick:6 tick:6 tick:5 mute:15 mishap:123 tick:6 mount:2 wake:1 tick:4 tick:7 tick:7",
 	},

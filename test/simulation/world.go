@@ -92,11 +92,11 @@ func newWorld(ctx context.Context, dir string, onDisk bool, destinations int, lo
 		}
 		w.destinations = append(w.destinations, d)
 	}
-	return w, w.addMachine("aaaaaaaaaaaaaaaa", w.server.Admit)
+	return w, w.addMachine("aaaaaaaaaaaaaaaa", "")
 }
 
-// addMachine lets a new machine in and starts it.
-func (w *world) addMachine(name string, admit func(agent string, origin ledger.Origin, key *ledger.SigningKey) error) error {
+// addMachine lets a new machine in, in place of the agent named replaces, if any, and starts it.
+func (w *world) addMachine(name, replaces string) error {
 	c := agentsim.Config{Logger: w.logger.With(slog.String("agent", name))}
 	if w.onDisk {
 		c.Dir = filepath.Join(w.dir, name)
@@ -107,7 +107,7 @@ func (w *world) addMachine(name string, admit func(agent string, origin ledger.O
 		if err != nil {
 			return err
 		}
-		if err := admit(name, d.origin, key); err != nil {
+		if err := w.server.Admit(name, d.origin, key, replaces); err != nil {
 			return err
 		}
 		c.Destinations = append(c.Destinations, agentsim.Destination{Name: d.name, Origin: d.origin, Key: key, ServerKey: d.serverKey, Place: d.place})

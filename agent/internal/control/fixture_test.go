@@ -196,7 +196,7 @@ func newRig(t testing.TB, items int) *rig {
 	})
 	r.service = &Service{
 		Agent: testAgent, Version: "v1", ServerAddress: "server.example:443", ServerProblem: func() error { return nil },
-		Problems: func() []string { return nil }, ClockOffset: func() (time.Duration, bool) { return 0, false }, CertificateEnd: noon, AtWork: true,
+		Problems: func() []string { return nil }, ClockOffset: func() (time.Duration, bool) { return 0, false }, CertificateEnd: func() time.Time { return noon }, AtWork: true,
 		Destinations: []Destination{{
 			Name: "nas", Location: "/mnt/nas", Log: r.log, Night: r.night, Store: place, LogProblem: session.Problem,
 			Space: func() (dest.Space, bool, error) { return dest.Space{FreeBytes: 5e9}, true, nil },

@@ -34,8 +34,8 @@ type Service struct {
 	Problems      func() []string // what is wrong with the agent as a whole
 	// ClockOffset returns this machine's clock less the server's; false where the server was never heard.
 	ClockOffset    func() (time.Duration, bool)
-	CertificateEnd time.Time
-	AtWork         bool // nights run in this process
+	CertificateEnd func() time.Time // of the certificate in use
+	AtWork         bool             // nights run in this process
 	Destinations   []Destination
 }
 

@@ -18,7 +18,7 @@ import (
 // GetStatus says how every destination is. It asks neither the server nor a destination, so that it answers at once.
 func (s *Service) GetStatus(context.Context, *backupv1.GetStatusRequest) (*backupv1.GetStatusResponse, error) {
 	response := &backupv1.GetStatusResponse{
-		Agent: s.Agent, Version: s.Version, ServerAddress: s.ServerAddress, CertificateExpireTime: timestamp(s.CertificateEnd),
+		Agent: s.Agent, Version: s.Version, ServerAddress: s.ServerAddress, CertificateExpireTime: timestamp(s.CertificateEnd()),
 	}
 	if err := s.ServerProblem(); err != nil {
 		response.ServerProblem = text(err)

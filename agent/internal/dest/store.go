@@ -31,6 +31,9 @@ func New(opener Opener, label, origin string) (*Store, error) {
 	return &Store{opener: opener, label: label, origin: origin}, nil
 }
 
+// Origin returns the origin of the log that the destination belongs to.
+func (s *Store) Origin() string { return s.origin }
+
 // Continue makes the store accept a place that carries the marker of another log: the one whose origin previous returns,
 // empty where none is known. previous must be certain, as from a genesis that was verified. Whoever opens such a place makes it
 // this log's: what stands beside the marker gets other names, and the recordings stay as they are. It is called before the

@@ -2,7 +2,7 @@
 // who the agent is below the state directory, where the other parts load it from. Keys are on disk before the server
 // is asked, so a call that was cut off is repeated with the same keys and has the same answer.
 //
-// It reaches the server through the caller's dial function, to which proxies belong. It does not renew certificates.
+// It reaches the server through the caller's dial function or connection, to which proxies belong.
 package enroll
 
 import (
@@ -95,11 +95,11 @@ func Enroll(ctx context.Context, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("make the request for %s: %w", j.Origin, err)
 	}
 	request.Secret = j.Secret[:]
-	response, err := call(ctx, o, j, present, request)
+	response, err := call(ctx, o, j, request)
 	if err != nil {
 		return Result{}, err
 	}
-	cert, aside, err := k.keep(dir, j, present, response)
+	cert, aside, err := k.keep(o, j, present, response)
 	if err != nil {
 		return Result{}, fmt.Errorf("enroll for %s with %s: %w", j.Origin, j.Server, err)
 	}
@@ -119,7 +119,7 @@ func (i *Identity) checkJoin(j join.Join) error {
 		return fmt.Errorf("%w: the join string is for tenant %s, and this agent belongs to %s: install another agent, with a state directory of its own",
 			ErrOtherTenant, tenant, i.Tenant)
 	}
-	if identity.KeyHash(i.Credential.Authority) != j.Pin {
+	if _, err := identity.FindAuthority(i.Credential.Roots(), j.Pin); err != nil {
 		return fmt.Errorf("%w: the join string is for %s, and this agent is enrolled with %s: install another agent, with a state directory of its own",
 			ErrOtherServer, j.Server, i.Server)
 	}
@@ -150,13 +150,20 @@ func prepareKeys(dir string, j join.Join, present *Identity) (keys, error) {
 	}
 	var k keys
 	var err error
-	if k.tls, err = prepareTLSKey(filepath.Join(dir, identity.KeyFile)); err != nil {
-		return keys{}, err
-	}
 	if present != nil {
+		key, ok := present.Credential.Certificate.PrivateKey.(*ecdsa.PrivateKey)
+		if !ok {
+			return keys{}, fmt.Errorf("the agent's key is a %T", present.Credential.Certificate.PrivateKey)
+		}
+		k.tls = key
 		k.agent = agentRecord{present.Agent, present.Tenant, present.Server}
-	} else if k.agent, err = prepareAgent(filepath.Join(dir, agentFile), j); err != nil {
-		return keys{}, err
+	} else {
+		if k.tls, err = prepareTLSKey(filepath.Join(dir, identity.KeyFile)); err != nil {
+			return keys{}, err
+		}
+		if k.agent, err = prepareAgent(filepath.Join(dir, agentFile), j); err != nil {
+			return keys{}, err
+		}
 	}
 	_, replaces := present.other(j.Origin)
 	if k.destination, err = prepareDestination(destinationPath(dir, j.Origin.Destination()), j.Origin, replaces); err != nil {
@@ -233,16 +240,13 @@ func (k keys) request(o Options) (*backupv1.EnrollRequest, error) {
 }
 
 // call asks the server. What TLS found wrong with it is remembered, as gRPC passes on no more than its text.
-func call(ctx context.Context, o Options, j join.Join, present *Identity, request *backupv1.EnrollRequest) (*backupv1.EnrollResponse, error) {
+func call(ctx context.Context, o Options, j join.Join, request *backupv1.EnrollRequest) (*backupv1.EnrollResponse, error) {
 	host, _, err := net.SplitHostPort(j.Server)
 	if err != nil {
 		return nil, fmt.Errorf("read the server's address: %w", err)
 	}
-	var own []tls.Certificate
-	if present != nil && o.At.Before(present.Credential.Certificate.Leaf.NotAfter) {
-		own = append(own, present.Credential.Certificate)
-	}
-	config := identity.EnrollingConfig(host, j.Pin, func() time.Time { return o.At }, own...)
+	// No certificate is shown: one that ended, or that a later one replaced, would be refused, and the secret decides.
+	config := identity.EnrollingConfig(host, j.Pin, func() time.Time { return o.At })
 	seen := make(chan error, 1)
 	verify := config.VerifyConnection
 	config.VerifyConnection = func(state tls.ConnectionState) error {
@@ -277,8 +281,9 @@ func call(ctx context.Context, o Options, j join.Join, present *Identity, reques
 // keep checks the answer and writes it down. With its certificate the agent is enrolled, and with the server's key,
 // which comes last, it serves the destination; in between it is to be asked again. The record of an earlier log is kept as
 // aside.
-func (k keys) keep(dir string, j join.Join, present *Identity, response *backupv1.EnrollResponse) (_ *x509.Certificate, aside string, err error) {
-	cert, authority, err := k.readCertificates(response.GetCertificates(), j.Pin)
+func (k keys) keep(o Options, j join.Join, present *Identity, response *backupv1.EnrollResponse) (_ *x509.Certificate, aside string, err error) {
+	dir := filepath.Join(o.StateDir, identityDir)
+	credential, err := k.readCertificates(response.GetCertificates(), j.Pin, o.At)
 	if err != nil {
 		return nil, "", fmt.Errorf("the server's answer: %w", err)
 	}
@@ -287,21 +292,15 @@ func (k keys) keep(dir string, j join.Join, present *Identity, response *backupv
 	if err := checkServerKey(record.ServerKey, record.Origin); err != nil {
 		return nil, "", fmt.Errorf("the server's answer: %w", err)
 	}
-	if present != nil && present.Credential.Certificate.Leaf.NotAfter.After(cert.NotAfter) {
-		cert = present.Credential.Certificate.Leaf // the answer repeats one from long ago
-	}
 	agent := k.agent
 	agent.Server = j.Server
 	if err := writeRecord(filepath.Join(dir, agentFile), agent); err != nil {
 		return nil, "", err
 	}
-	if err := identity.SaveCertificate(filepath.Join(dir, identity.AuthorityFile), authority.Raw); err != nil {
+	if credential, err = keepCredential(dir, present, credential); err != nil {
 		return nil, "", err
 	}
-	if err := identity.SaveCertificate(filepath.Join(dir, identity.CertificateFile), cert.Raw); err != nil {
-		return nil, "", err
-	}
-	path := destinationPath(dir, record.Origin.Destination())
+	cert, path := credential.Certificate.Leaf, destinationPath(dir, record.Origin.Destination())
 	if _, replaces := present.other(record.Origin); !replaces {
 		return cert, "", writeRecord(path, record)
 	}
@@ -309,28 +308,48 @@ func (k keys) keep(dir string, j join.Join, present *Identity, response *backupv
 	return cert, aside, err
 }
 
-// readCertificates returns the agent's certificate and the pinned authority's from the server's answer.
-func (k keys) readCertificates(ders [][]byte, pin [sha256.Size]byte) (cert, authority *x509.Certificate, err error) {
-	var certs []*x509.Certificate
-	for _, der := range ders {
-		c, err := x509.ParseCertificate(der)
+// keepCredential writes a credential down, unless what is there is as good: it ends no earlier (an answer may repeat one
+// from long ago), or it has another key, with which the agent that runs meanwhile has renewed it.
+func keepCredential(dir string, present *Identity, credential identity.Credential) (identity.Credential, error) {
+	if present != nil {
+		now, err := loadCredential(dir)
 		if err != nil {
-			return nil, nil, err
+			return identity.Credential{}, err
 		}
-		certs = append(certs, c)
+		leaf, next := now.Certificate.Leaf, credential.Certificate.Leaf
+		if identity.KeyHash(leaf) != identity.KeyHash(next) || !next.NotAfter.After(leaf.NotAfter) {
+			return now, nil
+		}
 	}
-	if authority, err = identity.FindAuthority(certs, pin); err != nil {
-		return nil, nil, err
-	}
-	if _, err := identity.NewCredential(certs[0], k.tls, authority); err != nil {
-		return nil, nil, err
-	}
-	role, err := identity.RoleOf(certs[0])
+	return credential, credential.Save(filepath.Join(dir, credentialFile))
+}
+
+// readCertificates returns the agent's credential from the server's answer. It trusts the pinned root, and roots whose keys
+// that one certified.
+func (k keys) readCertificates(ders [][]byte, pin [sha256.Size]byte, at time.Time) (identity.Credential, error) {
+	sent, err := identity.ParseCertificates(ders)
 	if err != nil {
-		return nil, nil, err
+		return identity.Credential{}, err
 	}
-	if want := identity.AgentRole(k.agent.Tenant, k.agent.Agent); role != want {
-		return nil, nil, fmt.Errorf("the certificate is of %s, not of %s", role, want)
+	pinned, err := identity.FindAuthority(sent, pin)
+	if err != nil {
+		return identity.Credential{}, err
 	}
-	return certs[0], authority, nil
+	credential, err := identity.Credential{Authority: pinned}.Renewed(sent, k.tls, at)
+	if err != nil {
+		return identity.Credential{}, err
+	}
+	return credential, checkRole(credential, k.agent)
+}
+
+// checkRole reports whether a credential is not an agent's.
+func checkRole(credential identity.Credential, agent agentRecord) error {
+	role, err := identity.RoleOf(credential.Certificate.Leaf)
+	if err != nil {
+		return err
+	}
+	if want := identity.AgentRole(agent.Tenant, agent.Agent); role != want {
+		return fmt.Errorf("the certificate is of %s, not of %s", role, want)
+	}
+	return nil
 }

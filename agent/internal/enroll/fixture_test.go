@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
@@ -47,9 +48,10 @@ type fakeServer struct {
 	address   string
 
 	mu       sync.Mutex
-	answers  map[string]answer // by secret
-	refuse   error             // answered in place of anything else
-	lose     bool              // let in, but let the answer get lost
+	answers  map[string]answer                             // by secret
+	renewed  map[string]*backupv1.RenewCertificateResponse // by public key
+	refuse   error                                         // answered in place of anything else
+	lose     bool                                          // let in, but let the answer get lost
 	change   func(*backupv1.EnrollResponse)
 	requests []*backupv1.EnrollRequest
 	roles    []identity.Role // of those who asked; zero where they showed no certificate
@@ -66,7 +68,12 @@ func newServer(t *testing.T) *fakeServer {
 	t.Helper()
 	authority, err := identity.NewAuthority(at)
 	check(t, err)
-	s := &fakeServer{t: t, authority: authority, at: at, answers: make(map[string]answer)}
+	return newServerOf(t, authority)
+}
+
+func newServerOf(t *testing.T, authority *identity.Authority) *fakeServer {
+	t.Helper()
+	s := &fakeServer{t: t, authority: authority, at: at, answers: make(map[string]answer), renewed: make(map[string]*backupv1.RenewCertificateResponse)}
 	s.address = s.serve(t, authority, []string{"127.0.0.1"})
 	return s
 }
@@ -76,8 +83,11 @@ func (s *fakeServer) serve(t *testing.T, authority *identity.Authority, hosts []
 	t.Helper()
 	cert, err := authority.ServerCertificate(t.TempDir(), hosts, at)
 	check(t, err)
-	config := identity.ServerConfig(cert, authority.Certificate(), func() time.Time { return at })
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
+	server := grpc.NewServer(grpc.Creds(authority.ServerCredentials(func() tls.Certificate { return cert }, func() time.Time {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.at
+	})))
 	backupv1.RegisterEnrollmentServiceServer(server, s)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
@@ -123,7 +133,7 @@ func (s *fakeServer) Enroll(ctx context.Context, m *backupv1.EnrollRequest) (*ba
 			return nil, err
 		}
 		a = answer{csr.Subject.CommonName, string(csr.RawSubjectPublicKeyInfo), string(m.GetAssignRequest()), &backupv1.EnrollResponse{
-			Certificates: [][]byte{cert.Raw, s.authority.Certificate().Raw},
+			Certificates: s.authority.ChainOf(cert),
 			ServerKey:    string(serverKey(s.t, assign.Origin)),
 		}}
 		s.answers[string(m.GetSecret())] = a
@@ -181,4 +191,13 @@ func contents(t *testing.T, dir string) map[string]string {
 		return err
 	}))
 	return files
+}
+
+func keyOf(t *testing.T, id *Identity) *ecdsa.PrivateKey {
+	t.Helper()
+	key, ok := id.Credential.Certificate.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		t.Fatalf("the key is a %T", id.Credential.Certificate.PrivateKey)
+	}
+	return key
 }

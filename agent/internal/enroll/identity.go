@@ -18,11 +18,14 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
-// Below the state directory. Keys and certificates have the names that package identity gives them.
+// Below the state directory. The key that enrolling made has the name that package identity gives it.
 const (
 	identityDir     = "identity"
 	agentFile       = "agent.json"
-	destinationsDir = "destinations" // one file LABEL.json for each
+	credentialFile  = "agent.pem"          // the agent's key and certificate in use, and what it trusts
+	previousFile    = "agent-previous.pem" // the credential before, until the one in use was accepted
+	nextKeyFile     = "tls-next.key"       // the key of a certificate that was asked for
+	destinationsDir = "destinations"       // one file LABEL.json for each
 	recordSuffix    = ".json"
 	nextSuffix      = ".next"       // after a record's name: of a new log, until the server has answered
 	asideSuffix     = ".set-aside-" // after a record's name, before the time: of an earlier log
@@ -58,26 +61,36 @@ func Load(stateDir string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Lstat(filepath.Join(dir, identity.CertificateFile)); errors.Is(err, fs.ErrNotExist) {
+	credential, err := loadCredential(dir)
+	if errors.Is(err, errNoCredential) {
 		return nil, ErrNotEnrolled
 	}
-	credential, err := identity.LoadCredential(dir)
 	if err != nil {
 		return nil, err
 	}
-	role, err := identity.RoleOf(credential.Certificate.Leaf)
-	if err != nil {
+	if err := checkRole(credential, record); err != nil {
 		return nil, fmt.Errorf("load identity from %s: %w", dir, err)
-	}
-	if role != identity.AgentRole(record.Tenant, record.Agent) {
-		return nil, fmt.Errorf("load identity from %s: the certificate is of %s, but %s says agent %s of tenant %s",
-			dir, role, agentFile, record.Agent, record.Tenant)
 	}
 	destinations, err := loadDestinations(filepath.Join(dir, destinationsDir), record)
 	if err != nil {
 		return nil, err
 	}
 	return &Identity{record.Agent, record.Tenant, record.Server, credential, destinations}, nil
+}
+
+var errNoCredential = errors.New("there is no credential")
+
+// loadCredential reads the credential in use, also as an earlier version kept it. The error is errNoCredential where there
+// is none.
+func loadCredential(dir string) (identity.Credential, error) {
+	credential, err := identity.LoadCredential(filepath.Join(dir, credentialFile))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return credential, err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, identity.CertificateFile)); errors.Is(err, fs.ErrNotExist) {
+		return identity.Credential{}, errNoCredential
+	}
+	return identity.LoadCredentialParts(dir)
 }
 
 // TLSConfig returns the configuration for calls to the agent's server. now is called at each handshake and returns

@@ -155,7 +155,11 @@ func retriable(err error) bool {
 	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
 		return false
 	}
-	return !errors.Is(err, uplink.ErrSuperseded) && wire.Reason(err) != wire.ReasonSourceUnreachable
+	switch wire.Reason(err) {
+	case wire.ReasonSourceUnreachable, wire.ReasonTooMuchFetched:
+		return false
+	}
+	return !errors.Is(err, uplink.ErrSuperseded)
 }
 
 // stream asks for what is still missing and takes it in until all of it has come or the stream ends.

@@ -641,3 +641,34 @@ func TestLimit(t *testing.T) {
 		t.Errorf("20000 bytes came in %v, want %v at least", took, least)
 	}
 }
+
+// TestEndless leaves a server that sends without end, and does not come back to one that has served enough.
+func TestEndless(t *testing.T) {
+	t.Parallel()
+	s, items := newSource(100)
+	ended := make(chan struct{}, 10)
+	s.serve = func(_ int, _ []int64, _ int64, out sender) error {
+		defer func() { ended <- struct{}{} }()
+		for at := int64(0); ; at += 64 << 10 {
+			if err := out.piece(0, at, make([]byte, 64<<10), false); err != nil {
+				return err
+			}
+		}
+	}
+	f, d := s.open(t), newDisk(t)
+	check(t, f.Fetch(t.Context(), 1, items, d.stage, d.done))
+	if got := d.outcomes[0]; !errors.Is(got.Err, backup.ErrDigest) {
+		t.Errorf("the item ended with %+v, want ErrDigest", got)
+	}
+	<-ended
+	d.holds(s)
+
+	s, items = newSource(100)
+	s.serve = func(int, []int64, int64, sender) error {
+		return wire.RetryError(codes.ResourceExhausted, wire.ReasonTooMuchFetched, time.Hour, "enough")
+	}
+	f, d = s.open(t), newDisk(t)
+	if err := f.Fetch(t.Context(), 1, items, d.stage, d.done); !errors.Is(err, ErrTransport) || wire.Reason(err) != wire.ReasonTooMuchFetched || s.calls != 1 {
+		t.Errorf("%d calls, %v", s.calls, err)
+	}
+}

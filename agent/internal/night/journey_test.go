@@ -135,7 +135,7 @@ func (m *machine) life(ctx context.Context) Outcome {
 		return n.KeptHead(ctx)
 	}, room, slog.New(slog.DiscardHandler))
 	n = New(Config{
-		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.key.Verifier(), Client: client, Session: session, Dest: place, Streams: 2,
+		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.known, Client: client, Session: session, Dest: place, Streams: 2,
 		Reserve: func(dest.Space) int64 { return 0 }, Room: room, Patience: 30 * time.Second, Slog: slog.New(slog.DiscardHandler),
 		Agreed: func(ctx context.Context) error {
 			_, err := client.Heartbeat(ctx, uplink.Self{Version: "test"}, []uplink.Report{{Session: session}})

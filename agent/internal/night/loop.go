@@ -141,7 +141,7 @@ func (n *Night) untilPass(now time.Time, quiet time.Duration, window func() (sch
 		return idleCheck
 	}
 	counts, err := n.Log.Total()
-	if err != nil || counts[backup.Pending] == 0 {
+	if err != nil || counts[backup.Pending] == 0 || n.retired() {
 		return idleCheck
 	}
 	span := w.Next(now)
@@ -167,7 +167,9 @@ func (n *Night) settle(ctx context.Context) error {
 	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return err
 	}
-	if err := n.checkAssigned(); err != nil {
+	if err := n.checkAssigned(); errors.Is(err, ErrEnded) {
+		return n.conclude(ctx)
+	} else if err != nil {
 		return err
 	}
 	todo, closed, err := n.manifests()

@@ -234,7 +234,7 @@ func (n *Night) KeptHead(ctx context.Context) (head []byte, known bool) {
 	if err != nil {
 		return nil, false
 	}
-	if _, _, err := ledger.ParseHead(kept); err != nil {
+	if h, _, err := ledger.ParseHead(kept); err != nil || string(h.Origin) != n.Dest.Origin() {
 		return nil, false
 	}
 	return kept, true

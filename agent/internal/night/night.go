@@ -8,7 +8,6 @@ package night
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -59,10 +58,12 @@ type Night struct {
 	scanned   int64                // entries up to here were looked at for `closed` and `withdrawn`
 	closed    map[int64]bool       // manifests whose expired items are to be looked for at the destination
 	withdrawn map[int64]ledger.Set // items that were withdrawn and may have been published before, per manifest
-	swept     bool                 // staging of earlier processes was deleted
-	running   bool
-	problem   error // why the last pass could not do its work; nil where it could
-	total     Progress
+	// knownServer says that the log was seen to have had the server's key that this agent was enrolled with.
+	knownServer bool
+	swept       bool // staging of earlier processes was deleted
+	running     bool
+	problem     error // why the last pass could not do its work; nil where it could
+	total       Progress
 	// unsettled is why what is due between passes could not be done since the last one; nil where it could.
 	unsettled error
 	lastRun   time.Time
@@ -121,7 +122,9 @@ func (p *pass) run(ctx context.Context) error {
 	if err := n.Session.WaitSynced(ctx, n.Patience); err != nil {
 		return err
 	}
-	if err := n.checkAssigned(); err != nil {
+	if err := n.checkAssigned(); errors.Is(err, ErrEnded) {
+		return errors.Join(err, n.conclude(ctx))
+	} else if err != nil {
 		return err
 	}
 	if err := n.resume(ctx); err != nil {
@@ -194,25 +197,6 @@ func start(f func() error) chan error {
 	return done
 }
 
-// checkAssigned makes sure that this agent works only while its key is the one last assigned in its own log.
-func (n *Night) checkAssigned() error {
-	var assigned ledger.Verifier
-	var retired, known bool
-	n.Log.View(func(log *ledger.Log) {
-		assigned, retired = log.AgentKey, log.Retired
-		known = log.ServerKey == n.ServerKey || log.Genesis.ServerKey == n.ServerKey
-	})
-	switch {
-	case !known:
-		return fmt.Errorf("the log of destination %s is not signed by the key that this agent was enrolled with (fingerprint %s): nothing is signed; call wolkvox", n.Name, n.ServerKey.Fingerprint())
-	case retired:
-		return fmt.Errorf("destination %s has ended: its log is retired", n.Name)
-	case assigned != n.Key.Verifier():
-		return fmt.Errorf("another agent serves destination %s now (%s); this one stands back", n.Name, assigned.Name())
-	}
-	return nil
-}
-
 func (n *Night) begin() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -261,6 +245,9 @@ func (n *Night) Condition() Condition {
 	problem := n.problem
 	if problem == nil {
 		problem = n.unsettled
+	}
+	if size, _ := n.Log.Position(); problem == nil && size > 0 {
+		problem = n.standing()
 	}
 	return Condition{Running: n.running, Problem: problem, LastRun: n.lastRun}
 }

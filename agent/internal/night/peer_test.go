@@ -50,6 +50,7 @@ type peer struct {
 	t      testing.TB
 	log    *store.Ledger
 	key    *ledger.SigningKey
+	known  ledger.Verifier // the server's key when the agent enrolled
 	agent  *ledger.SigningKey
 	listen *bufconn.Listener
 
@@ -135,6 +136,7 @@ func servePeer(t testing.TB) *peer {
 	}
 	p := &peer{t: t, log: log, key: testKey(t, string(testOrigin), "server"), agent: testKey(t, testOrigin.AgentKeyName(testAgent), "agent"),
 		listen: bufconn.Listen(1 << 20), contents: make(map[string][]byte)}
+	p.known = p.key.Verifier()
 	server := grpc.NewServer()
 	backupv1.RegisterLedgerServiceServer(server, p)
 	backupv1.RegisterContentServiceServer(server, p)
@@ -151,6 +153,31 @@ func (p *peer) dial() *grpc.ClientConn {
 		p.t.Fatal(err)
 	}
 	return conn
+}
+
+// assign lets an agent with this key serve the destination from now on.
+func (p *peer) assign(key *ledger.SigningKey) {
+	p.t.Helper()
+	p.agent = key
+	request, err := ledger.SignRequest(testOrigin, key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.append(ledger.Assigned{Request: request})
+}
+
+// rekey gives the log another server key.
+func (p *peer) rekey(next *ledger.SigningKey) {
+	p.t.Helper()
+	leaf, err := ledger.Sign(ledger.Entry{Origin: testOrigin, Time: time.Now().UTC().Truncate(time.Second),
+		Body: ledger.Rekeyed{OldKey: p.key.Verifier(), NewKey: next.Verifier()}}, p.key, next)
+	if err == nil {
+		p.key = next
+		err = p.log.Append(leaf)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *peer) append(body ledger.Body) {

@@ -18,8 +18,11 @@ import (
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 )
 
-// MaxMessageBytes is the largest message that is taken from the server.
+// MaxMessageBytes is the largest message that is taken from the server; of one that came compressed, as it is afterwards.
 const MaxMessageBytes = 4 << 20
+
+// maxHeaderBytes is how much a server may say around its answers.
+const maxHeaderBytes = 64 << 10
 
 // callTimeout bounds every unary call.
 const callTimeout = 30 * time.Second
@@ -37,6 +40,7 @@ func Dial(address, proxy string, config *tls.Config) (*grpc.ClientConn, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.5, MaxDelay: 30 * time.Second}, MinConnectTimeout: 20 * time.Second}),
 		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(8<<20),
+		grpc.WithMaxHeaderListSize(maxHeaderBytes),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes)),
 	)
 	if err != nil {

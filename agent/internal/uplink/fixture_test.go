@@ -82,12 +82,18 @@ func (h *history) append(body ledger.Body) {
 // seal seals a manifest with so many items, whose names begin with prefix.
 func (h *history) seal(prefix string, items int) int64 {
 	h.t.Helper()
+	return h.sealFrom(prefix, items, "")
+}
+
+// sealFrom is seal of items that have another path at the source.
+func (h *history) sealFrom(prefix string, items int, source string) int64 {
+	h.t.Helper()
 	var n int64
 	h.log.View(func(log *ledger.Log) { n = int64(len(log.Manifests)) + 1 })
 	writer, err := h.log.StageManifest(n)
 	check(h.t, err)
 	for i := range items {
-		line, err := ledger.FormatLine(backup.Item{Path: prefix + strconv.Itoa(100000+i) + ".gsm", Kind: backup.KindGSM})
+		line, err := ledger.FormatLine(backup.Item{Path: prefix + strconv.Itoa(100000+i) + ".gsm", SourcePath: source, Kind: backup.KindGSM})
 		check(h.t, err)
 		check(h.t, writer.Add(line))
 	}

@@ -108,8 +108,12 @@ func TestRefusedManifests(t *testing.T) {
 			return s.Send(&backupv1.ReadManifestResponse{Lines: whole[:bytes.IndexByte(whole, '\n')+1], Last: true})
 		}, "not in the store"},
 		"out of order": {func(s manifestStream) error {
-			return s.Send(&backupv1.ReadManifestResponse{Lines: append(bytes.Clone(whole), whole...), Last: true})
+			second := bytes.IndexByte(whole, '\n') + 1
+			return s.Send(&backupv1.ReadManifestResponse{Lines: append(bytes.Clone(whole[second:]), whole[:second]...), Last: true})
 		}, "refused as"},
+		"too many": {func(s manifestStream) error {
+			return s.Send(&backupv1.ReadManifestResponse{Lines: append(bytes.Clone(whole), whole...), Last: true})
+		}, "more lines than"},
 		"nothing at all": {func(s manifestStream) error { return s.Send(&backupv1.ReadManifestResponse{}) }, "no lines"},
 		"not sealed":     {func(manifestStream) error { return status.Error(codes.NotFound, "manifest 1 is not sealed") }, "manifest 1 is not sealed"},
 	} {

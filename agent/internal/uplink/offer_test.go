@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sort"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -224,7 +226,7 @@ func longHistory(t testing.TB) *history {
 	h := newHistory(t, "")
 	h.seal("a", 3)
 	h.seal("b", 0)
-	h.seal("c", 2600) // two messages
+	h.sealFrom("c", 100, strings.Repeat("x", 4000)) // two messages
 	h.append(ledger.Retired{Reason: "ended"})
 	return h
 }
@@ -409,4 +411,37 @@ func TestRecovering(t *testing.T) {
 	if s.Recovering() {
 		t.Error("it shows that the server is recovering after that has ended")
 	}
+}
+
+// TestRecoveringComparesAgain compares heads again after a while where the server is recovering: the destination may by then
+// show what it keeps.
+func TestRecoveringComparesAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		known := []bool{false, true}
+		var watches atomic.Int32
+		db, err := store.Open("", store.Options{InMemory: true, Compactors: -1})
+		check(t, err)
+		t.Cleanup(func() { check(t, db.Close()) })
+		log, err := db.Ledger(testOrigin)
+		check(t, err)
+		s := newSession(serve(t, &fakeServer{watch: func(m *backupv1.WatchLedgerRequest, stream watchStream) error {
+			if n := watches.Add(1); n > 2 || m.GetKeptHeadKnown() != known[n-1] {
+				t.Errorf("watch %d says that the kept head is known: %v", n, m.GetKeptHeadKnown())
+			}
+			opened := &backupv1.SessionOpened{SessionNumber: 7, ServerTime: wire.Time(noon), Recovering: !m.GetKeptHeadKnown()}
+			if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
+				return err
+			}
+			return stream.stay()
+		}}), log)
+		s.keptHead = func(context.Context) ([]byte, bool) { return nil, known[watches.Load()] }
+		run(t, s)
+		check(t, s.WaitSynced(t.Context(), patience))
+		time.Sleep(3 * recoveringCheck)
+		synctest.Wait()
+		if watches.Load() != 2 || s.Recovering() {
+			t.Errorf("%d watches, recovering %v; want a second watch that ends it", watches.Load(), s.Recovering())
+		}
+	})
 }

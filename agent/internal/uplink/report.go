@@ -83,6 +83,8 @@ type Order struct {
 type Self struct {
 	Version string
 	Message string // one sentence; empty when all is well
+	// StateFreeBytes is what is free on the volume of the agent's own state, nil where that cannot be known.
+	StateFreeBytes *int64
 }
 
 // Heartbeat reports how the agent and the destinations are, hands over agreed heads, and returns one order per report. It
@@ -90,6 +92,7 @@ type Self struct {
 func (c *Client) Heartbeat(ctx context.Context, self Self, reports []Report) ([]Order, error) {
 	request := &backupv1.HeartbeatRequest{
 		AgentVersion: self.Version, Message: strings.ToValidUTF8(self.Message, "?"), AgentTime: timestamppb.New(c.Clock.wall()),
+		StateFreeBytes: self.StateFreeBytes,
 	}
 	for kind := ledger.KindGenesis; kind <= ledger.KindRetired; kind++ {
 		request.UnderstoodEntries = append(request.UnderstoodEntries, kind.String()+" v1")

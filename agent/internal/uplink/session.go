@@ -243,7 +243,7 @@ func (s *Session) apply(ctx context.Context, batch *backupv1.EntryBatch) error {
 			return fmt.Errorf("entry %d from the server: %w", size+int64(i), err)
 		}
 		if body, ok := entry.Body.(ledger.Sealed); ok {
-			if err := s.readManifest(ctx, body.Manifest); err != nil {
+			if err := s.readManifest(ctx, body.Manifest, body.Items); err != nil {
 				return fmt.Errorf("read manifest %d: %w", body.Manifest, err)
 			}
 			sealed = append(sealed, body.Manifest)

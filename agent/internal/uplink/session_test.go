@@ -248,7 +248,7 @@ func TestProblem(t *testing.T) {
 				return idle(m, stream)
 			}}), newLedger(t))
 			ended := run(t, s)
-			err := s.WaitSynced(t.Context(), 400*time.Millisecond)
+			err := s.WaitSynced(t.Context(), 1500*time.Millisecond)
 			if err == nil || !strings.Contains(err.Error(), test.words) || strings.Contains(err.Error(), "rpc error") || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("WaitSynced = %v, want %q", err, test.words)
 			}

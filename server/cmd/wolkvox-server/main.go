@@ -14,7 +14,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	commands := operator.Server{Init: server.Init, NewCredential: server.NewCredential, Run: server.Run}
+	commands := operator.Server{Init: server.Init, CreateCredential: server.CreateCredential, Restore: server.Restore, Run: server.Run}
 	status := operator.Main(ctx, commands, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)

@@ -14,7 +14,9 @@ import (
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
+	"github.com/wolkvox/backup/server/internal/outage"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -30,7 +32,7 @@ type Hearer interface {
 // Service is AdminService. Its fields are set before the first call and all required; its methods may be called
 // concurrently.
 type Service struct {
-	backupv1.UnimplementedAdminServiceServer
+	backupv1.UnsafeAdminServiceServer
 	Registry    *registry.Registry
 	Sequencers  *sequencer.Set
 	Sealer      *sealer.Sealer
@@ -38,7 +40,13 @@ type Service struct {
 	Authority   *x509.Certificate // whose pin join strings carry
 	Certificate *x509.Certificate // the server's own, which has to be good for the addresses in join strings
 	Address     string            // HOST:PORT, in join strings that name no other
+	Issuer      *identity.Authority
+	Revoker     Revoker
+	LocalActs   LocalActs
+	Outages     *outage.Outages
 	Logger      *slog.Logger
+	// StateFiles calls each for the files of the state directory that belong into a backup, with their paths in it.
+	StateFiles func(each func(path string, data []byte) error) error
 }
 
 // done logs a change that an operator made.
@@ -62,6 +70,12 @@ func (s *Service) refused(ctx context.Context, err error) error {
 	}
 	if assigned, ok := errors.AsType[*registry.AssignedError](err); ok {
 		return wire.Error(codes.AlreadyExists, wire.ReasonDestinationAssigned, "%v", assigned)
+	}
+	switch {
+	case errors.Is(err, registry.ErrEnded), errors.Is(err, sequencer.ErrRetired), errors.Is(err, sealer.ErrEnded):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonRetired, "%v", err)
+	case errors.Is(err, registry.ErrNotServing):
+		return wire.Error(codes.FailedPrecondition, wire.ReasonNotAssigned, "%v", err)
 	}
 	for _, invalid := range invalidReasons {
 		if errors.Is(err, invalid.err) {
@@ -108,9 +122,13 @@ func (s *Service) failed(ctx context.Context, err error) error {
 	return status.Error(codes.Internal, err.Error())
 }
 
-// sequencer returns the destination of that name and the sequencer of its log.
+// sequencer returns the destination of that name and the sequencer of its log. A log that was restarted is named by its
+// origin in place of the destination's name.
 func (s *Service) sequencer(ctx context.Context, tenant, destination string) (registry.Destination, *sequencer.Sequencer, error) {
 	d, err := s.Registry.Destination(tenant, destination)
+	if origin, notOrigin := ledger.ParseOrigin(destination); notOrigin == nil && origin.Tenant() == tenant {
+		d, err = s.Registry.DestinationOf(origin)
+	}
 	if err != nil {
 		return registry.Destination{}, nil, s.refused(ctx, err)
 	}

@@ -107,7 +107,7 @@ func deliver(t *testing.T, seq *sequencer.Sequencer, indexes ledger.Set) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := seq.Assign(t.Context(), request, time.Now()); err != nil {
+	if err := seq.Assign(t.Context(), request, "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	session, err := seq.OpenSession([16]byte{1})

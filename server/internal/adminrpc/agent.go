@@ -2,10 +2,12 @@ package adminrpc
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/registry"
 )
@@ -16,13 +18,25 @@ func (s *Service) ListAgents(ctx context.Context, req *backupv1.ListAgentsReques
 	if err != nil {
 		return nil, s.refused(ctx, err)
 	}
+	revoked, err := s.Registry.RevokedAgents()
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	revokedAt := make(map[identity.Role]time.Time)
+	for _, r := range revoked {
+		revokedAt[identity.AgentRole(r.Tenant, r.Name)] = r.At
+	}
 	res := &backupv1.ListAgentsResponse{}
 	for _, a := range all {
 		heard, err := s.Hearer.Heard(a.Tenant, a.Name)
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		res.Agents = append(res.Agents, agent(a, heard))
+		summary := agent(a, heard)
+		if at, ok := revokedAt[identity.AgentRole(a.Tenant, a.Name)]; ok {
+			summary.RevokeTime = wire.Time(at)
+		}
+		res.Agents = append(res.Agents, summary)
 	}
 	return res, nil
 }
@@ -36,6 +50,7 @@ func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 		return m
 	}
 	m.Version, m.HeardTime, m.ClockOffset = heard.Version, wire.Time(heard.At), durationpb.New(heard.ClockOffset)
+	m.Message, m.StateFreeBytes = heard.Message, heard.StateFreeBytes
 	for _, r := range heard.Reports {
 		m.Destinations = append(m.Destinations, &backupv1.DestinationReport{
 			Origin: string(r.Origin), SessionNumber: r.SessionNumber, Size: r.Size, OutboxCount: r.OutboxCount,

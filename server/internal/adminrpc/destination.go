@@ -10,6 +10,7 @@ import (
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/join"
+	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
@@ -31,7 +32,11 @@ func (s *Service) CreateDestination(ctx context.Context, req *backupv1.CreateDes
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
-	return &backupv1.CreateDestinationResponse{Destination: destination(d, seq)}, nil
+	described, err := s.destination(d, seq)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	return &backupv1.CreateDestinationResponse{Destination: described}, nil
 }
 
 // ListDestinations lists destinations with their logs.
@@ -42,9 +47,15 @@ func (s *Service) ListDestinations(ctx context.Context, req *backupv1.ListDestin
 	}
 	res := &backupv1.ListDestinationsResponse{}
 	for _, d := range all {
-		if seq, ok := s.Sequencers.Of(d.Origin); ok { // missing only while it is being created
-			res.Destinations = append(res.Destinations, destination(d, seq))
+		seq, ok := s.Sequencers.Of(d.Origin)
+		if !ok { // while it is being created
+			continue
 		}
+		described, err := s.destination(d, seq)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		res.Destinations = append(res.Destinations, described)
 	}
 	return res, nil
 }
@@ -83,11 +94,29 @@ func (s *Service) CreateToken(ctx context.Context, req *backupv1.CreateTokenRequ
 	if err != nil {
 		return nil, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "%v", err)
 	}
-	if err := s.Registry.CreateToken(token.Secret.Hash(), d.Origin, token.ExpireTime, at); err != nil {
+	if err := s.createToken(ctx, token, req.GetForAgent(), at); err != nil {
 		return nil, s.refused(ctx, err)
 	}
 	s.done(ctx, "create token", string(d.Origin))
 	return &backupv1.CreateTokenResponse{Join: text, ExpireTime: wire.Time(token.ExpireTime)}, nil
+}
+
+// createToken keeps a token. Which agent serves the destination stands in the log: what the registry says of it may be of
+// an older time, and is put right first.
+func (s *Service) createToken(ctx context.Context, token join.Join, forAgent string, at time.Time) error {
+	_, seq, err := s.sequencer(ctx, token.Origin.Tenant(), token.Origin.Destination())
+	if err != nil {
+		return err
+	}
+	if agent, key, ok := seq.Assigned(); ok {
+		if err := s.Registry.NoteAssigned(token.Origin, agent, key); err != nil {
+			return err
+		}
+	}
+	if forAgent == "" {
+		return s.Registry.CreateToken(token.Secret.Hash(), token.Origin, token.ExpireTime, at)
+	}
+	return s.Registry.CreateReplacingToken(token.Secret.Hash(), token.Origin, forAgent, token.ExpireTime, at)
 }
 
 // checkAddress refuses an address that an agent could not call. The error is a status.
@@ -103,16 +132,22 @@ func (s *Service) checkAddress(address string) error {
 	return nil
 }
 
-func destination(d registry.Destination, seq *sequencer.Sequencer) *backupv1.Destination {
+func (s *Service) destination(d registry.Destination, seq *sequencer.Sequencer) (*backupv1.Destination, error) {
+	rec, err := s.Registry.Recovery(d.Origin)
+	if err != nil {
+		return nil, err
+	}
 	m := &backupv1.Destination{
 		Tenant: d.Tenant, Name: d.Name, Kind: wire.StorageKind(d.Kind), WindowDays: int32(d.Kind.WindowDays()),
 		Origin: string(d.Origin), ServerFingerprint: d.ServerKey.Fingerprint(), Position: wire.Position(seq.Ledger().Position()),
+		Recovering: rec.Recovering, PreviousOrigin: string(d.Previous.Origin), CurrentServerFingerprint: seq.ServerKey().Fingerprint(),
 	}
+	seq.Ledger().View(func(log *ledger.Log) { m.Retired = log.Retired })
 	if head, ok := seq.Agreed(); ok {
 		m.Agreed = wire.Position(head.Size, head.Root)
 	}
 	if agent, key, ok := seq.Assigned(); ok {
 		m.Agent, m.AgentFingerprint = agent, key.Fingerprint()
 	}
-	return m
+	return m, nil
 }

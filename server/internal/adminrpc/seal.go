@@ -20,7 +20,7 @@ func (s *Service) SealNight(ctx context.Context, req *backupv1.SealNightRequest)
 		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonNoSource, "%v", err)
 	case errors.Is(err, sealer.ErrNoDestination):
 		return nil, wire.Error(codes.NotFound, wire.ReasonNoDestination, "%v", err)
-	case errors.Is(err, registry.ErrNotFound):
+	case errors.Is(err, registry.ErrNotFound), errors.Is(err, sealer.ErrEnded):
 		return nil, s.refused(ctx, err)
 	case err != nil:
 		return nil, s.failed(ctx, err)

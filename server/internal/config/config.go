@@ -33,8 +33,14 @@ type Config struct {
 	Address string `yaml:"address"`
 	// LogLevel is debug, info, warn or error. info where not set.
 	LogLevel slog.Level `yaml:"log_level"`
+	// MetricsListen is the address at which metrics are served over plain HTTP, HOST:PORT; off where not set.
+	MetricsListen string `yaml:"metrics_listen"`
 	// Limits bound what is served at once.
 	Limits Limits `yaml:"limits"`
+	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed. 256 MiB where not set.
+	StateReserve *Size `yaml:"state_reserve"`
+	// Recover is not in the file: every ledger is recovered from the agents before anything is sealed or closed again.
+	Recover bool `yaml:"-"`
 }
 
 // Limits bound what is served at once.
@@ -45,6 +51,12 @@ type Limits struct {
 	StreamsPerAgent int `yaml:"streams_per_agent"`
 	// BytesPerSecond limits the contents that are served, over all agents; no limit where not set.
 	BytesPerSecond *Size `yaml:"bytes_per_second"`
+	// TimesPerNight is how many times over an agent may fetch the contents of a manifest within a day. 8 where not set.
+	TimesPerNight int `yaml:"times_per_night"`
+	// Connections is how many connections are open at once. 16384 where not set.
+	Connections int `yaml:"connections"`
+	// ConnectionsPerAddress is how many of them one IP address may have. 1024 where not set.
+	ConnectionsPerAddress int `yaml:"connections_per_address"`
 }
 
 // Defaults of values that are not set.
@@ -52,6 +64,11 @@ const (
 	DefaultListen          = ":443"
 	DefaultStreams         = 64
 	DefaultStreamsPerAgent = 8
+	DefaultStateReserve    = 256 << 20
+
+	DefaultTimesPerNight         = 8
+	DefaultConnections           = 16384
+	DefaultConnectionsPerAddress = 1024
 )
 
 // Load reads the file at path and checks it. An error names the file, the key and the remedy.
@@ -97,11 +114,21 @@ func (c *Config) setDefaults() {
 	if c.Listen == "" {
 		c.Listen = DefaultListen
 	}
-	if c.Limits.Streams == 0 {
-		c.Limits.Streams = DefaultStreams
+	c.Limits.setDefaults()
+	if c.StateReserve == nil {
+		reserve := Size(DefaultStateReserve)
+		c.StateReserve = &reserve
 	}
-	if c.Limits.StreamsPerAgent == 0 {
-		c.Limits.StreamsPerAgent = DefaultStreamsPerAgent
+}
+
+func (l *Limits) setDefaults() {
+	for value, otherwise := range map[*int]int{
+		&l.Streams: DefaultStreams, &l.StreamsPerAgent: DefaultStreamsPerAgent, &l.TimesPerNight: DefaultTimesPerNight,
+		&l.Connections: DefaultConnections, &l.ConnectionsPerAddress: DefaultConnectionsPerAddress,
+	} {
+		if *value == 0 {
+			*value = otherwise
+		}
 	}
 }
 
@@ -111,6 +138,9 @@ func (c *Config) check() error {
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) {
 		return fmt.Errorf("listen is %q; write it like :443 or 192.0.2.1:443", c.Listen)
+	}
+	if _, port, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && (err != nil || !isPort(port)) {
+		return fmt.Errorf("metrics_listen is %q; write it like 127.0.0.1:9464", c.MetricsListen)
 	}
 	if len(c.Names) == 0 {
 		return errors.New("names is empty; give the DNS names or IP addresses by which agents call this server")
@@ -137,6 +167,15 @@ func (l *Limits) check() error {
 	}
 	if l.StreamsPerAgent < 1 || l.StreamsPerAgent > 64 {
 		return fmt.Errorf("limits: streams_per_agent is %d; give 1 to 64", l.StreamsPerAgent)
+	}
+	if l.TimesPerNight < 2 || l.TimesPerNight > 1000 {
+		return fmt.Errorf("limits: times_per_night is %d; give 2 to 1000", l.TimesPerNight)
+	}
+	if l.Connections < 16 || l.Connections > 1e6 {
+		return fmt.Errorf("limits: connections is %d; give 16 to 1000000", l.Connections)
+	}
+	if l.ConnectionsPerAddress < 4 || l.ConnectionsPerAddress > l.Connections {
+		return fmt.Errorf("limits: connections_per_address is %d; give 4 to connections, which is %d", l.ConnectionsPerAddress, l.Connections)
 	}
 	if l.BytesPerSecond != nil && *l.BytesPerSecond < 1<<10 {
 		return fmt.Errorf("limits: bytes_per_second is %d; give at least 1KiB", *l.BytesPerSecond)

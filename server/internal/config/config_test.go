@@ -22,14 +22,21 @@ limits:
   streams: 100
   streams_per_agent: 4
   bytes_per_second: 50MB
+  times_per_night: 3
+  connections: 2000
+  connections_per_address: 500
+metrics_listen: 127.0.0.1:9464
+state_reserve: 1GiB
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rate := Size(50e6)
+	rate, reserve := Size(50e6), Size(1<<30)
 	want := Config{
 		StateDir: "/var/lib/wolkvox", Listen: "192.0.2.1:8443", Names: []string{"backup.example.com", "192.0.2.1", "2001:db8::1"},
-		Address: "backup.example.com:443", LogLevel: slog.LevelDebug, Limits: Limits{Streams: 100, StreamsPerAgent: 4, BytesPerSecond: &rate},
+		Address: "backup.example.com:443", LogLevel: slog.LevelDebug, Limits: Limits{Streams: 100, StreamsPerAgent: 4, BytesPerSecond: &rate, TimesPerNight: 3, Connections: 2000, ConnectionsPerAddress: 500},
+		MetricsListen: "127.0.0.1:9464",
+		StateReserve:  &reserve,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
@@ -45,7 +52,8 @@ func TestParseDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{StateDir: "/s", Listen: ":443", Names: []string{"::1"}, Limits: Limits{Streams: 64, StreamsPerAgent: 8}}
+	reserve := Size(256 << 20)
+	want := Config{StateDir: "/s", Listen: ":443", Names: []string{"::1"}, Limits: Limits{Streams: 64, StreamsPerAgent: 8, TimesPerNight: 8, Connections: 16384, ConnectionsPerAddress: 1024}, StateReserve: &reserve}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
 	}
@@ -61,26 +69,30 @@ func TestParseRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, word := range map[string]string{
-		"":                                       "empty",
-		good + "statedir: /x":                    "statedir",
-		good + "limits: {stream: 3}":             "stream",
-		good + "---\nstate_dir: /x":              "second document",
-		"names: [a]":                             "state_dir",
-		"state_dir: relative\nnames: [a]":        "absolute",
-		"state_dir: /s":                          "names",
-		"state_dir: /s\nnames: ['a:443']":        "without port",
-		"state_dir: /s\nnames: ['https://a']":    "without port",
-		good + "listen: 443":                     "listen",
-		good + "listen: ':https'":                "listen",
-		good + "listen: ':65536'":                "listen",
-		good + "address: backup.example.com":     "address",
-		good + "address: other.example.com:443":  "names has no",
-		good + "log_level: loud":                 "loud",
-		good + "limits: {streams: -1}":           "streams",
-		good + "limits: {streams_per_agent: 65}": "streams_per_agent",
-		good + "limits: {bytes_per_second: 1}":   "bytes_per_second",
-		good + "limits: {bytes_per_second: 1QB}": "1QB",
-		good + "names: [b]":                      "already",
+		"":                                                "empty",
+		good + "statedir: /x":                             "statedir",
+		good + "limits: {stream: 3}":                      "stream",
+		good + "---\nstate_dir: /x":                       "second document",
+		"names: [a]":                                      "state_dir",
+		"state_dir: relative\nnames: [a]":                 "absolute",
+		"state_dir: /s":                                   "names",
+		"state_dir: /s\nnames: ['a:443']":                 "without port",
+		"state_dir: /s\nnames: ['https://a']":             "without port",
+		good + "listen: 443":                              "listen",
+		good + "listen: ':https'":                         "listen",
+		good + "listen: ':65536'":                         "listen",
+		good + "address: backup.example.com":              "address",
+		good + "address: other.example.com:443":           "names has no",
+		good + "log_level: loud":                          "loud",
+		good + "limits: {streams: -1}":                    "streams",
+		good + "limits: {streams_per_agent: 65}":          "streams_per_agent",
+		good + "limits: {bytes_per_second: 1}":            "bytes_per_second",
+		good + "limits: {times_per_night: 1}":             "times_per_night",
+		good + "limits: {connections: 3}":                 "connections",
+		good + "limits: {connections_per_address: 20000}": "connections_per_address",
+		good + "metrics_listen: 9464":                     "metrics_listen",
+		good + "limits: {bytes_per_second: 1QB}":          "1QB",
+		good + "names: [b]":                               "already",
 	} {
 		_, err := Parse([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), word) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,9 +31,12 @@ type Checker interface {
 
 // Options of [New]. The zero value is what a program uses.
 type Options struct {
-	MaxStreams         int   // at once, over all agents; 0 is 64
-	MaxStreamsPerAgent int   // at once; 0 is 8
-	BytesPerSecond     int64 // over all agents; 0 is no limit
+	MaxStreams         int // at once, over all agents; 0 is 64
+	MaxStreamsPerAgent int // at once; 0 is 8
+	// MaxTimesPerNight is how many times over an agent may fetch the contents of a manifest within a day; 0 is 8. 64 MiB are
+	// let through in any case.
+	MaxTimesPerNight int
+	BytesPerSecond   int64 // over all agents; 0 is no limit
 	// OnServed, where set, is called when the first bytes of an item are about to be sent, with how many will be: its
 	// size less the offset asked for. It may be called concurrently and must not block.
 	OnServed func(origin ledger.Origin, manifest, index, sizeBytes int64)
@@ -49,9 +53,11 @@ type Service struct {
 	options    Options
 	pace       pace
 	buffers    *buffers
+	allowances allowances
 
 	mu      sync.Mutex // guards what follows
 	streams map[identity.Role]int
+	tenants map[string]int
 	total   int
 	served  map[ledger.Origin]Served
 }
@@ -70,11 +76,15 @@ func New(sequencers *sequencer.Set, r *registry.Registry, checker Checker, optio
 	if options.MaxStreamsPerAgent == 0 {
 		options.MaxStreamsPerAgent = 8
 	}
+	if options.MaxTimesPerNight == 0 {
+		options.MaxTimesPerNight = 8
+	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Service{sequencers: sequencers, registry: r, catalog: r.Catalog(), checker: checker, options: options,
-		buffers: &buffers{}, pace: pace{bytesPerSecond: options.BytesPerSecond}, streams: map[identity.Role]int{}, served: map[ledger.Origin]Served{}}
+		buffers: &buffers{}, pace: pace{bytesPerSecond: options.BytesPerSecond}, allowances: allowances{times: int64(options.MaxTimesPerNight), used: map[fetched]*allowance{}},
+		streams: map[identity.Role]int{}, tenants: map[string]int{}, served: map[ledger.Origin]Served{}}
 }
 
 // Served returns what was served of a destination since the service was made.
@@ -118,6 +128,11 @@ func (s *Service) fetch(req *backupv1.FetchContentsRequest, stream grpc.ServerSt
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadIndexes, "manifest %d has %d items; %d of them, up to index %d, are asked for, from offset %d of the first",
 			m.Number, m.Items, indexes.Len(), indexes.Max(), req.GetReadOffsetBytes())
 	}
+	at := time.Now()
+	allowed := s.allowances.of(role, seq.Origin(), m, at)
+	if err := allowed.check(at); err != nil {
+		return err
+	}
 	if !s.admit(role) {
 		return wire.RetryError(codes.ResourceExhausted, wire.ReasonTryLater, rpcerror.ComeBack, "the server serves as much as it can at the moment")
 	}
@@ -129,7 +144,7 @@ func (s *Service) fetch(req *backupv1.FetchContentsRequest, stream grpc.ServerSt
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	f := &fetch{
-		service: s, seq: seq, session: req.GetSessionNumber(), manifest: m.Number, indexes: indexes,
+		service: s, seq: seq, session: req.GetSessionNumber(), manifest: m.Number, indexes: indexes, allowed: allowed,
 		wanted: states.Among(indexes, backup.Pending, backup.Expired),
 		offset: req.GetReadOffsetBytes(), stream: stream, ctx: ctx, cancel: cancel,
 	}
@@ -139,10 +154,12 @@ func (s *Service) fetch(req *backupv1.FetchContentsRequest, stream grpc.ServerSt
 func (s *Service) admit(role identity.Role) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.total >= s.options.MaxStreams || s.streams[role] >= s.options.MaxStreamsPerAgent {
+	// However many agents a tenant has, it leaves room for another tenant's.
+	if s.total >= s.options.MaxStreams || s.streams[role] >= s.options.MaxStreamsPerAgent || s.tenants[role.Tenant] >= max(s.options.MaxStreams/2, 1) {
 		return false
 	}
 	s.total++
+	s.tenants[role.Tenant]++
 	s.streams[role]++
 	return true
 }
@@ -151,6 +168,9 @@ func (s *Service) leave(role identity.Role) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
+	if s.tenants[role.Tenant]--; s.tenants[role.Tenant] == 0 {
+		delete(s.tenants, role.Tenant)
+	}
 	if s.streams[role]--; s.streams[role] == 0 {
 		delete(s.streams, role)
 	}

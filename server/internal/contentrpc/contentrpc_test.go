@@ -317,3 +317,35 @@ func TestRefused(t *testing.T) {
 		t.Errorf("the earlier process's stream: %v", err)
 	}
 }
+
+// An agent that fetches the same again and again is stopped in the middle of a stream, and not for another manifest.
+func TestFetchedTooOften(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, contentrpc.Options{MaxTimesPerNight: 2})
+	r.Write("large", string(make([]byte, 20<<20)), noon.Add(-time.Hour))
+	r.Look(false, noon)
+	r.Write("later", "x", noon.Add(time.Hour))
+	r.Look(false, noon.Add(2*time.Hour))
+	var err error
+	fetched := 0
+	for err == nil { // twice 20 MiB and 64 MiB of slack
+		var items map[int64]*received
+		items, err = r.fetch(1, all(1), 0)
+		if items[0] != nil {
+			fetched += len(items[0].data)
+		}
+	}
+	if after, ok := wire.RetryAfter(err); wire.Reason(err) != wire.ReasonTooMuchFetched || !ok || after <= 0 {
+		t.Errorf("after %d bytes: %v", fetched, err)
+	}
+	if fetched < 100<<20 || fetched > 104<<20 {
+		t.Errorf("%d bytes were served, want 104 MiB at most", fetched)
+	}
+	_, err = r.fetch(1, all(1), 0)
+	if wire.Reason(err) != wire.ReasonTooMuchFetched {
+		t.Errorf("once more: %v", err)
+	}
+	items, err := r.fetch(2, all(1), 0)
+	r.Must(err)
+	r.expect(items, 2, 0)
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -35,6 +36,7 @@ type fetch struct {
 	ctx      context.Context // of this call; held because the parts of one call share it
 	cancel   context.CancelCauseFunc
 	sources  *sources
+	allowed  *allowance
 
 	message message
 	begun   []*file // whose first bytes are in message
@@ -180,6 +182,9 @@ func (f *fetch) flush() error {
 		return nil
 	}
 	if err := f.seq.CheckSession(f.session); err != nil {
+		return err
+	}
+	if err := f.allowed.take(int64(f.message.dataBytes), time.Now()); err != nil {
 		return err
 	}
 	if err := f.service.pace.wait(f.ctx, f.message.dataBytes); err != nil {

@@ -25,7 +25,8 @@ func (p *pace) wait(ctx context.Context, n int) error {
 		p.next = now
 	}
 	turn := p.next
-	p.next = turn.Add(time.Duration(float64(n) / float64(p.bytesPerSecond) * float64(time.Second)))
+	took := time.Duration(float64(n) / float64(p.bytesPerSecond) * float64(time.Second))
+	p.next = turn.Add(took)
 	p.mu.Unlock()
 	timer := time.NewTimer(turn.Sub(now))
 	defer timer.Stop()
@@ -33,6 +34,9 @@ func (p *pace) wait(ctx context.Context, n int) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
+		p.mu.Lock()
+		p.next = p.next.Add(-took) // what was not sent takes nobody's time
+		p.mu.Unlock()
 		return context.Cause(ctx)
 	}
 }

@@ -1,5 +1,5 @@
-// Package credential is the operator's credential file: one file with the server's address, the operator's certificate
-// and key, and the authority, which is all that a command needs to call the server. What a role may do is not its affair.
+// Package credential is the operator's credential file: one file with the server's address, the operator's key and
+// certificate, and the authority's certificates, which is all that a command needs to call the server. What a role may do is not its affair.
 //
 // The file is PEM after two lines of text, so that one file serves other programs too:
 //
@@ -7,9 +7,7 @@
 package credential
 
 import (
-	"bytes"
 	"crypto/ecdsa"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -24,7 +22,6 @@ const (
 	firstLine        = "wolkvox-server operator credential v1"
 	addressKey       = "server "
 	certificateBlock = "CERTIFICATE" // RFC 7468 §5
-	keyBlock         = "PRIVATE KEY" // RFC 7468 §10
 )
 
 // The names of the files that [Credential.SaveParts] writes.
@@ -42,25 +39,29 @@ type Credential struct {
 
 // Save writes the file, which only its owner can read, durably; a file of that name is replaced.
 func (c Credential) Save(path string) error {
-	key, err := c.key()
+	data, err := c.Format()
 	if err != nil {
 		return fmt.Errorf("write credential %s: %w", path, err)
 	}
 	text := fmt.Appendf(nil, "%s\n%s%s\n\n", firstLine, addressKey, c.Server)
-	return identity.WritePrivate(path, bytes.Join([][]byte{text, c.certificate(), key, c.authority()}, nil))
+	return identity.WritePrivate(path, append(text, data...))
 }
 
 // SaveParts writes the credential as three files into dir, each of which only its owner can read: [AuthorityPart],
 // [CertificatePart] and [KeyPart].
 func (c Credential) SaveParts(dir string) error {
-	key, err := c.key()
-	if err != nil {
-		return fmt.Errorf("write credential to %s: %w", dir, err)
+	key, ok := c.Certificate.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return fmt.Errorf("write credential to %s: its key is a %T", dir, c.Certificate.PrivateKey)
+	}
+	var roots [][]byte
+	for _, root := range c.Roots() {
+		roots = append(roots, root.Raw)
 	}
 	return errors.Join(
-		identity.WritePrivate(filepath.Join(dir, KeyPart), key),
-		identity.WritePrivate(filepath.Join(dir, CertificatePart), c.certificate()),
-		identity.WritePrivate(filepath.Join(dir, AuthorityPart), c.authority()),
+		identity.SaveKey(filepath.Join(dir, KeyPart), key),
+		identity.WritePrivate(filepath.Join(dir, CertificatePart), encode(c.Certificate.Certificate...)),
+		identity.WritePrivate(filepath.Join(dir, AuthorityPart), encode(roots...)),
 	)
 }
 
@@ -86,34 +87,7 @@ func parse(data []byte) (Credential, error) {
 	if err := CheckServer(server); err != nil {
 		return Credential{}, err
 	}
-	certificate, rest := pem.Decode([]byte(blocks))
-	private, rest := pem.Decode(rest)
-	authority, rest := pem.Decode(rest)
-	if certificate == nil || private == nil || authority == nil || len(rest) != 0 ||
-		certificate.Type != certificateBlock || private.Type != keyBlock || authority.Type != certificateBlock {
-		return Credential{}, errors.New("it does not hold a certificate, a key and the authority's certificate, in this order and no more")
-	}
-	return assemble(certificate.Bytes, private.Bytes, authority.Bytes, server)
-}
-
-func assemble(certificate, private, authority []byte, server string) (Credential, error) {
-	cert, err := x509.ParseCertificate(certificate)
-	if err != nil {
-		return Credential{}, err
-	}
-	key, err := x509.ParsePKCS8PrivateKey(private)
-	if err != nil {
-		return Credential{}, err
-	}
-	ecdsaKey, ok := key.(*ecdsa.PrivateKey)
-	if !ok {
-		return Credential{}, fmt.Errorf("its key is a %T, not ECDSA", key)
-	}
-	ca, err := x509.ParseCertificate(authority)
-	if err != nil {
-		return Credential{}, err
-	}
-	c, err := identity.NewCredential(cert, ecdsaKey, ca)
+	c, err := identity.ParseCredential([]byte(blocks))
 	return Credential{c, server}, err
 }
 
@@ -125,18 +99,11 @@ func CheckServer(s string) error {
 	return join.CheckAddress(s)
 }
 
-func (c Credential) key() ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(c.Certificate.PrivateKey)
-	if err != nil {
-		return nil, err
+// encode returns certificates as PEM.
+func encode(ders ...[]byte) []byte {
+	var data []byte
+	for _, der := range ders {
+		data = append(data, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der})...)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}), nil
-}
-
-func (c Credential) certificate() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: c.Certificate.Certificate[0]})
-}
-
-func (c Credential) authority() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: c.Authority.Raw})
+	return data
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/identity/identitytest"
 )
 
 func sample(t *testing.T) Credential {
@@ -78,7 +79,7 @@ func TestParseRefuses(t *testing.T) {
 	if _, err := parse(data); err != nil {
 		t.Fatal(err)
 	}
-	key := good[strings.Index(good, "-----BEGIN PRIVATE"):strings.LastIndex(good, "-----BEGIN CERT")]
+	key := keyIn(good)
 	for what, text := range map[string]string{
 		"empty":               "",
 		"another version":     strings.Replace(good, "v1", "v2", 1),
@@ -94,12 +95,48 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// keyIn returns the block of a credential file that holds the key.
+func keyIn(text string) string {
+	return text[strings.Index(text, "-----BEGIN PRIVATE"):strings.Index(text, "-----BEGIN CERT")]
+}
+
 func otherKey(t *testing.T) string {
-	key, err := sample(t).key()
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "other.pem")
+	if err := sample(t).Save(path); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(key)
+	return keyIn(string(data))
+}
+
+// The files of earlier versions hold one certificate, the key and the authority's certificate, in this order.
+func TestEarlierForm(t *testing.T) {
+	t.Parallel()
+	authority := identitytest.LoadSelfIssued(t, time.Now())
+	operator, err := authority.NewOperator("admin", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "operator.pem")
+	if err := (Credential{operator, "backup.example.com:443"}).Save(path); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, _ := strings.Cut(string(data), "\n\n")
+	key := keyIn(rest)
+	certificates := strings.TrimPrefix(rest, key)
+	end := strings.LastIndex(certificates, "-----BEGIN CERT")
+	got, err := parse([]byte(head + "\n\n" + certificates[:end] + key + certificates[end:]))
+	if err != nil || !got.Authority.Equal(authority.Certificate()) || !got.Certificate.Leaf.Equal(operator.Certificate.Leaf) {
+		t.Errorf("parse = %+v, %v, want the credential", got, err)
+	}
 }
 
 func FuzzParse(f *testing.F) {

@@ -1,6 +1,7 @@
-// Package enroll lets agents in: EnrollmentService of the protocol. It judges the one-time secret and the caller's
-// keys, has the registry redeem the token, issues the certificate, and hands the agent's request to whoever appends
-// it to the log. It makes no tokens and writes no log.
+// Package enroll lets agents in and keeps them in: EnrollmentService of the protocol, and the admission of the
+// certificates that came of it. It judges the one-time secret and the caller's keys, has the registry redeem the token,
+// issues the certificate, and hands the agent's request to whoever appends it to the log. It makes no tokens, writes no
+// log, and does not judge which methods a role may call.
 //
 // The order is: redeem (which keeps the certificate that is going to be the answer), append, answer. A server that
 // dies anywhere in between is asked again with the same secret and keys, and goes on where it stopped.
@@ -38,10 +39,12 @@ const retryAfter = 30 * time.Second
 
 // Assigner appends to a log that an agent serves it from now on.
 type Assigner interface {
-	// Assign appends the entry that holds the request, unless the log's last one of its kind holds the same request.
-	// The entry is durable when it returns nil. After an error it may or may not be in the log, and the call is
-	// to be repeated. It may be called concurrently.
-	Assign(ctx context.Context, origin ledger.Origin, request ledger.Request) error
+	// Assign appends the entry that holds the request, unless the log's last one of its kind holds the same request, and
+	// returns the server's key with which the log began. The agent named replaces is the one whose place is taken; it is empty
+	// where none serves the destination. The entry is durable when the error is nil. An error that wraps
+	// [registry.ErrEnded], or is a [*registry.AssignedError], is final; after any other the entry may or may not be in the
+	// log, and the call is to be repeated. It may be called concurrently.
+	Assign(ctx context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error)
 }
 
 // Service is EnrollmentService. Its methods may be called concurrently.
@@ -51,16 +54,22 @@ type Service struct {
 	authority *identity.Authority
 	assigner  Assigner
 	log       *slog.Logger
+	limits    *limits
 }
 
 // New returns the service over its parts.
 func New(r *registry.Registry, authority *identity.Authority, assigner Assigner, log *slog.Logger) *Service {
-	return &Service{registry: r, authority: authority, assigner: assigner, log: log}
+	return &Service{registry: r, authority: authority, assigner: assigner, log: log, limits: newLimits()}
 }
 
 // Enroll redeems a one-time secret. The reasons of its errors are those that the protocol names.
 func (s *Service) Enroll(ctx context.Context, request *backupv1.EnrollRequest) (*backupv1.EnrollResponse, error) {
-	return s.enroll(ctx, request, time.Now())
+	at := time.Now()
+	if wait := s.limits.wait(addressOf(ctx), at); wait > 0 {
+		return nil, wire.RetryError(codes.Unavailable, wire.ReasonTryLater, wait,
+			"too many ask to be let in at the moment: the join string stays good, try again in %s", wait)
+	}
+	return s.enroll(ctx, request, at)
 }
 
 func (s *Service) enroll(ctx context.Context, request *backupv1.EnrollRequest, at time.Time) (*backupv1.EnrollResponse, error) {
@@ -104,18 +113,18 @@ func (s *Service) enroll(ctx context.Context, request *backupv1.EnrollRequest, a
 	if err != nil {
 		return nil, s.refused(ctx, token, err)
 	}
-	if err := s.assigner.Assign(ctx, origin, a.request); err != nil {
-		return nil, s.failed(ctx, "append assignment", err)
-	}
-	serverKey, err := s.registry.LogKey(origin)
+	serverKey, err := s.assigner.Assign(ctx, origin, a.request, token.ForAgent)
 	if err != nil {
-		return nil, s.failed(ctx, "read log key", err)
+		return nil, s.refused(ctx, token, err)
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "agent enrolled",
 		slog.String("origin", string(origin)), slog.String("agent", a.agent), slog.String("host", request.GetHostName()))
+	if certificate, err = x509.ParseCertificate(redeemed.Certificate); err != nil {
+		return nil, s.failed(ctx, "read the certificate that was issued", err)
+	}
 	return &backupv1.EnrollResponse{
-		Certificates: [][]byte{redeemed.Certificate, s.authority.Certificate().Raw},
-		ServerKey:    string(serverKey.Verifier()),
+		Certificates: s.authority.ChainOf(certificate),
+		ServerKey:    string(serverKey),
 		ServerTime:   timestamppb.New(at),
 	}, nil
 }
@@ -130,19 +139,9 @@ type application struct {
 
 // readApplication checks a request against the origin that its secret is bound to.
 func readApplication(m *backupv1.EnrollRequest, origin ledger.Origin) (application, error) {
-	der := m.GetCertificateRequest()
-	if len(der) > maxCertificateRequestBytes {
-		return application{}, fmt.Errorf("the certificate request has %d bytes, more than %d", len(der), maxCertificateRequestBytes)
-	}
-	csr, err := x509.ParseCertificateRequest(der)
+	csr, err := readCertificateRequest(m.GetCertificateRequest())
 	if err != nil {
-		return application{}, fmt.Errorf("the certificate request cannot be read: %w", err)
-	}
-	if err := csr.CheckSignature(); err != nil {
-		return application{}, fmt.Errorf("the certificate request is not signed by its own key: %w", err)
-	}
-	if err := identity.CheckKey(csr.PublicKey); err != nil {
-		return application{}, fmt.Errorf("the certificate request: %w", err)
+		return application{}, err
 	}
 	agent := csr.Subject.CommonName
 	if err := ledger.CheckAgentName(agent); err != nil {
@@ -164,6 +163,24 @@ func readApplication(m *backupv1.EnrollRequest, origin ledger.Origin) (applicati
 		}
 	}
 	return application{agent, csr.PublicKey, sha256.Sum256(csr.RawSubjectPublicKeyInfo), request}, nil
+}
+
+// readCertificateRequest reads a PKCS #10 certificate request that its own key, of the right kind, signed.
+func readCertificateRequest(der []byte) (*x509.CertificateRequest, error) {
+	if len(der) > maxCertificateRequestBytes {
+		return nil, fmt.Errorf("the certificate request has %d bytes, more than %d", len(der), maxCertificateRequestBytes)
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate request cannot be read: %w", err)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("the certificate request is not signed by its own key: %w", err)
+	}
+	if err := identity.CheckKey(csr.PublicKey); err != nil {
+		return nil, fmt.Errorf("the certificate request: %w", err)
+	}
+	return csr, nil
 }
 
 // hash is the same for the same name and keys. A certificate request is not the same bytes when it is made again.
@@ -209,16 +226,19 @@ func (s *Service) refused(ctx context.Context, token registry.Token, err error) 
 	switch {
 	case isAssigned:
 		return wire.Error(codes.AlreadyExists, wire.ReasonDestinationAssigned, "%v", assigned)
-	case errors.Is(err, registry.ErrUsed):
+	case errors.Is(err, registry.ErrUsed), errors.Is(err, registry.ErrEnded):
 		return errTokenInvalid()
 	case errors.Is(err, registry.ErrExpired):
 		return wire.Error(codes.Unauthenticated, wire.ReasonTokenExpired,
 			"the join string for %s expired at %s: ask wolkvox for a new one", token.Origin, token.ExpireTime.Format(time.RFC3339))
+	case errors.Is(err, registry.ErrRevoked):
+		return wire.Error(codes.PermissionDenied, wire.ReasonRevoked,
+			"enroll for %s: the agent of this name or key was revoked: enrol as a new agent, with new keys", token.Origin)
 	case errors.Is(err, registry.ErrNameTaken):
 		return wire.Error(codes.AlreadyExists, wire.ReasonNameTaken,
 			"enroll for %s: another agent has this name with another key", token.Origin)
 	}
-	return s.failed(ctx, "redeem token", err)
+	return s.failed(ctx, "redeem token or append assignment", err)
 }
 
 // failed logs what went wrong on the server's side, which is nobody else's matter, and asks to come back.

@@ -41,16 +41,17 @@ func TestEnroll(t *testing.T) {
 	request := a.request(t, secret, origin)
 	response, err := f.enroll(t, request)
 	check(t, err)
-	if len(response.GetCertificates()) != 2 || !bytes.Equal(response.GetCertificates()[1], f.authority.Certificate().Raw) {
-		t.Fatalf("the answer has %d certificates, want the agent's and the authority's", len(response.GetCertificates()))
+	if len(response.GetCertificates()) != 3 || !bytes.Equal(response.GetCertificates()[1], f.authority.Issuer().Raw) ||
+		!bytes.Equal(response.GetCertificates()[2], f.authority.Certificate().Raw) {
+		t.Fatalf("the answer has %d certificates, want the agent's, the intermediate's and the root's", len(response.GetCertificates()))
 	}
 	cert, err := x509.ParseCertificate(response.GetCertificates()[0])
 	check(t, err)
 	if role, err := identity.RoleOf(cert); err != nil || role != identity.AgentRole("acme", agentA) || !a.key.PublicKey.Equal(cert.PublicKey) {
 		t.Errorf("the certificate is of %v, %v, its key is the machine's: %t", role, err, a.key.PublicKey.Equal(cert.PublicKey))
 	}
-	if key, err := f.registry.LogKey(origin); err != nil || response.GetServerKey() != string(key.Verifier()) {
-		t.Errorf("the server's key is %s, want %v, %v", response.GetServerKey(), key, err)
+	if response.GetServerKey() != string(serverKey) {
+		t.Errorf("the server's key is %s, want %s", response.GetServerKey(), serverKey)
 	}
 	if got := f.assigner.requests[origin]; !bytes.Equal(got.Note, request.GetAssignRequest()) {
 		t.Errorf("the log has %q, want the agent's own request", got.Note)

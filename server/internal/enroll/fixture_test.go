@@ -45,26 +45,30 @@ type memoryAssigner struct {
 	mu       sync.Mutex
 	requests map[ledger.Origin]ledger.Request
 	appended int
-	fail     error // taken by the next call
-	failDone bool  // whether that call appends nevertheless
+	replaced []string // the agents whose place was taken, by call
+	fail     error    // taken by the next call
+	failDone bool     // whether that call appends nevertheless
 }
 
-func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request ledger.Request) error {
+const serverKey = ledger.Verifier("the first server key of the log")
+
+func (m *memoryAssigner) Assign(_ context.Context, origin ledger.Origin, request ledger.Request, replaces string) (ledger.Verifier, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fail, done := m.fail, m.failDone
 	m.fail = nil
 	if fail != nil && !done {
-		return fail
+		return "", fail
 	}
 	if request.Origin != origin {
-		return fmt.Errorf("a request for %s is appended to %s", request.Origin, origin)
+		return "", fmt.Errorf("a request for %s is appended to %s", request.Origin, origin)
 	}
+	m.replaced = append(m.replaced, replaces)
 	if !bytes.Equal(m.requests[origin].Note, request.Note) {
 		m.requests[origin] = request
 		m.appended++
 	}
-	return fail
+	return serverKey, fail
 }
 
 // fleet is a server with tenants acme and other, over loopback.
@@ -91,7 +95,7 @@ func newFleet(t *testing.T) *fleet {
 	check(t, err)
 	assigner := &memoryAssigner{requests: make(map[ledger.Origin]ledger.Request)}
 	f := &fleet{r, authority, assigner, New(r, authority, assigner, log), ""}
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerConfig(cert, authority.Certificate(), time.Now))))
+	server := grpc.NewServer(grpc.Creds(authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now)))
 	backupv1.RegisterEnrollmentServiceServer(server, f.service)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)

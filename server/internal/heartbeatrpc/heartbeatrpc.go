@@ -120,7 +120,7 @@ func (s *Service) Heartbeat(ctx context.Context, req *backupv1.HeartbeatRequest)
 	s.mu.Unlock()
 	res := &backupv1.HeartbeatResponse{ServerTime: wire.Time(at)}
 	for _, report := range heartbeat.Reports {
-		order, err := s.order(ctx, role, report)
+		order, err := s.order(ctx, role, report, at)
 		if err != nil {
 			return nil, s.status(ctx, err)
 		}
@@ -130,7 +130,7 @@ func (s *Service) Heartbeat(ctx context.Context, req *backupv1.HeartbeatRequest)
 }
 
 // order answers the report of one destination.
-func (s *Service) order(ctx context.Context, role identity.Role, report registry.Report) (*backupv1.DestinationOrder, error) {
+func (s *Service) order(ctx context.Context, role identity.Role, report registry.Report, at time.Time) (*backupv1.DestinationOrder, error) {
 	order := &backupv1.DestinationOrder{
 		Origin: string(report.Origin), Status: backupv1.AssignmentStatus_ASSIGNMENT_STATUS_NOT_ASSIGNED,
 	}
@@ -145,7 +145,7 @@ func (s *Service) order(ctx context.Context, role identity.Role, report registry
 			return order, nil
 		}
 		if err == nil && report.OutboxCount == 0 {
-			seq.Heard(report.EchoedTime)
+			seq.Heard(role.Name, report.SessionNumber, report.EchoedTime, at)
 		}
 	}
 	order.Status = backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED

@@ -2,6 +2,7 @@ package heartbeatrpc_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
@@ -20,7 +21,8 @@ import (
 	"github.com/wolkvox/backup/server/internal/servertest"
 )
 
-var noon = time.Date(2026, 3, 10, 17, 0, 0, 0, time.UTC)
+// then is so long ago that what was sealed then is due.
+var then = time.Now().UTC().AddDate(0, -2, 0).Truncate(time.Second)
 
 type checker struct {
 	mu    sync.Mutex
@@ -45,7 +47,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	s := servertest.New(t, "America/Bogota", backup.StorageRSYNC, noon)
+	s := servertest.New(t, "America/Bogota", backup.StorageRSYNC, then)
 	r := &rig{Server: s, key: s.Enroll(), checker: &checker{}}
 	var err error
 	r.session, err = s.Sequencer().OpenSession([16]byte{1})
@@ -71,7 +73,7 @@ func TestHeartbeat(t *testing.T) {
 	r.Must(r.Sequencer().CheckSession(r.session))
 	head, _, err := r.Sequencer().Head()
 	r.Must(err)
-	agreed, err := ledger.Cosign(head, r.Sequencer().ServerKey(), r.key, noon)
+	agreed, err := ledger.Cosign(head, r.Sequencer().ServerKey(), r.key, then)
 	r.Must(err)
 	report := func(session int64) *backupv1.DestinationReport {
 		return &backupv1.DestinationReport{
@@ -131,22 +133,25 @@ func TestHeartbeat(t *testing.T) {
 func TestHeardForClosing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.Write("a.gsm", "a", noon.Add(-time.Hour))
-	r.Look(false, noon)
+	r.Write("a.gsm", "a", then.Add(-time.Hour))
+	r.Look(false, then)
 	m, _ := r.Sequencer().Manifest(1)
 	after := m.Deadline.Add(time.Second)
 	for _, test := range []struct {
 		name            string
 		session, outbox int64
+		echoed          time.Time
 		closes          bool
 	}{
-		{"another session", r.session + 1, 0, false},
-		{"no session", 0, 0, false},
-		{"something in the outbox", r.session, 1, false},
-		{"heard", r.session, 0, true},
+		{"another session", r.session + 1, 0, after, false},
+		{"no session", 0, 0, after, false},
+		{"something in the outbox", r.session, 1, after, false},
+		{"a time that the server has not said yet", r.session, 0, time.Now().Add(time.Hour), false},
+		{"a time before the deadline", r.session, 0, m.Deadline, false},
+		{"heard", r.session, 0, after, true},
 	} {
 		_, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{Destinations: []*backupv1.DestinationReport{{
-			Origin: string(r.Origin), SessionNumber: test.session, OutboxCount: test.outbox, EchoedTime: timestamppb.New(after),
+			Origin: string(r.Origin), SessionNumber: test.session, OutboxCount: test.outbox, EchoedTime: timestamppb.New(test.echoed),
 		}}})
 		r.Must(err)
 		closed, err := r.Sequencer().Close(t.Context(), after, 0)
@@ -184,10 +189,10 @@ func TestReportFaults(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, name := range []string{"a", "b", "c"} {
-		r.Write(name, name, noon.Add(-time.Hour))
+		r.Write(name, name, then.Add(-time.Hour))
 	}
-	r.Look(false, noon)
-	fault := &backupv1.Fault{Class: "other", Party: "client", Code: "ENOSPC", Message: "the disk is full", LastTime: timestamppb.New(noon), AttemptCount: 2}
+	r.Look(false, then)
+	fault := &backupv1.Fault{Class: "other", Party: "client", Code: "ENOSPC", Message: "the disk is full", LastTime: timestamppb.New(then), AttemptCount: 2}
 	report := func(session int64, faults ...*backupv1.ItemFault) error {
 		_, err := r.client.ReportFaults(t.Context(), &backupv1.ReportFaultsRequest{Origin: string(r.Origin), SessionNumber: session, Faults: faults})
 		return err
@@ -220,5 +225,34 @@ func TestReportFaults(t *testing.T) {
 		if err := report(test.session, test.fault); wire.Reason(err) != test.reason {
 			t.Errorf("%s: %v, want %s", name, err, test.reason)
 		}
+	}
+}
+
+// An agent whose place was taken is answered NOT_ASSIGNED, and what it reports closes nothing.
+func TestReplacedAgentIsNotHeard(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Write("a.gsm", "a", then.Add(-time.Hour))
+	r.Look(false, then)
+	m, _ := r.Sequencer().Manifest(1)
+	after := m.Deadline.Add(time.Second)
+	key, err := ledger.NewSigningKey(r.Origin.AgentKeyName("bbbbbbbbbbbbbbbb"), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	r.Must(err)
+	request, err := ledger.SignRequest(r.Origin, key)
+	r.Must(err)
+	for _, want := range []backupv1.AssignmentStatus{backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED, backupv1.AssignmentStatus_ASSIGNMENT_STATUS_NOT_ASSIGNED} {
+		res, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{Destinations: []*backupv1.DestinationReport{{
+			Origin: string(r.Origin), SessionNumber: r.session, EchoedTime: timestamppb.New(after),
+		}}})
+		r.Must(err)
+		if got := res.GetDestinations()[0].GetStatus(); got != want {
+			t.Errorf("status %v, want %v", got, want)
+		}
+		r.Must(r.Sequencer().Assign(t.Context(), request, servertest.Agent, after))
+	}
+	closed, err := r.Sequencer().Close(t.Context(), after, 0)
+	r.Must(err)
+	if len(closed) > 0 {
+		t.Errorf("closed %v", closed)
 	}
 }

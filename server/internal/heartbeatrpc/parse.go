@@ -29,7 +29,7 @@ func parseHeartbeat(req *backupv1.HeartbeatRequest, at time.Time) (registry.Hear
 		return registry.Heartbeat{}, fmt.Errorf("the heartbeat reports %d destinations, more than %d, or understands %d entries, more than %d",
 			len(req.GetDestinations()), MaxDestinations, len(req.GetUnderstoodEntries()), maxEntriesUnderstood)
 	}
-	heartbeat := registry.Heartbeat{At: at.UTC(), Version: cut(req.GetAgentVersion(), maxWordBytes)}
+	heartbeat := registry.Heartbeat{At: at.UTC(), Version: cut(req.GetAgentVersion(), maxWordBytes), Message: cut(req.GetMessage(), maxMessageBytes), StateFreeBytes: req.StateFreeBytes}
 	for _, entry := range req.GetUnderstoodEntries() {
 		heartbeat.UnderstoodEntries = append(heartbeat.UnderstoodEntries, cut(entry, maxWordBytes))
 	}

@@ -29,7 +29,7 @@ const (
 
 // Service implements LedgerService.
 type Service struct {
-	backupv1.UnimplementedLedgerServiceServer
+	backupv1.UnsafeLedgerServiceServer
 	sequencers *sequencer.Set
 	logger     *slog.Logger
 	watches    watches

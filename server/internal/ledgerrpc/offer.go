@@ -94,13 +94,16 @@ func (o *offering) run() error {
 	if err != nil {
 		return err
 	}
-	opening := first.GetOpening()
-	if opening == nil || len(opening.GetProcessId()) != 16 {
-		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "an offer begins with its opening, which names a process by 16 bytes")
-	}
+	opening := first.GetOpening() // a message that is none names no destination
 	seq, role, standing, err := authz.EverDestination(o.ctx, o.sequencers, opening.GetOrigin())
 	if err != nil {
 		return err
+	}
+	if standing == authz.Stranger && len(opening.GetHead()) == 0 { // the head is all that a stranger has to show
+		return authz.NotAssigned(role, seq)
+	}
+	if len(opening.GetProcessId()) != 16 {
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the opening of an offer names a process by %d bytes instead of 16", len(opening.GetProcessId()))
 	}
 	if standing == authz.Current {
 		if _, err := seq.OpenSession([16]byte(opening.GetProcessId())); err != nil {
@@ -111,17 +114,9 @@ func (o *offering) run() error {
 	if err != nil {
 		return err
 	}
-	offer, err := seq.Offer(o.ctx, opening.GetHead(), sequencer.Claim{
+	taken, err := o.take(seq, opening.GetHead(), sequencer.Claim{
 		Kept: opening.GetKeptHead(), KeptKnown: opening.GetKeptHeadKnown(), Speaks: speaks,
 	})
-	if err != nil {
-		return err
-	}
-	defer offer.Close()
-	if err := o.takeIn(offer); err != nil {
-		return err
-	}
-	taken, err := offer.Take(o.ctx, time.Now())
 	if err != nil {
 		return err
 	}
@@ -130,6 +125,19 @@ func (o *offering) run() error {
 	}
 	result := &backupv1.OfferResult{Taken: taken, Position: wire.Position(seq.Ledger().Position())}
 	return o.stream.Send(&backupv1.OfferLedgerResponse{Step: &backupv1.OfferLedgerResponse_Result{Result: result}})
+}
+
+// take takes the offer of a log up to a head. When it returns, another may begin.
+func (o *offering) take(seq *sequencer.Sequencer, head []byte, claim sequencer.Claim) (taken bool, err error) {
+	offer, err := seq.Offer(o.ctx, head, claim)
+	if err != nil {
+		return false, err
+	}
+	defer offer.Close()
+	if err := o.takeIn(offer); err != nil {
+		return false, err
+	}
+	return offer.Take(o.ctx, time.Now())
 }
 
 // takeIn finds out where the logs part, and takes in what follows.

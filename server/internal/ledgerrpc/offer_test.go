@@ -234,7 +234,7 @@ func TestOfferRefused(t *testing.T) {
 	stream, err := r.client.OfferLedger(t.Context())
 	r.Must(err)
 	r.Must(stream.Send(&backupv1.OfferLedgerRequest{Step: &backupv1.OfferLedgerRequest_End{End: &backupv1.OfferEnd{}}}))
-	if _, err := stream.Recv(); wire.Reason(err) != wire.ReasonBadRequest {
+	if _, err := stream.Recv(); wire.Reason(err) != wire.ReasonNotAssigned {
 		t.Errorf("an offer without an opening: %v", err)
 	}
 	_, err = r.Sequencer().OpenSession([16]byte{7})

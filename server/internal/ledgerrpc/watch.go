@@ -21,6 +21,9 @@ import (
 // errReplaced ends a watch whose own process opened a new one: this one's connection was lost without a word.
 var errReplaced = errors.New("the same process opened a new watch")
 
+// errReassigned ends the watch of an agent whose place another one took.
+var errReassigned = errors.New("another agent serves the destination now")
+
 // errStopped ends the watches of a service that was stopped.
 var errStopped = errors.New("the server is being stopped")
 
@@ -33,6 +36,8 @@ func (s *Service) WatchLedger(req *backupv1.WatchLedgerRequest, stream grpc.Serv
 	switch {
 	case errors.Is(err, errReplaced):
 		return wire.Error(codes.Aborted, wire.ReasonReplaced, "%v", err)
+	case errors.Is(err, errReassigned):
+		return wire.Error(codes.PermissionDenied, wire.ReasonNotAssigned, "%v", err)
 	case errors.Is(err, errChanged):
 		return wire.RetryError(codes.Unavailable, wire.ReasonTryLater, 0, "%v", err)
 	case errors.Is(err, errStopped):
@@ -46,15 +51,15 @@ func (s *Service) watch(req *backupv1.WatchLedgerRequest, stream grpc.ServerStre
 	if err != nil {
 		return err
 	}
+	if err := admit(stream.Context(), seq, role, standing, req.GetKeptHead()); err != nil {
+		return err
+	}
 	if len(req.GetProcessId()) != 16 {
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the process identifier has %d bytes instead of 16", len(req.GetProcessId()))
 	}
 	size, root, err := wire.ParsePosition(req.GetPosition())
 	if err != nil {
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "%v", err)
-	}
-	if err := admit(stream.Context(), seq, role, standing, req.GetKeptHead()); err != nil {
-		return err
 	}
 	at := time.Now()
 	session, err := openSession(stream.Context(), seq, role, standing, req, at)
@@ -219,7 +224,8 @@ type sessionOf struct {
 }
 
 type openWatch struct {
-	end context.CancelCauseFunc
+	role identity.Role
+	end  context.CancelCauseFunc
 }
 
 func newWatches() watches {
@@ -236,7 +242,7 @@ func (w *watches) stop() {
 }
 
 // begin admits a watch; done has to be called at its end. A session above 0 ends the watch that it had open, which belongs to
-// a connection that was lost.
+// a connection that was lost, and those of agents that served the destination before.
 func (w *watches) begin(parent context.Context, role identity.Role, origin ledger.Origin, session int64) (ctx context.Context, done func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -247,11 +253,16 @@ func (w *watches) begin(parent context.Context, role identity.Role, origin ledge
 	if earlier := w.byOrigin[of]; earlier != nil {
 		earlier.end(errReplaced)
 	}
+	for other, watch := range w.byOrigin {
+		if session > 0 && other.origin == origin && watch.role != role {
+			watch.end(errReassigned)
+		}
+	}
 	if w.byAgent[role] >= MaxWatches {
 		return nil, nil, wire.Error(codes.ResourceExhausted, wire.ReasonTooManyWatches, "agent %s has %d watches open: close one first", role.Name, MaxWatches)
 	}
 	ctx, end := context.WithCancelCause(parent)
-	own := &openWatch{end}
+	own := &openWatch{role, end}
 	w.byAgent[role]++
 	w.open[own] = true
 	if session > 0 {

@@ -28,7 +28,28 @@ func (a *app) agentsCommand() *cobra.Command {
 		},
 	}
 	tenantFlag(command, &tenant)
+	command.AddCommand(a.agentsRevokeCommand())
 	return command
+}
+
+func (a *app) agentsRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke TENANT AGENT",
+		Short: "Refuse an agent's certificates from now on",
+		Long: `Refuses an agent's certificates from now on, on open connections too. It cannot be taken
+back: the machine, or the one that replaces it, enrols as another agent.`,
+		Example: `  wolkvox-server agents revoke acme cfcbd4e3d0dfb53f --reason "the machine was stolen"`,
+		Args:    exactly("TENANT", "AGENT"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.callShort(c.Context(), func(ctx context.Context, admin backupv1.AdminServiceClient) error {
+				res, err := admin.RevokeAgent(ctx, &backupv1.RevokeAgentRequest{Tenant: args[0], Agent: args[1]})
+				if err != nil {
+					return err
+				}
+				return a.show(res, func(w *tabwriter.Writer) { row(w, "The agent "+args[1]+" of "+args[0]+" is refused from now on.") })
+			})
+		},
+	}
 }
 
 // agentTable has a row for each destination of each agent.
@@ -39,8 +60,13 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 		if agent.GetHeardTime() != nil {
 			heard, clock = instant(agent.GetHeardTime()), fmt.Sprintf("%+.1fs", agent.GetClockOffset().AsDuration().Seconds())
 		}
+		if agent.GetRevokeTime() != nil {
+			heard = "revoked " + instant(agent.GetRevokeTime())
+		}
 		if len(agent.GetDestinations()) == 0 {
-			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock, "", "", "", "", "")
+			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock, "", "", "", "", agent.GetMessage())
+		} else if agent.GetMessage() != "" {
+			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock, "(the agent)", "", "", "", agent.GetMessage())
 		}
 		for _, d := range agent.GetDestinations() {
 			free := ""

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -50,7 +51,16 @@ func (a *app) call(ctx context.Context, f func(ctx context.Context, admin backup
 	if port == "0" {
 		return usage("the credential names no port, because the server takes any that is free; give --server HOST:PORT, as the file `address` in its state_dir says")
 	}
+	reason, err := wire.FormatReason(a.reason)
+	if err != nil {
+		return usage("--reason: %w", err)
+	}
+	if reason != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, wire.ReasonHeader, reason)
+	}
+	own := ownTenant(c)
 	conn, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithUnaryInterceptor(own.unary), grpc.WithStreamInterceptor(own.stream),
 		grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientConfig(c.Credential, host, time.Now))),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
 	)
@@ -101,7 +111,7 @@ func (a *app) loadCredential() (credential.Credential, error) {
 		return credential.Credential{}, err
 	}
 	if end := c.Certificate.Leaf.NotAfter; time.Now().After(end) {
-		return credential.Credential{}, fmt.Errorf("the credential %s expired at %s; make a new one on the server with `wolkvox-server credential create`",
+		return credential.Credential{}, fmt.Errorf("the credential %s expired at %s; ask for a new one, which `wolkvox-server credential issue` makes, or for an operator `credential create` on the server itself",
 			path, end.Format(time.RFC3339))
 	}
 	return c, nil

@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wolkvox/backup/internal/durable"
+	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/credential"
 )
@@ -18,12 +20,27 @@ import (
 func (a *app) credentialCommand() *cobra.Command {
 	command := group(&cobra.Command{
 		Use:   "credential",
-		Short: "Make and convert operators' credential files",
+		Short: "Make, list, revoke and convert the credential files of people and programs",
 		Example: `  wolkvox-server credential create maria --config /etc/wolkvox/server.yaml --to maria.pem
+  wolkvox-server credential issue auditor acme ben --to ben.pem
   wolkvox-server credential export --to ./pem`,
 	})
-	command.AddCommand(a.credentialCreateCommand(), a.credentialExportCommand())
+	command.AddCommand(
+		a.credentialCreateCommand(), a.credentialIssueCommand(), a.credentialListCommand(),
+		a.credentialRevokeCommand(), a.credentialExportCommand(),
+	)
 	return command
+}
+
+// checkNewFile refuses a file that a command cannot make.
+func checkNewFile(path string) error {
+	if path == "" {
+		return usage("--to is missing: name the file to write")
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is there already, or cannot be looked at; name another file", path)
+	}
+	return nil
 }
 
 func (a *app) credentialCreateCommand() *cobra.Command {
@@ -32,25 +49,23 @@ func (a *app) credentialCreateCommand() *cobra.Command {
 		Use:   "create NAME",
 		Short: "Make the credential file of one more operator, or a new one before the old one expires",
 		Long: `Makes an operator's credential file, which is good for a year. It is run on the server,
-by the user that the server runs as, and needs no running server.`,
+by the user that the server runs as, and needs no running server. The server lists and
+revokes it like any other.`,
 		Example: `  wolkvox-server credential create maria --config /etc/wolkvox/server.yaml --to maria.pem`,
 		Args:    exactly("NAME"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if to == "" {
-				return usage("--to is missing: name the file to write")
+			if err := checkNewFile(to); err != nil {
+				return err
 			}
-			if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%s is there already, or cannot be looked at; name another file", to)
+			if _, err := wire.FormatReason(a.reason); err != nil {
+				return usage("--reason: %w", err)
 			}
 			c, err := config.Load(configPath)
 			if err != nil {
 				return err
 			}
-			made, err := a.server.NewCredential(c, args[0], time.Now())
+			made, err := a.server.CreateCredential(c, args[0], strings.TrimSpace(a.reason), to, time.Now())
 			if err != nil {
-				return err
-			}
-			if err := made.Save(to); err != nil {
 				return err
 			}
 			return a.showValues(

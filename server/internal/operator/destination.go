@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -16,11 +17,11 @@ import (
 func (a *app) destinationCommand() *cobra.Command {
 	command := group(&cobra.Command{
 		Use:   "destination",
-		Short: "Add and list the places where recordings go",
+		Short: "Add, list and retire the places where recordings go",
 		Example: `  wolkvox-server destination add acme nas --kind rsync
   wolkvox-server destination list --tenant acme`,
 	})
-	command.AddCommand(a.destinationAddCommand(), a.destinationListCommand())
+	command.AddCommand(a.destinationAddCommand(), a.destinationListCommand(), a.destinationRetireCommand())
 	return command
 }
 
@@ -74,11 +75,26 @@ func (a *app) destinationListCommand() *cobra.Command {
 }
 
 func destinationTable(w *tabwriter.Writer, destinations ...*backupv1.Destination) {
-	row(w, "TENANT", "DESTINATION", "KIND", "DAYS", "AGENT", "HEAD", "AGREED", "SERVER KEY", "AGENT KEY")
+	row(w, "TENANT", "DESTINATION", "KIND", "DAYS", "AGENT", "HEAD", "AGREED", "SERVER KEY", "AGENT KEY", "NOTE")
 	for _, d := range destinations {
 		row(w, d.GetTenant(), d.GetName(), label(d.GetKind(), "STORAGE_KIND_"), d.GetWindowDays(), d.GetAgent(),
-			position(d.GetPosition()), position(d.GetAgreed()), short(d.GetServerFingerprint()), short(d.GetAgentFingerprint()))
+			position(d.GetPosition()), position(d.GetAgreed()), short(d.GetServerFingerprint()), short(d.GetAgentFingerprint()), note(d))
 	}
+}
+
+// note says what is not ordinary about a destination.
+func note(d *backupv1.Destination) string {
+	var notes []string
+	if d.GetRecovering() {
+		notes = append(notes, "recovering")
+	}
+	if d.GetRetired() {
+		notes = append(notes, "retired")
+	}
+	if d.GetPreviousOrigin() != "" {
+		notes = append(notes, "continues "+d.GetPreviousOrigin())
+	}
+	return strings.Join(notes, ", ")
 }
 
 // short shows the beginning of a fingerprint; JSON has all of it.
@@ -96,17 +112,21 @@ func (a *app) tokenCommand() *cobra.Command {
 
 func (a *app) tokenCreateCommand() *cobra.Command {
 	var lifetime time.Duration
-	var address string
+	var address, forAgent string
 	command := &cobra.Command{
 		Use:   "create TENANT DESTINATION",
 		Short: "Make a join string: one use, one destination, a time limit",
 		Long: `Makes the join string that the client's administrator gives to wolkvox-agent enroll. It
-can be used once, for this destination only, and is a secret; it is shown only here.`,
-		Example: `  wolkvox-server token create acme nas --lifetime 48h`,
-		Args:    exactly("TENANT", "DESTINATION"),
+can be used once, for this destination only, and is a secret; it is shown only here.
+
+With --for-agent whoever enrolls takes the place of the agent that serves the destination now: for
+a machine that was lost or is replaced. Each destination of that agent needs a join string of its own.`,
+		Example: `  wolkvox-server token create acme nas --lifetime 48h
+  wolkvox-server token create acme nas --for-agent cfcbd4e3d0dfb53f`,
+		Args: exactly("TENANT", "DESTINATION"),
 		RunE: func(c *cobra.Command, args []string) error {
 			request := &backupv1.CreateTokenRequest{
-				Tenant: args[0], Destination: args[1], Lifetime: durationpb.New(lifetime), ServerAddress: address,
+				Tenant: args[0], Destination: args[1], Lifetime: durationpb.New(lifetime), ServerAddress: address, ForAgent: forAgent,
 			}
 			return a.callShort(c.Context(), func(ctx context.Context, admin backupv1.AdminServiceClient) error {
 				res, err := admin.CreateToken(ctx, request)
@@ -122,5 +142,6 @@ can be used once, for this destination only, and is a secret; it is shown only h
 	}
 	command.Flags().DurationVar(&lifetime, "lifetime", 24*time.Hour, "for how long it can be used, at most 720h")
 	command.Flags().StringVar(&address, "address", "", "the `HOST:PORT` that the agent shall call (default: the server's own)")
+	command.Flags().StringVar(&forAgent, "for-agent", "", "the `NAME` of the agent whose place the new one takes")
 	return command
 }

@@ -3,6 +3,7 @@ package operator
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -12,7 +13,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
@@ -91,7 +91,7 @@ func serve(t *testing.T, admin backupv1.AdminServiceServer) run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerConfig(certificate, authority.Certificate(), time.Now))))
+	server := grpc.NewServer(grpc.Creds(authority.ServerCredentials(func() tls.Certificate { return certificate }, time.Now)))
 	backupv1.RegisterAdminServiceServer(server, admin)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

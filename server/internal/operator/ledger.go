@@ -19,11 +19,11 @@ import (
 func (a *app) ledgerCommand() *cobra.Command {
 	command := group(&cobra.Command{
 		Use:   "ledger",
-		Short: "Verify and export the ledger of a destination",
+		Short: "Verify, export, restart and rekey the ledger of a destination",
 		Example: `  wolkvox-server ledger verify acme nas
   wolkvox-server ledger export acme nas --to ./acme-nas`,
 	})
-	command.AddCommand(a.ledgerVerifyCommand(), a.ledgerExportCommand())
+	command.AddCommand(a.ledgerVerifyCommand(), a.ledgerExportCommand(), a.ledgerRestartCommand(), a.ledgerRekeyCommand())
 	return command
 }
 
@@ -32,7 +32,8 @@ func (a *app) ledgerVerifyCommand() *cobra.Command {
 		Use:   "verify TENANT DESTINATION",
 		Short: "Fold the server's ledger from nothing and check all of it",
 		Long: `Has the server fold a ledger from nothing, check every signature and tree, and compare
-the outcome with what it keeps. The exit status is 1 if anything is wrong.`,
+the outcome with what it keeps. The exit status is 1 if anything is wrong. A ledger that
+was restarted is named by its origin in place of DESTINATION.`,
 		Example: `  wolkvox-server ledger verify acme nas`,
 		Args:    exactly("TENANT", "DESTINATION"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -81,7 +82,8 @@ func (a *app) ledgerExportCommand() *cobra.Command {
 		Use:   "export TENANT DESTINATION",
 		Short: "Write a ledger as plain files for the stand-alone verifier",
 		Long: `Writes a ledger, its manifests and its agreed head as plain files, for the stand-alone
-verifier or anybody else's. The directory must be new or empty.`,
+verifier or anybody else's. The directory must be new or empty. A ledger that was
+restarted is named by its origin in place of DESTINATION.`,
 		Example: `  wolkvox-server ledger export acme nas --to ./acme-nas`,
 		Args:    exactly("TENANT", "DESTINATION"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -1,5 +1,5 @@
-// Package operator is the command line of wolkvox-server. init, serve and the making of credentials work on the
-// server's own configuration; all other commands call AdminService over the network with an operator's credential, like
+// Package operator is the command line of wolkvox-server. init, serve, restore, authority and the making of credentials and
+// keys work on this machine; all other commands call AdminService over the network with an operator's credential, like
 // any other caller, and only show what they get.
 package operator
 
@@ -21,8 +21,10 @@ import (
 type Server struct {
 	// Init makes what a server needs before it can run, and the first operator's credential file, whose path it returns.
 	Init func(c config.Config, operator string, at time.Time) (credentialPath string, err error)
-	// NewCredential makes the credential of one more operator.
-	NewCredential func(c config.Config, operator string, at time.Time) (credential.Credential, error)
+	// CreateCredential makes the credential file of one more operator.
+	CreateCredential func(c config.Config, operator, reason, path string, at time.Time) (credential.Credential, error)
+	// Restore makes the state of a server from a backup and a secret key, both files, and returns when the backup was made.
+	Restore func(c config.Config, from, identity string) (createdAt time.Time, err error)
 	// Run serves until ctx ends.
 	Run func(ctx context.Context, c config.Config, log *slog.Logger) error
 }
@@ -63,6 +65,7 @@ type app struct {
 	output     outputFormat
 	credential string
 	address    string
+	reason     string
 }
 
 func (a *app) root() *cobra.Command {
@@ -72,8 +75,9 @@ func (a *app) root() *cobra.Command {
 		Long: `wolkvox-server seals every night what was recorded, serves it to the agents, and keeps
 the ledgers that both sides can prove.
 
-init and serve run the server on this machine. All other commands call a server over
-the network with an operator's credential file, which init writes.`,
+init, serve, restore and authority work on this machine. All other commands call a server over
+the network with a credential file. That of an operator, which init writes, may do all
+of them; those of a tenant's clients and auditors may look at what is the tenant's.`,
 		Example: `  wolkvox-server init --config /etc/wolkvox/server.yaml
   wolkvox-server serve --config /etc/wolkvox/server.yaml
   wolkvox-server tenant add acme --time-zone America/Bogota
@@ -86,12 +90,16 @@ the network with an operator's credential file, which init writes.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.Var(&a.output, "output", "how to show results: human or json")
-	flags.StringVar(&a.credential, "credential", "", "the operator's credential `FILE` (default $WOLKVOX_CREDENTIAL, or else the first of ~/.config/wolkvox/operator.pem and "+installedCredential+" that exists)")
+	flags.StringVar(&a.credential, "credential", "", "the credential `FILE` (default $WOLKVOX_CREDENTIAL, or else the first of ~/.config/wolkvox/operator.pem and "+installedCredential+" that exists)")
 	flags.StringVar(&a.address, "server", "", "the server's `HOST:PORT` (default: the one in the credential file)")
+	flags.StringVar(&a.reason, "reason", "", "why, for the admin log: `TEXT` of at most 500 bytes")
 	root.AddCommand(
-		a.initCommand(), a.serveCommand(), a.credentialCommand(),
+		a.initCommand(), a.serveCommand(), a.credentialCommand(), a.authorityCommand(),
 		a.tenantCommand(), a.sourceCommand(), a.destinationCommand(), a.tokenCommand(), a.agentsCommand(),
 		a.sealCommand(), a.nightsCommand(), a.itemsCommand(), a.runCommand(), a.ledgerCommand(), a.versionCommand(),
+		a.outagesCommand(), a.extendCommand(),
+		a.backupCommand(), a.restoreCommand(), a.alarmsCommand(),
+		a.adminLogCommand(),
 	)
 	return root
 }

@@ -49,13 +49,35 @@ func TestUsage(t *testing.T) {
 		{"items acme nas --state lost", "lost"},
 		{"items acme nas --manifest -1", "--manifest"},
 		{"ledger export acme nas", "--to"},
+		{"extend --outage 3", "--fleet"},
+		{"extend acme --fleet --outage 3", "--fleet"},
+		{"extend acme", "--outage"},
+		{"extend acme --outage 3 --by 4h", "--outage"},
+		{"extend acme --by -4h", "later"},
+		{"extend acme --by 4h --because so", "so"},
+		{"extend acme nas zero --by 4h", "zero"},
+		{"extend acme nas 0 --by 4h", "count from 1"},
+		{"extend acme nas 1 2 --by 4h", `does not take "2"`},
+		{"destination retire acme", "wants NAME"},
+		{"tenant retire", "wants NAME"},
+		{"ledger rekey acme", "wants DESTINATION"},
 		{"credential export", "--to"},
 		{"credential create maria", "--to"},
+		{"credential issue client acme ana", "--to"},
+		{"credential issue", "wants client, auditor or operator"},
+		{"credential issue client acme", "give TENANT and NAME"},
+		{"credential issue operator acme maria --to x", "no tenant"},
+		{"credential issue agent acme ana --to x", `"agent" is no role`},
+		{"credential revoke", "wants SERIAL"},
+		{"agents revoke acme", "wants AGENT"},
+		{"admin-log acme nas", `does not take "nas"`},
+		{"admin-log --after -1", "--after"},
+		{"tenant list --reason LONG --credential CREDENTIAL", "501 bytes"},
 		{"tenant list --server nowhere --credential CREDENTIAL", "HOST:PORT"},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
-			line := c.line
+			line := strings.ReplaceAll(c.line, "LONG", strings.Repeat("x", 501))
 			if strings.Contains(line, "CREDENTIAL") {
 				line = strings.ReplaceAll(line, "CREDENTIAL", serve(t, &fakeAdmin{}).credential)
 			}

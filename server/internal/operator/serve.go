@@ -57,24 +57,32 @@ finished is not repeated.`,
 
 func (a *app) serveCommand() *cobra.Command {
 	var configPath string
+	var fromAgents bool
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server until it is told to stop",
 		Long: `Runs the server in the foreground, until SIGINT or SIGTERM. It writes its log to
 standard error, and the address at which it can be called to the file address in its
-state_dir.`,
-		Example: `  wolkvox-server serve --config /etc/wolkvox/server.yaml`,
-		Args:    exactly(),
+state_dir.
+
+With --recover, after the state_dir was put back to an earlier copy, every ledger is
+recovered from its agent, and nothing is sealed or closed for a destination before that.
+It has to be said once: a later start without it goes on recovering.`,
+		Example: `  wolkvox-server serve --config /etc/wolkvox/server.yaml
+  wolkvox-server serve --config /etc/wolkvox/server.yaml --recover`,
+		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := config.Load(configPath)
 			if err != nil {
 				return err
 			}
+			loaded.Recover = fromAgents
 			log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: loaded.LogLevel}))
 			return a.server.Run(c.Context(), loaded, log)
 		},
 	}
 	configFlag(command, &configPath)
+	command.Flags().BoolVar(&fromAgents, "recover", false, "recover every ledger from the agents first: the state was put back to an earlier copy")
 	return command
 }
 

@@ -16,11 +16,11 @@ import (
 func (a *app) tenantCommand() *cobra.Command {
 	command := group(&cobra.Command{
 		Use:   "tenant",
-		Short: "Add and list the clients of wolkvox",
+		Short: "Add, list and retire the clients of wolkvox",
 		Example: `  wolkvox-server tenant add acme --time-zone America/Bogota --window 22:00-06:00
   wolkvox-server tenant list`,
 	})
-	command.AddCommand(a.tenantAddCommand(), a.tenantListCommand())
+	command.AddCommand(a.tenantAddCommand(), a.tenantListCommand(), a.tenantRetireCommand())
 	return command
 }
 

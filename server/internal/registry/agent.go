@@ -30,6 +30,8 @@ type Heartbeat struct {
 	UnderstoodEntries []string      `json:"understood_entries"`
 	ClockOffset       time.Duration `json:"clock_offset"` // the agent's clock less the server's
 	Reports           []Report      `json:"reports"`
+	Message           string        `json:"message,omitempty"`          // what is wrong with it as a whole; empty when all is well
+	StateFreeBytes    *int64        `json:"state_free_bytes,omitempty"` // on the volume of its own state; nil where it cannot be known
 }
 
 // Report is what a heartbeat said of one destination.

@@ -17,11 +17,12 @@ import (
 // It is a memory of what was sealed, not the proof: the manifests are. Its methods may be called concurrently; whoever
 // writes for a destination is one at a time.
 type Catalog struct {
-	db *badger.DB
+	db       *badger.DB
+	haveRoom func() error
 }
 
 // Catalog returns the catalog that is kept in this registry.
-func (r *Registry) Catalog() *Catalog { return &Catalog{r.db} }
+func (r *Registry) Catalog() *Catalog { return &Catalog{r.db, r.haveRoom} }
 
 // Lookup returns what was last sealed from a source path, and whether anything was.
 func (c *Catalog) Lookup(origin ledger.Origin, sourcePath string) (record Record, found bool, err error) {
@@ -54,6 +55,9 @@ func (c *Catalog) Taken(origin ledger.Origin, folded string) (manifest int64, ta
 // durable when it returns nil.
 func (c *Catalog) PutBatch(origin ledger.Origin, records []Record) error {
 	log, err := logID(origin)
+	if err == nil {
+		err = c.haveRoom()
+	}
 	if err != nil {
 		return err
 	}
@@ -78,6 +82,9 @@ func (c *Catalog) PutBatch(origin ledger.Origin, records []Record) error {
 // back: whoever has it puts it again. It may be repeated like PutBatch.
 func (c *Catalog) DeleteUnsealed(origin ledger.Origin, manifest int64, records iter.Seq[Record]) error {
 	log, err := logID(origin)
+	if err == nil {
+		err = c.haveRoom()
+	}
 	if err != nil {
 		return err
 	}
@@ -115,6 +122,9 @@ func (c *Catalog) DeleteUnsealed(origin ledger.Origin, manifest int64, records i
 // [ErrNotFound] where nothing was sealed from the path. Where many files changed their looks, use [Catalog.PutBatch].
 func (c *Catalog) UpdateIdentity(origin ledger.Origin, sourcePath string, identity Identity) error {
 	log, err := logID(origin)
+	if err == nil {
+		err = c.haveRoom()
+	}
 	if err != nil {
 		return err
 	}

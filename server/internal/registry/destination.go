@@ -1,9 +1,9 @@
 package registry
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,16 +24,13 @@ type Destination struct {
 	Agent     string             `json:"agent"`      // the name of the agent that a token let in; empty before
 	AgentKey  ledger.Verifier    `json:"agent_key"`  // that agent's key for the log; empty before
 	RunNumber int64              `json:"run_number"` // how often a run was asked for
-}
-
-// logKey is the server's private key of a destination's log.
-type logKey struct {
-	Name string `json:"name"` // as in signed notes: the origin
-	Seed []byte `json:"seed"` // RFC 8032 §5.1.5
+	// Previous is the last known head of the log that this one continues; zero where it continues none, or where nothing
+	// is known of that log but its origin.
+	Previous ledger.KnownHead `json:"previous,omitzero"`
 }
 
 // CreateDestination keeps a new destination, with a new log identifier and a new key for the log. Errors are
-// [ErrBadName], [ErrNotFound] for the tenant and [ErrExists].
+// [ErrBadName], [ErrNotFound] for the tenant, [ErrEnded] and [ErrExists].
 func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKind, at time.Time) (Destination, error) {
 	if kind.WindowDays() == 0 {
 		return Destination{}, fmt.Errorf("create destination %s/%s: unknown storage kind %v", tenant, name, kind)
@@ -41,33 +38,42 @@ func (r *Registry) CreateDestination(tenant, name string, kind backup.StorageKin
 	if err := ledger.CheckLabel(name); err != nil {
 		return Destination{}, fmt.Errorf("create destination: %w: %w", ErrBadName, err)
 	}
-	var logID [16]byte
-	rand.Read(logID[:]) // never fails, see crypto/rand
-	seed := make([]byte, ed25519.SeedSize)
-	rand.Read(seed)
 	d := Destination{Tenant: tenant, Name: name, Kind: kind, CreatedAt: at.UTC()}
 	err := r.update(func(txn *badger.Txn) error {
 		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
 			return err
 		}
-		var err error
-		if d.Origin, err = ledger.NewOrigin(tenant, name, hex.EncodeToString(logID[:])); err != nil {
-			return fmt.Errorf("create destination %s/%s: %w", tenant, name, err)
-		}
-		signing, err := signingKey(logKey{string(d.Origin), seed})
-		if err != nil {
+		if err := checkEnded(txn, tenant); err != nil {
 			return err
 		}
-		d.ServerKey = signing.Verifier()
+		kept, err := newLog(&d)
+		if err != nil {
+			return fmt.Errorf("create destination %s/%s: %w", tenant, name, err)
+		}
 		if err := create(txn, key(destinationTable, tenant, name), SubjectDestination, tenant+"/"+name, d); err != nil {
 			return err
 		}
-		return put(txn, key(logKeyTable, tenant, name), logKey{string(d.Origin), seed})
+		return put(txn, key(logKeyTable, tenant, name), kept)
 	})
 	if err != nil {
 		return Destination{}, err
 	}
 	return d, nil
+}
+
+// newLog gives a destination a new log identifier and a new key for the log, which it returns.
+func newLog(d *Destination) (kept logKey, err error) {
+	var logID [16]byte
+	rand.Read(logID[:]) // never fails, see crypto/rand
+	if d.Origin, err = ledger.NewOrigin(d.Tenant, d.Name, hex.EncodeToString(logID[:])); err != nil {
+		return logKey{}, err
+	}
+	kept, signing, err := newLogKey(d.Origin)
+	if err != nil {
+		return logKey{}, err
+	}
+	d.ServerKey = signing.Verifier()
+	return kept, nil
 }
 
 // Destination returns a destination, or [ErrNotFound].
@@ -79,10 +85,16 @@ func (r *Registry) Destination(tenant, name string) (d Destination, err error) {
 	return d, err
 }
 
-// DestinationOf returns the destination whose log has this origin, or [ErrNotFound].
+// DestinationOf returns the destination whose log has this origin, as it was when that log was restarted where that is
+// not its log any more, or [ErrNotFound].
 func (r *Registry) DestinationOf(origin ledger.Origin) (d Destination, err error) {
 	err = r.db.View(func(txn *badger.Txn) error {
 		d, err = destinationOf(txn, origin)
+		if errors.Is(err, ErrNotFound) {
+			var ended formerLog
+			ended, err = former(txn, origin)
+			d = ended.Destination
+		}
 		return err
 	})
 	return d, err
@@ -94,21 +106,17 @@ func (r *Registry) Destinations(tenant string) ([]Destination, error) {
 	return listOf[Destination](r, destinationTable, tenant)
 }
 
-// LogKey returns the server's current key of a log, or [ErrNotFound].
-func (r *Registry) LogKey(origin ledger.Origin) (signing *ledger.SigningKey, err error) {
-	err = r.db.View(func(txn *badger.Txn) error {
-		d, err := destinationOf(txn, origin)
-		if err != nil {
-			return err
-		}
-		k, err := get[logKey](txn, key(logKeyTable, d.Tenant, d.Name), SubjectDestination, d.Tenant+"/"+d.Name)
-		if err != nil {
-			return err
-		}
-		signing, err = signingKey(k)
-		return err
-	})
-	return signing, err
+// firstKey returns the key with which a log began, also of one that was restarted.
+func firstKey(txn *badger.Txn, origin ledger.Origin) (logKey, error) {
+	d, err := destinationOf(txn, origin)
+	if errors.Is(err, ErrNotFound) {
+		ended, err := former(txn, origin)
+		return ended.Key, err
+	}
+	if err != nil {
+		return logKey{}, err
+	}
+	return get[logKey](txn, key(logKeyTable, d.Tenant, d.Name), SubjectDestination, d.Tenant+"/"+d.Name)
 }
 
 // RequestRun counts one more request to run a destination now and returns their number. The error is [ErrNotFound].
@@ -135,11 +143,4 @@ func destinationOf(txn *badger.Txn, origin ledger.Origin) (Destination, error) {
 		err = &SubjectError{SubjectDestination, string(origin), ErrNotFound}
 	}
 	return d, err
-}
-
-func signingKey(k logKey) (*ledger.SigningKey, error) {
-	if len(k.Seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("log key %s: its seed has %d bytes instead of %d", k.Name, len(k.Seed), ed25519.SeedSize)
-	}
-	return ledger.NewSigningKey(k.Name, ed25519.NewKeyFromSeed(k.Seed))
 }

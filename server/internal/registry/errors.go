@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // What callers act on. They are wrapped; test with errors.Is.
@@ -17,8 +18,14 @@ var (
 	ErrBadPath     = errors.New("the path is not allowed")
 	ErrBadLifetime = errors.New("the lifetime of a token is not allowed")
 
+	ErrNotServing = errors.New("it does not serve destination")
+
+	// ErrEnded comes in an [*EndedError].
+	ErrEnded = errors.New("it has ended")
+
 	ErrUsed      = errors.New("the token was already used") // with other keys
 	ErrExpired   = errors.New("the token expired")
+	ErrRevoked   = errors.New("the agent was revoked")
 	ErrNameTaken = errors.New("another agent already has this name") // that is, one with another key
 )
 
@@ -34,6 +41,9 @@ const (
 	SubjectAgent       Subject = "agent"
 	SubjectRecovery    Subject = "recovery record"
 	SubjectAlarm       Subject = "alarm"
+	SubjectOutage      Subject = "outage"
+	SubjectCredential  Subject = "credential"
+	SubjectAdminLog    Subject = "admin log"
 )
 
 // SubjectError says of which record it is that Err, [ErrNotFound] or [ErrExists], is true.
@@ -64,3 +74,21 @@ func (e *AssignedError) Error() string {
 	}
 	return fmt.Sprintf("destination %s/%s is already served by agent %s%s", e.Tenant, e.Destination, e.Agent, host)
 }
+
+// EndedError says that a destination, or a tenant as a whole, was retired.
+type EndedError struct {
+	Tenant      string
+	Destination string // empty for the tenant as a whole
+	At          time.Time
+}
+
+// Error names what has ended, and when.
+func (e *EndedError) Error() string {
+	if e.Destination == "" {
+		return fmt.Sprintf("tenant %s was retired at %s", e.Tenant, e.At.Format(time.RFC3339))
+	}
+	return fmt.Sprintf("destination %s/%s was retired at %s", e.Tenant, e.Destination, e.At.Format(time.RFC3339))
+}
+
+// Unwrap returns [ErrEnded].
+func (e *EndedError) Unwrap() error { return ErrEnded }

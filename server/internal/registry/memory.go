@@ -8,12 +8,12 @@ import (
 	badgeroptions "github.com/dgraph-io/badger/v4/options"
 )
 
-// Snapshot is every record of a registry as it was at one instant. It never changes.
-type Snapshot struct{ keys, values [][]byte }
+// Copy is every record of a registry as it was at one instant. It never changes.
+type Copy struct{ keys, values [][]byte }
 
-// Snapshot returns a copy of the registry as it is now, held in memory.
-func (r *Registry) Snapshot() (*Snapshot, error) {
-	s := &Snapshot{}
+// Copy returns a copy of the registry as it is now, held in memory.
+func (r *Registry) Copy() (*Copy, error) {
+	s := &Copy{}
 	err := r.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.DefaultIteratorOptions)
 		defer it.Close()
@@ -34,14 +34,14 @@ func (r *Registry) Snapshot() (*Snapshot, error) {
 
 // OpenInMemory opens a registry that nothing is left of when it is closed, and that holds what s does; nothing where s is
 // nil. It is for tests, also in a synctest bubble: nothing in it ticks but what it cannot be without.
-func OpenInMemory(s *Snapshot) (*Registry, error) {
+func OpenInMemory(s *Copy) (*Registry, error) {
 	o := options("", slog.New(slog.DiscardHandler)).WithInMemory(true).WithSyncWrites(false).WithNumCompactors(0).
 		WithMemTableSize(4 << 20).WithCompression(badgeroptions.None).WithBlockCacheSize(0).WithIndexCacheSize(0)
 	db, err := badger.Open(o)
 	if err != nil {
 		return nil, fmt.Errorf("open a registry in memory: %w", err)
 	}
-	r := &Registry{db}
+	r := &Registry{db: db}
 	if s == nil {
 		return r, nil
 	}

@@ -11,9 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -22,14 +25,26 @@ import (
 
 // Registry is an open registry. Its methods may be called concurrently; what they wrote is durable when they return.
 type Registry struct {
-	db *badger.DB
+	db         *badger.DB
+	admissions admissions
+	// Room, where set before the first change, is asked before every change, which is refused with [ErrNoRoom] and Room's
+	// error where that is not nil. It is called by many at once.
+	Room func() error
 }
 
-// ErrInUse says that another process holds the registry.
-var ErrInUse = errors.New("another wolkvox-server uses it")
+var (
+	// ErrInUse says that another process holds the registry.
+	ErrInUse = errors.New("another wolkvox-server uses it")
+	// ErrDamaged says that the registry's files are not what was written.
+	ErrDamaged = errors.New("the registry is damaged")
+)
+
+// ErrNoRoom says that the volume of the registry has less free than must stay so: nothing was changed.
+var ErrNoRoom = errors.New("there is no room for the registry")
 
 // Open opens the registry in dir and creates both where they do not exist; dir is made accessible to its owner only. The
-// error wraps [ErrInUse] where another process has it open.
+// error wraps [ErrInUse] where another process has it open, [ErrVersion] where a newer program wrote it, and [ErrDamaged] where
+// its files cannot be understood.
 func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err := durable.CreateDir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
@@ -40,11 +55,48 @@ func Open(dir string, log *slog.Logger) (*Registry, error) {
 	if err := checkUnused(dir); err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", dir, err)
 	}
-	db, err := badger.Open(options(dir, log))
+	db, err := openDatabase(dir, log)
 	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", dir, err)
 	}
-	return &Registry{db}, nil
+	r := &Registry{db: db}
+	if err := r.upgrade(); err != nil {
+		return nil, fmt.Errorf("open registry %s: %w", dir, errors.Join(err, db.Close()))
+	}
+	return r, nil
+}
+
+// openDatabase returns an error where Badger panics, as it does on some damage, and tells damage from what is none.
+func openDatabase(dir string, log *slog.Logger) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	if err := checkManifest(dir); err != nil {
+		return nil, err
+	}
+	db, err = badger.Open(options(dir, log))
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EMFILE):
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// checkManifest reports a directory that has lost Badger's list of tables: Badger would begin an empty one and remove the
+// tables.
+func checkManifest(dir string) error {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, badger.ManifestFilename)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
 }
 
 // Close releases the registry. Nothing else may be called afterwards.
@@ -76,7 +128,7 @@ const (
 	tenantTable      = 't' // tenant
 	sourceTable      = 's' // tenant, source
 	destinationTable = 'd' // tenant, destination
-	logKeyTable      = 'x' // tenant, destination
+	logKeyTable      = 'x' // tenant, destination: the first one; tenant, destination, log id, number: the later ones
 	tokenTable       = 'j' // SHA-256 of the secret
 	agentTable       = 'a' // tenant, agent
 	heardTable       = 'h' // tenant, agent
@@ -84,6 +136,23 @@ const (
 	nameTable        = 'n' // log id, folded path
 	recoveryTable    = 'r' // origin
 	alarmTable       = 'w' // origin, number of the kind
+	versionTable     = '0' // one record: the version of the registry as a whole, decimal
+	backupTable      = 'B' // one record: the last backup
+	endedTable       = 'E' // tenant; or tenant, log id
+	presenceTable    = 'P' // one record: when the server was last there
+	outageTable      = 'O' // number
+	extendedTable    = 'Z' // number of the outage, log id
+	formerTable      = 'F' // origin of a log that was restarted
+	newCatalogTable  = 'C' // as catalogTable, while the catalog of a log is made again
+	newNameTable     = 'N' // as nameTable, while the catalog of a log is made again
+	renewalTable     = 'k' // tenant, agent
+
+	credentialTable   = 'p' // serial number
+	revokedAgentTable = 'v' // tenant, agent
+	adminTable        = 'l' // number, 8 bytes, big endian
+	adminHeadTable    = 'e' // the end of the admin log: one record
+	actTable          = 'b' // acts that began: 8 random bytes
+	takenTable        = 'q' // name of an act that was taken in
 )
 
 func key(table byte, parts ...string) []byte {
@@ -171,12 +240,25 @@ func list[T any](txn *badger.Txn, table byte, parts ...string) ([]T, error) {
 
 // update runs f in a transaction, again where another one got in between: whoever loses so has seen the other win.
 func (r *Registry) update(f func(*badger.Txn) error) error {
+	if err := r.haveRoom(); err != nil {
+		return err
+	}
 	for {
 		err := r.db.Update(f)
 		if !errors.Is(err, badger.ErrConflict) {
 			return err
 		}
 	}
+}
+
+func (r *Registry) haveRoom() error {
+	if r.Room == nil {
+		return nil
+	}
+	if err := r.Room(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return nil
 }
 
 // badgerLog passes on what the database has to say of errors and warnings.

@@ -97,7 +97,7 @@ func TestEverythingIsThereAfterReopening(t *testing.T) {
 	check(t, r.CreateSource(source))
 	d, err := r.CreateDestination("acme", "nas", backup.StorageRSYNC, at)
 	check(t, err)
-	key, err := r.LogKey(d.Origin)
+	key, err := r.AddLogKey(d.Origin)
 	check(t, err)
 	number, err := r.RequestRun("acme", "nas")
 	check(t, err)
@@ -125,8 +125,8 @@ func TestEverythingIsThereAfterReopening(t *testing.T) {
 	if got, err := r.DestinationOf(d.Origin); err != nil || got != d {
 		t.Errorf("DestinationOf = %+v, %v, want %+v", got, err, d)
 	}
-	if got, err := r.LogKey(d.Origin); err != nil || got.Verifier() != key.Verifier() || d.ServerKey != key.Verifier() {
-		t.Errorf("LogKey = %v, %v, want %v", got, err, key)
+	if got, err := r.LogKeys(d.Origin); err != nil || len(got) != 2 || got[0].Verifier() != d.ServerKey || got[1].Verifier() != key.Verifier() {
+		t.Errorf("LogKeys = %v, %v, want %v and %v", got, err, d.ServerKey, key)
 	}
 	if got, err := r.Agents("acme"); err != nil || !cmp.Equal(got, []Agent{applicant.Agent}) {
 		t.Errorf("Agents = %+v, %v", got, err)
@@ -219,8 +219,8 @@ func TestMissingAndDoubledRecordsSayWhich(t *testing.T) {
 		"destination of nobody":    {second(r.CreateDestination("nobody", "nas", backup.StorageS3, at)), SubjectTenant, ErrNotFound},
 		"destination":              {second(r.Destination("acme", "s3")), SubjectDestination, ErrNotFound},
 		"destination of other log": {second(r.DestinationOf(d.Origin[:len(d.Origin)-4] + "0000")), SubjectDestination, ErrNotFound},
-		"key of other log":         {second(r.LogKey(d.Origin[:len(d.Origin)-4] + "0000")), SubjectDestination, ErrNotFound},
-		"key of no log":            {second(r.LogKey("")), SubjectDestination, ErrNotFound},
+		"key of other log":         {second(r.LogKeys(d.Origin[:len(d.Origin)-4] + "0000")), SubjectDestination, ErrNotFound},
+		"key of no log":            {second(r.LogKeys("")), SubjectDestination, ErrNotFound},
 		"run":                      {second(r.RequestRun("acme", "s3")), SubjectDestination, ErrNotFound},
 		"agent":                    {second(r.Agent("acme", agentA)), SubjectAgent, ErrNotFound},
 		"heartbeat":                {r.Hear("acme", agentA, Heartbeat{}), SubjectAgent, ErrNotFound},

@@ -20,7 +20,8 @@ type Token struct {
 	Origin     ledger.Origin `json:"origin"` // of the log of the destination
 	CreatedAt  time.Time     `json:"created_at"`
 	ExpireTime time.Time     `json:"expire_time"`
-	Redeemed   *Redemption   `json:"redeemed"` // nil while it can be redeemed
+	ForAgent   string        `json:"for_agent,omitempty"` // the agent that the new one replaces; empty where none serves
+	Redeemed   *Redemption   `json:"redeemed"`            // nil while it can be redeemed
 }
 
 // Redemption is what became of a token: who redeemed it and what was answered.
@@ -40,21 +41,36 @@ type Applicant struct {
 }
 
 // CreateToken keeps a new token under the SHA-256 of its secret. Errors are [ErrBadLifetime], [ErrNotFound] for the
-// destination, and [*AssignedError] where an agent already serves it.
+// destination, [ErrEnded], and [*AssignedError] where an agent already serves it.
 func (r *Registry) CreateToken(secretHash [sha256.Size]byte, origin ledger.Origin, expire, at time.Time) error {
-	if lifetime := expire.Sub(at); lifetime <= 0 || lifetime > MaxTokenLifetime {
+	return r.createToken(secretHash, Token{Origin: origin, CreatedAt: at.UTC(), ExpireTime: expire.UTC()})
+}
+
+// CreateReplacingToken is [Registry.CreateToken] for a destination that the agent named serves: whoever redeems it takes
+// that agent's place. The error is [ErrNotServing] where that agent does not serve it.
+func (r *Registry) CreateReplacingToken(secretHash [sha256.Size]byte, origin ledger.Origin, agent string, expire, at time.Time) error {
+	return r.createToken(secretHash, Token{Origin: origin, CreatedAt: at.UTC(), ExpireTime: expire.UTC(), ForAgent: agent})
+}
+
+func (r *Registry) createToken(secretHash [sha256.Size]byte, t Token) error {
+	if lifetime := t.ExpireTime.Sub(t.CreatedAt); lifetime <= 0 || lifetime > MaxTokenLifetime {
 		return fmt.Errorf("create token: %w: it is %v, and has to be more than 0 and at most %v", ErrBadLifetime, lifetime, MaxTokenLifetime)
 	}
 	return r.update(func(txn *badger.Txn) error {
-		d, err := destinationOf(txn, origin)
+		d, err := destinationOf(txn, t.Origin)
 		if err != nil {
 			return err
 		}
-		if d.Agent != "" {
+		if err := checkServed(txn, d); err != nil {
+			return err
+		}
+		switch {
+		case t.ForAgent != "" && d.Agent != t.ForAgent:
+			return fmt.Errorf("create token: agent %s: %w %s/%s", t.ForAgent, ErrNotServing, d.Tenant, d.Name)
+		case t.ForAgent == "" && d.Agent != "":
 			return assigned(txn, d)
 		}
-		t := Token{Origin: origin, CreatedAt: at.UTC(), ExpireTime: expire.UTC()}
-		return create(txn, tokenKey(secretHash), SubjectToken, string(origin), t)
+		return create(txn, tokenKey(secretHash), SubjectToken, string(t.Origin), t)
 	})
 }
 
@@ -71,10 +87,11 @@ func (r *Registry) Token(secretHash [sha256.Size]byte) (t Token, err error) {
 // one that serves the destination. Redeemed again with the same request hash it changes nothing and returns what it
 // returned then, also after the token's end. Of several that redeem a token at once, one wins.
 //
-// Errors are [ErrNotFound] for the token, [ErrUsed] (by other keys), [ErrExpired], [ErrNameTaken] (the name belongs to
-// an agent with another key) and [*AssignedError] (another agent, or the same with another key, serves it).
+// Errors are [ErrNotFound] for the token, [ErrUsed] (by other keys), [ErrExpired], [ErrEnded], [ErrRevoked], [ErrNameTaken] (the
+// name belongs to an agent with another key) and [*AssignedError] (another agent than the token replaces, or, where it replaces
+// none, the same with another key, serves it).
 func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Time) (redeemed Redemption, err error) {
-	err = r.update(func(txn *badger.Txn) error {
+	err = r.updateAgents(func(txn *badger.Txn) error {
 		t, err := get[Token](txn, tokenKey(secretHash), SubjectToken, "")
 		if err != nil {
 			return err
@@ -85,12 +102,19 @@ func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Tim
 		case t.Redeemed == nil && !at.Before(t.ExpireTime):
 			return ErrExpired
 		}
+		if err := refuseRevoked(txn, a.Agent); err != nil {
+			return err
+		}
 		d, err := destinationOf(txn, t.Origin)
 		if err != nil {
 			return err
 		}
+		if err := checkServed(txn, d); err != nil {
+			return err
+		}
 		serves := d.Agent == a.Agent.Name && d.AgentKey == a.AgentKey
-		if (d.Agent != "" || t.Redeemed != nil) && !serves {
+		replaces := t.Redeemed == nil && t.ForAgent != "" && d.Agent == t.ForAgent
+		if (d.Agent != "" || t.Redeemed != nil) && !serves && !replaces {
 			return assigned(txn, d)
 		}
 		if t.Redeemed != nil {
@@ -112,6 +136,19 @@ func (r *Registry) Redeem(secretHash [sha256.Size]byte, a Applicant, at time.Tim
 		return Redemption{}, fmt.Errorf("redeem token: %w", err)
 	}
 	return redeemed, nil
+}
+
+// NoteAssigned takes down which agent serves a destination by its log, which alone decides: after a restore the registry may
+// be the older one of the two. The error is [ErrNotFound].
+func (r *Registry) NoteAssigned(origin ledger.Origin, agent string, agentKey ledger.Verifier) error {
+	return r.update(func(txn *badger.Txn) error {
+		d, err := destinationOf(txn, origin)
+		if err != nil || d.Agent == agent && d.AgentKey == agentKey {
+			return err
+		}
+		d.Agent, d.AgentKey = agent, agentKey
+		return put(txn, key(destinationTable, d.Tenant, d.Name), d)
+	})
 }
 
 func tokenKey(secretHash [sha256.Size]byte) []byte { return key(tokenTable, string(secretHash[:])) }

@@ -4,7 +4,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"time"
 
@@ -16,8 +15,11 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/authz"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
+	"github.com/wolkvox/backup/server/internal/limits"
+	"github.com/wolkvox/backup/server/internal/metrics"
 )
 
 const (
@@ -25,13 +27,15 @@ const (
 	maxRequestBytes = 2 << 20
 	// maxCallsPerConnection has room for an agent's watches and streams.
 	maxCallsPerConnection = 256
-	// handshakeTimeout bounds what a caller that says nothing can hold.
-	handshakeTimeout = 20 * time.Second
 	// pingInterval is how often a silent caller is asked whether it is still there, pingTimeout how long it may take.
 	pingInterval = time.Minute
 	pingTimeout  = 20 * time.Second
 	// pingsNotBefore is how often callers may ask in turn; agents do every 30 seconds.
 	pingsNotBefore = 15 * time.Second
+	// maxHeaderBytes has room for what gRPC sends of itself and a sentence that says why something is done.
+	maxHeaderBytes = 16 << 10
+	// idleTimeout ends connections over which nothing was called for so long; agents at work always have a watch open.
+	idleTimeout = 15 * time.Minute
 	// readBufferBytes is kept small for the sake of thousands of connections that are silent most of the time.
 	readBufferBytes = 8 << 10
 	// stopTimeout is how long calls may take to end once the server is being stopped.
@@ -54,19 +58,28 @@ type Services struct {
 type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
+	bounds *limits.Limits
 	stop   func()
+	wait   func() // for the handlers of streams
 }
 
-// NewServer returns the server. Nothing is served before [Server.Serve].
-func NewServer(config *tls.Config, guard authz.Guard, services Services) *Server {
+// ownLimits are the streaming methods that bound by themselves how many an agent has open.
+func ownLimits() []string {
+	return []string{backupv1.ContentService_FetchContents_FullMethodName, backupv1.LedgerService_WatchLedger_FullMethodName}
+}
+
+// NewServer returns the server. Nothing is served before [Server.Serve]. calls takes down how every call ended, also those
+// that bounds or guard refuse. The credentials are those of identity.Authority.
+func NewServer(creds credentials.TransportCredentials, bounds *limits.Limits, guard *authz.Guard, calls *metrics.Calls, acts *adminlog.Recorder, services Services) *Server {
 	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(config)),
-		grpc.UnaryInterceptor(guard.Unary),
-		grpc.StreamInterceptor(guard.Stream),
+		grpc.Creds(bounds.Credentials(creds)),
+		grpc.ChainUnaryInterceptor(calls.Unary, bounds.Unary, guard.Unary, acts.Unary),
+		grpc.ChainStreamInterceptor(calls.Stream, bounds.Stream(ownLimits()...), guard.Stream, acts.Stream),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxConcurrentStreams(maxCallsPerConnection),
-		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.ConnectionTimeout(bounds.HandshakeTimeout()),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNotBefore, PermitWithoutStream: true}),
 		grpc.ReadBufferSize(readBufferBytes),
 		contentrpc.Codec(),
@@ -80,7 +93,7 @@ func NewServer(config *tls.Config, guard authz.Guard, services Services) *Server
 	status := health.NewServer()
 	healthv1.RegisterHealthServer(server, status)
 	reflection.Register(server)
-	return &Server{server, status, services.Ledger.Stop}
+	return &Server{server, status, bounds, services.Ledger.Stop, guard.Wait}
 }
 
 // Serve answers at the listener until ctx ends. It then takes no more calls, lets those that run end for a few seconds,
@@ -95,10 +108,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		defer cut.Stop()
 		s.grpc.GracefulStop()
 	})
-	err := s.grpc.Serve(listener)
+	err := s.grpc.Serve(s.bounds.Listener(listener))
 	if cancel() {
 		return err
 	}
 	<-stopped
+	s.wait()
 	return context.Cause(ctx)
 }

@@ -12,12 +12,16 @@ import (
 
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/internal/wire"
+	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/source"
 )
 
 // ComeBack is after how long an agent is asked to come back where the server cannot say better.
 const ComeBack = 15 * time.Second
+
+// NoRoomComeBack is after how long an agent is asked to come back where the server's volume is full.
+const NoRoomComeBack = time.Minute
 
 // Status returns err as a status. What already is one stays as it is; what no agent can do anything about is INTERNAL.
 func Status(err error) error {
@@ -46,6 +50,8 @@ func Status(err error) error {
 		return wire.RetryError(codes.Unavailable, wire.ReasonTryLater, ComeBack, "%v", err)
 	case errors.Is(err, sequencer.ErrReceipt):
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadReceipt, "%v", err)
+	case errors.Is(err, store.ErrNoRoom), errors.Is(err, registry.ErrNoRoom):
+		return wire.RetryError(codes.Unavailable, wire.ReasonTryLater, NoRoomComeBack, "the server has no room to keep anything at the moment: ask again later")
 	case errors.Is(err, store.ErrNotFound):
 		return wire.Error(codes.NotFound, wire.ReasonNoManifest, "%v", err)
 	case errors.Is(err, source.ErrUnreachable):

@@ -26,15 +26,18 @@ type Checked struct {
 }
 
 // CheckSource reads the source of items again, because an agent or the content service found that they differ from what
-// was sealed, and withdraws what did change. Only items that are pending, expired or waived are looked at. The error says
-// why items are unknown.
+// was sealed, and withdraws what did change. Only items that are pending, expired or waived are looked at, and none of a
+// destination that has ended. The error says why items are unknown.
 func (s *Sealer) CheckSource(ctx context.Context, origin ledger.Origin, manifest int64, indexes ledger.Set, at time.Time) (Checked, error) {
 	c, err := s.newCheck(origin, manifest, at)
 	if err != nil {
 		return Checked{}, err
 	}
 	defer c.close()
-	if err := c.place.seq.Ready(); err != nil {
+	if c.place.seq.Retired() {
+		return Checked{}, nil
+	}
+	if err := s.lockedReady(ctx, c.place); err != nil {
 		return Checked{Unsettled: indexes}, err
 	}
 	states, err := c.place.seq.Ledger().States(manifest)
@@ -53,7 +56,7 @@ func (s *Sealer) CheckSource(ctx context.Context, origin ledger.Origin, manifest
 	}
 	unlock := s.lock(origin)
 	defer unlock()
-	if err := s.takeBack(c.place); err != nil {
+	if err := s.ready(ctx, c.place); err != nil {
 		return Checked{}, err
 	}
 	if err := c.withdrawLost(ctx); err != nil {

@@ -167,7 +167,7 @@ func newParty(t *testing.T, s *servertest.Server, kind backup.StorageKind, name 
 	s.Must(err)
 	request, err := ledger.SignRequest(origin, key)
 	s.Must(err)
-	s.Must(seq.Assign(context.Background(), request, noon))
+	s.Must(seq.Assign(context.Background(), request, "", noon))
 	return &party{seq: seq, key: key}
 }
 
@@ -214,12 +214,12 @@ func (p *party) closeWhenHeard(t *testing.T) {
 	t.Helper()
 	const moment = time.Minute // the server has just started
 	deadline := p.sealed(t).Deadline
-	p.seq.Heard(deadline.Add(-time.Second))
+	p.heard(t, deadline.Add(-time.Second))
 	p.closes(t, "a second before, heard", deadline.Add(-time.Second), moment, false)
-	p.seq.Heard(deadline)
+	p.heard(t, deadline)
 	p.closes(t, "at the deadline, heard at the deadline", deadline, moment, false)
 	p.closes(t, "a second after, heard at the deadline", deadline.Add(time.Second), moment, false)
-	p.seq.Heard(deadline.Add(time.Second))
+	p.heard(t, deadline.Add(time.Second))
 	p.closes(t, "heard after the deadline, by a clock that was set back before it", deadline.Add(-time.Second), moment, false)
 	p.closes(t, "heard after the deadline", deadline, moment, true)
 	p.closes(t, "closed before", deadline.Add(time.Hour), moment, false)
@@ -229,12 +229,21 @@ func (p *party) closeWithoutHearing(t *testing.T) {
 	t.Helper()
 	const long, day = 1000 * time.Hour, 24 * time.Hour
 	deadline := p.sealed(t).Deadline
-	p.closes(t, "a second before", deadline.Add(-time.Second), long, false)
+	p.closes(t, "a second before", deadline.Add(-time.Second), long-time.Second, false)
 	p.closes(t, "at the deadline", deadline, long, false)
-	p.closes(t, "not quite 24 hours after", deadline.Add(day-time.Second), long, false)
-	p.closes(t, "24 hours after, started later", deadline.Add(day), day-time.Second, false)
-	p.closes(t, "weeks after, not quite 24 hours up", deadline.Add(long), day-time.Second, false)
-	p.closes(t, "24 hours after, up since the deadline", deadline.Add(day), day, true)
+	p.closes(t, "not quite 24 hours after", deadline.Add(day-time.Second), long+day-time.Second, false)
+	p.closes(t, "not quite 24 hours after, with the clock set forward by weeks", deadline.Add(long), long+day-time.Second, false)
+	p.closes(t, "24 hours after, up since the deadline", deadline.Add(day), long+day, true)
+}
+
+// heard has the server hear the agent, in its current session.
+func (p *party) heard(t *testing.T, echoed time.Time) {
+	t.Helper()
+	session, err := p.seq.OpenSession([16]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.seq.Heard(servertest.Agent, session, echoed, echoed.Add(time.Second))
 }
 
 // body returns the body of the last entry of a type.

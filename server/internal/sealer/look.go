@@ -12,6 +12,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/server/internal/registry"
+	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/source"
 )
 
@@ -91,17 +92,9 @@ func (l *look) results() []Result {
 }
 
 func (l *look) run(ctx context.Context, sources []registry.Source, looks map[string]*source.Looks) error {
-	notNow := l.skipNotReady(ctx)
-	for _, p := range l.places {
-		if p.notReady {
-			continue
-		}
-		unlock := l.sealer.lock(p.Origin)
-		err := l.sealer.takeBack(p)
-		unlock()
-		if err != nil {
-			return err
-		}
+	notNow, err := l.makeReady(ctx)
+	if err != nil {
+		return err
 	}
 	byName := map[string]registry.Source{}
 	var unreachable error
@@ -141,12 +134,17 @@ func (l *look) run(ctx context.Context, sources []registry.Source, looks map[str
 	return notNow
 }
 
-// skipNotReady leaves the logs out of the look that cannot be written now, and returns why if there are any.
-func (l *look) skipNotReady(ctx context.Context) (notNow error) {
+// makeReady leaves the logs out of the look that cannot be written now, and returns why if there are any.
+func (l *look) makeReady(ctx context.Context) (notNow, err error) {
 	for _, p := range l.places {
-		err := p.seq.Ready()
+		unlock := l.sealer.lock(p.Origin)
+		err := l.sealer.ready(ctx, p)
+		unlock()
 		if err == nil {
 			continue
+		}
+		if !errors.Is(err, sequencer.ErrRecovering) {
+			return nil, err
 		}
 		if p.chosen {
 			notNow = err
@@ -154,7 +152,7 @@ func (l *look) skipNotReady(ctx context.Context) (notNow error) {
 		}
 		p.notReady, p.chosen = true, false
 	}
-	return notNow
+	return notNow, nil
 }
 
 // scan finds the files of one source that are not known in every destination, and sorts the finished ones by night.
@@ -202,9 +200,12 @@ func (l *look) scan(ctx context.Context, one registry.Source, looks *source.Look
 	return nil
 }
 
-// known reports whether every destination has this file as it looks now.
+// known reports whether every destination for which something can be sealed has this file as it looks now.
 func (l *look) known(sourcePath string, now source.Identity) (bool, error) {
 	for _, p := range l.places {
+		if p.notReady {
+			continue
+		}
 		record, found, err := l.sealer.catalog.Lookup(p.Origin, sourcePath)
 		if err != nil || !found || record.Identity != identityOf(now) {
 			return false, err

@@ -47,7 +47,10 @@ func TestRun(t *testing.T) {
 	m, _ := s.Sequencer().Manifest(1)
 	check(t, s.Sequencer(), "1 "+m.Night.String()+" main/a.gsm:6:withdrawn", "2 "+m.Night.String()+" main/a~2.gsm:10:pending")
 
-	s.Sequencer().Heard(m.Deadline.Add(time.Second))
+	s.Enroll()
+	session, err := s.Sequencer().OpenSession([16]byte{1})
+	s.Must(err)
+	s.Sequencer().Heard(servertest.Agent, session, m.Deadline.Add(time.Second), m.Deadline.Add(time.Second))
 	s.Sealer.CloseDue(t.Context(), m.Deadline.Add(time.Second), time.Second)
 	check(t, s.Sequencer(), "1 "+m.Night.String()+" main/a.gsm:6:withdrawn", "2 "+m.Night.String()+" main/a~2.gsm:10:expired")
 }

@@ -30,6 +30,7 @@ func (s *Sealer) Run(ctx context.Context) error {
 	group.Go(func() error { return s.runSchedule(ctx) })
 	group.Go(func() error { return s.runClosing(ctx) })
 	group.Go(func() error { return s.runChecks(ctx) })
+	group.Go(func() error { return s.runRebuilding(ctx) })
 	return group.Wait()
 }
 
@@ -50,6 +51,14 @@ func every(ctx context.Context, period time.Duration, f func(at time.Time)) erro
 func (s *Sealer) runClosing(ctx context.Context) error {
 	began := time.Now()
 	return every(ctx, period, func(at time.Time) { s.CloseDue(ctx, at, at.Sub(began)) })
+}
+
+func (s *Sealer) runRebuilding(ctx context.Context) error {
+	return every(ctx, period, func(time.Time) {
+		if err := s.RebuildStale(ctx); err != nil && ctx.Err() == nil {
+			s.logger.LogAttrs(ctx, slog.LevelError, "catalogs not made again", slog.Any("error", err))
+		}
+	})
 }
 
 // CloseDue closes, in all logs, the manifests that are due at the instant at of a server that has been up for uptime.
@@ -139,8 +148,10 @@ func (s *Sealer) release(tenant string, date backup.Date, err error, at time.Tim
 	}
 }
 
-// notSetUp reports whether a tenant has nothing to seal from, or for, yet.
-func notSetUp(err error) bool { return errors.Is(err, ErrNoSource) || errors.Is(err, ErrNoDestination) }
+// notSetUp reports whether a tenant has nothing to seal from, or for, yet or any more.
+func notSetUp(err error) bool {
+	return errors.Is(err, ErrNoSource) || errors.Is(err, ErrNoDestination) || errors.Is(err, ErrEnded)
+}
 
 // errIncomplete says that not all of the sources could be seen.
 var errIncomplete = errors.New("not all of the sources could be seen")

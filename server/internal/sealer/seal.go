@@ -24,7 +24,7 @@ const withdrawnAtOnce = 2000
 func (l *look) seal(ctx context.Context, p *place, night backup.Date, files []hashed) error {
 	unlock := l.sealer.lock(p.Origin)
 	defer unlock()
-	if err := l.sealer.takeBack(p); err != nil {
+	if err := l.sealer.ready(ctx, p); err != nil {
 		return err
 	}
 	var fresh []hashed
@@ -107,7 +107,7 @@ func (s *Sealer) replace(ctx context.Context, zone *time.Location, p *place, man
 // sealManifest stages a manifest of files, catalogs them and seals it, together with what it replaces, if anything. The
 // log's lock is held.
 func (s *Sealer) sealManifest(ctx context.Context, zone *time.Location, p *place, night backup.Date, files []hashed, w *sequencer.Withdrawal, at time.Time) error {
-	if err := s.takeBack(p); err != nil {
+	if err := s.ready(ctx, p); err != nil {
 		return err
 	}
 	number := p.seq.Last() + 1

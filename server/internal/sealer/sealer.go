@@ -31,6 +31,8 @@ var (
 	ErrNoSource = errors.New("the tenant has no source: add one")
 	// ErrNoDestination says that a tenant has no destination to seal for.
 	ErrNoDestination = errors.New("the tenant has no destination: create one")
+	// ErrEnded says that a tenant or destination was retired.
+	ErrEnded = errors.New("it has ended, and nothing is sealed for it any more")
 )
 
 // Options of [New]. The zero value is what a program uses.
@@ -118,7 +120,7 @@ const MaxProblems = 100
 // Seal looks at a tenant's sources now and seals everything that is new and finished, for one destination or, where
 // destination is empty, for all. A file is finished when an earlier look, at least the quiet time after its last
 // change, found it equal; wait is to look twice, the quiet time apart. Errors: registry.ErrNotFound for tenant and
-// destination, [ErrNoSource], [ErrNoDestination], [source.ErrUnreachable] where no source can be reached, and
+// destination, [ErrNoSource], [ErrNoDestination], [ErrEnded], [source.ErrUnreachable] where no source can be reached, and
 // [sequencer.ErrRecovering] where a log cannot be written now: the others were sealed all the same.
 func (s *Sealer) Seal(ctx context.Context, tenant, destination string, wait bool) ([]Result, error) {
 	results, err := s.Look(ctx, tenant, destination, false, time.Now())
@@ -170,8 +172,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// destinations returns the named destination of a tenant and its sequencer, or all where name is empty.
+// destinations returns the destinations of a tenant that have not ended, with their sequencers; those chosen are the one
+// named, or all where name is empty.
 func (s *Sealer) destinations(tenant, name string) ([]*place, error) {
+	if _, ended, err := s.registry.TenantEnded(tenant); err != nil {
+		return nil, err
+	} else if ended {
+		return nil, fmt.Errorf("tenant %s: %w", tenant, ErrEnded)
+	}
 	all, err := s.registry.Destinations(tenant)
 	if err != nil {
 		return nil, err
@@ -181,6 +189,12 @@ func (s *Sealer) destinations(tenant, name string) ([]*place, error) {
 		seq, ok := s.sequencers.Of(d.Origin)
 		if !ok {
 			return nil, fmt.Errorf("the log %s is not open", d.Origin)
+		}
+		if seq.Retired() {
+			if d.Name == name {
+				return nil, fmt.Errorf("destination %s of tenant %s: %w", name, tenant, ErrEnded)
+			}
+			continue
 		}
 		places = append(places, &place{Destination: d, seq: seq, chosen: name == "" || name == d.Name})
 	}

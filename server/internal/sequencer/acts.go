@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/wolkvox/backup"
@@ -101,9 +102,9 @@ func (s *Sequencer) sayAgain(ctx context.Context, leaf []byte, at time.Time) err
 		return err
 	}
 	err = s.append(ctx, at, body)
-	if refused, ok := errors.AsType[*ledger.RefusedError](err); ok {
+	if _, refused := errors.AsType[*ledger.RefusedError](err); refused || errors.Is(err, ErrOtherKey) {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "an act was cut off and cannot be said again", slog.String("origin", string(s.Origin())),
-			slog.String("kind", body.Kind().String()), slog.Any("error", refused))
+			slog.String("kind", body.Kind().String()), slog.Any("error", err))
 		return nil
 	}
 	return err
@@ -114,6 +115,12 @@ func (s *Sequencer) stillToSay(body ledger.Body) (ledger.Body, error) {
 	switch b := body.(type) {
 	case ledger.Assigned:
 		if _, key, _ := s.Assigned(); key == b.Request.AgentKey {
+			return nil, nil
+		}
+	case ledger.Rekeyed:
+		return s.stillToRekey(b)
+	case ledger.Retired:
+		if s.Retired() {
 			return nil, nil
 		}
 	case ledger.Extended:
@@ -136,6 +143,21 @@ func (s *Sequencer) stillToSay(body ledger.Body) (ledger.Body, error) {
 		return b, nil
 	}
 	return body, nil
+}
+
+// stillToRekey returns the change from the current key to the one that was to come, nil where the log has had that one since,
+// or its private key is not here.
+func (s *Sequencer) stillToRekey(b ledger.Rekeyed) (ledger.Body, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, err := s.readHistory()
+	if err != nil {
+		return nil, err
+	}
+	if s.keys[b.NewKey] == nil || slices.ContainsFunc(h.server, func(k since) bool { return k.key == b.NewKey }) {
+		return nil, nil
+	}
+	return ledger.Rekeyed{OldKey: s.ServerKey(), NewKey: b.NewKey}, nil
 }
 
 // RebuildCatalog calls rebuild where entries from index from on were replaced or added from outside, and takes down that the

@@ -27,19 +27,6 @@ func (s *Sequencer) Assigned() (agent string, key ledger.Verifier, ok bool) {
 	return agent, key, err == nil
 }
 
-// EverAssigned reports whether the agent of this name serves the destination or ever did.
-func (s *Sequencer) EverAssigned(agent string) (bool, error) {
-	if current, _, ok := s.Assigned(); ok && current == agent {
-		return true, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.readOn(); err != nil {
-		return false, fmt.Errorf("look for the agents of %s: %w", s.Origin(), err)
-	}
-	return s.agents[agent], nil
-}
-
 // Speaks reports whether the agent is the one whose word ends the recovering of the log: the one that serves the destination,
 // or, where the log does not know any, the one that was let in for it, if that is known.
 func (s *Sequencer) Speaks(agent string) (bool, error) {
@@ -53,52 +40,11 @@ func (s *Sequencer) Speaks(agent string) (bool, error) {
 	return d.Agent == "" || d.Agent == agent, nil
 }
 
-// serverKeys returns the keys by which the server signed heads of this log, as far as it knows, the current one first.
-func (s *Sequencer) serverKeys() ([]ledger.Verifier, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.readOn(); err != nil {
-		return nil, fmt.Errorf("look for the keys of %s: %w", s.Origin(), err)
-	}
-	keys := []ledger.Verifier{s.key.Verifier()}
-	for key := range s.keys {
-		if key != s.key.Verifier() {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
-}
-
-// readOn reads what was appended since for agents and keys. s.mu is held.
-func (s *Sequencer) readOn() error {
-	size, _ := s.log.Position()
-	for leaf, err := range s.log.Entries(s.read, size) {
-		if err != nil {
-			return err
-		}
-		e, err := ledger.ParseEntry(leaf)
-		if err != nil {
-			return err
-		}
-		switch body := e.Body.(type) {
-		case ledger.Genesis:
-			s.keys[body.ServerKey] = true
-		case ledger.Rekeyed:
-			s.keys[body.NewKey] = true
-		case ledger.Assigned:
-			if _, name, err := ledger.ParseAgentKeyName(body.Request.AgentKey.Name()); err == nil {
-				s.agents[name] = true
-			}
-		}
-		s.read++
-	}
-	return nil
-}
-
-// Assign lets the agent that signed the request serve the destination. It does nothing where that key is assigned
-// already, and returns an [*AssignedError] where another agent serves the destination. The error wraps [ErrRecovering]
-// where nothing may be written.
-func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, at time.Time) error {
+// Assign lets the agent that signed the request serve the destination; it takes the place of the agent named replaces,
+// which is empty where none serves yet. It does nothing where that key is assigned already. The error is an
+// [*AssignedError] where another agent serves the destination, and wraps [ErrRetired] where the log has ended, and
+// [ErrRecovering] where nothing may be written.
+func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, replaces string, at time.Time) error {
 	if request.Origin != s.Origin() {
 		return fmt.Errorf("assign the destination %s: the request is for %s", s.Origin(), request.Origin)
 	}
@@ -115,8 +61,10 @@ func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, at time.
 	switch {
 	case ok && key == request.AgentKey:
 		return nil
-	case ok && agent != wanted:
+	case ok && agent != wanted && agent != replaces:
 		return &AssignedError{Origin: s.Origin(), Agent: agent}
+	case s.Retired():
+		return fmt.Errorf("assign the destination %s: %w", s.Origin(), ErrRetired)
 	}
 	return s.append(ctx, at, ledger.Assigned{Request: request})
 }

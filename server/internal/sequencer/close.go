@@ -13,13 +13,53 @@ import (
 // heard.
 const patience = 24 * time.Hour
 
-// closedAtOnce is how many manifests are closed in one transaction.
+// closedAtOnce is how many manifests are closed, or extended, in one transaction.
 const closedAtOnce = 64
+
+// hearing is the latest heartbeat that lets manifests be closed: with an empty outbox, of the agent assigned, in its current
+// session. It stands for nothing any more once another key is assigned, or another session is opened.
+type hearing struct {
+	key     ledger.Verifier
+	session int64
+	echoed  time.Time // the server's time
+}
+
+// overdue is since when it was seen that a deadline has passed.
+type overdue struct {
+	deadline time.Time
+	uptime   time.Duration
+}
+
+// Heard takes down that the agent of this name reported in a session, at the instant at, that its outbox is empty, and which
+// time of the server it had heard when it looked there. It counts for nothing if the agent is not the one assigned, or
+// the session not its current one; nor does a time that the server cannot have said yet.
+func (s *Sequencer) Heard(agent string, session int64, echoed, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, key, ok := s.Assigned()
+	if !ok || name != agent || session != s.log.CurrentSession() || echoed.After(at) {
+		return
+	}
+	if s.heard.key != key || s.heard.session != session || echoed.After(s.heard.echoed) {
+		s.heard = hearing{key, session, echoed}
+	}
+}
+
+// heardSince returns the latest time of the server that the agent assigned echoed in its current session, with an empty
+// outbox; zero where there is none. s.mu is held.
+func (s *Sequencer) heardSince() time.Time {
+	_, key, ok := s.Assigned()
+	if !ok || s.heard.key != key || s.heard.session != s.log.CurrentSession() {
+		return time.Time{}
+	}
+	return s.heard.echoed
+}
 
 // Close closes the manifests whose deadline has passed at the instant at, and returns their numbers. It waits until the
 // agent was heard, with a server time later than the deadline and an empty outbox ([Sequencer.Heard]), or until the
-// server, up for uptime, was up for 24 hours beyond the deadline. The error wraps [ErrRecovering] where manifests are due
-// and nothing may be written.
+// server was up for 24 hours since Close first saw that the deadline had passed: uptime is for how long the server
+// has been up, by a clock that nobody sets. The error wraps
+// [ErrRecovering] where manifests are due and nothing may be written.
 func (s *Sequencer) Close(ctx context.Context, at time.Time, uptime time.Duration) ([]int64, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -42,12 +82,15 @@ func (s *Sequencer) Close(ctx context.Context, at time.Time, uptime time.Duratio
 // due returns the closed of manifests that are due, not more than are closed at once.
 func (s *Sequencer) due(at time.Time, uptime time.Duration) (bodies []ledger.Body, numbers []int64, err error) {
 	s.mu.Lock()
-	heard := s.heard
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	heard := s.heardSince()
 	s.log.View(func(log *ledger.Log) {
 		for _, m := range log.Manifests {
-			waited := heard.After(m.Deadline) || min(uptime, at.Sub(m.Deadline)) >= patience
-			if log.Retired || !m.Open || at.Before(m.Deadline) || !waited || len(bodies) == closedAtOnce {
+			if log.Retired || !m.Open || at.Before(m.Deadline) {
+				delete(s.overdue, m.Number)
+				continue
+			}
+			if len(bodies) == closedAtOnce || !s.waited(m, uptime) && !heard.After(m.Deadline) {
 				continue
 			}
 			var counts ledger.Counts
@@ -64,4 +107,15 @@ func (s *Sequencer) due(at time.Time, uptime time.Duration) (bodies []ledger.Bod
 		return nil, nil, fmt.Errorf("close manifests of %s: %w", s.Origin(), err)
 	}
 	return bodies, numbers, nil
+}
+
+// waited reports whether the server was up for long enough since it was first seen that the deadline of m has passed. A
+// deadline that was moved meanwhile is another one. s.mu is held.
+func (s *Sequencer) waited(m ledger.Manifest, uptime time.Duration) bool {
+	since, seen := s.overdue[m.Number]
+	if !seen || !since.deadline.Equal(m.Deadline) {
+		since = overdue{m.Deadline, uptime}
+		s.overdue[m.Number] = since
+	}
+	return uptime-since.uptime >= patience
 }

@@ -215,12 +215,12 @@ func (in *incoming) erasure(manifest int64) *erasure {
 }
 
 // complete returns nil where all entries up to the head came, and the server can go on from there with its key.
-func (in *incoming) complete(key ledger.Verifier) error {
+func (in *incoming) complete(signer func(ledger.Verifier) (*ledger.SigningKey, error)) error {
 	if in.log.Size != in.head.Size || in.tree.Root() != in.head.Root {
 		return bad("its %d entries do not lead to its head of %d", in.log.Size, in.head.Size)
 	}
-	if in.log.ServerKey != key {
-		return fmt.Errorf("take in an offer of %s: %w: %s instead of %s", in.head.Origin, ErrOtherKey, in.log.ServerKey, key)
+	if _, err := signer(in.log.ServerKey); err != nil {
+		return fmt.Errorf("take in an offer: %w; a later backup of this server has the key", err)
 	}
 	for number, e := range in.erased {
 		if surplus := e.lines.Difference(e.ordered); !surplus.IsEmpty() {

@@ -157,7 +157,7 @@ func (o *Offer) Take(ctx context.Context, at time.Time) (taken bool, err error) 
 		return false, err
 	}
 	if !o.known {
-		if err := o.incoming.complete(s.key.Verifier()); err != nil {
+		if err := o.incoming.complete(s.signer); err != nil {
 			return false, err
 		}
 		if err := o.judge(ctx, at); err != nil {
@@ -191,11 +191,6 @@ func (o *Offer) judge(ctx context.Context, at time.Time) error {
 		}
 		return s.fork(ctx, at, ours, o.note)
 	}
-	kept, _, err := ledger.ParseHead(o.claim.Kept)
-	keptSize := int64(0)
-	if err == nil {
-		keptSize = kept.Size
-	}
 	var beyond [][]byte
 	for _, note := range wanted(rec) {
 		w, _, err := ledger.ParseHead(note)
@@ -203,9 +198,7 @@ func (o *Offer) judge(ctx context.Context, at time.Time) error {
 			return err
 		}
 		if w.Size > o.head.Size {
-			if w.Size > keptSize { // that the one kept is beyond is looked at afterwards
-				beyond = append(beyond, note)
-			}
+			beyond = append(beyond, note)
 			continue
 		}
 		if root, err := o.rootAt(w.Size); err != nil {
@@ -290,9 +283,8 @@ func (o *Offer) replace(ctx context.Context, at time.Time) error {
 func (s *Sequencer) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.head, s.headSize, s.heard, s.read = nil, 0, time.Time{}, 0
-	clear(s.agents)
-	clear(s.keys)
+	s.head, s.headSize, s.heard, s.history = nil, 0, hearing{}, history{}
+	clear(s.overdue)
 }
 
 // Replaced returns how often the log's end was replaced since it was opened: whoever sent entries before compares heads

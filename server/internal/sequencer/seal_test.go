@@ -3,7 +3,6 @@ package sequencer
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -60,46 +59,5 @@ func TestWithdraw(t *testing.T) {
 	}
 	if got, want := r.states(1), "[3 3 0 0 0 4 0]"; got != want {
 		t.Errorf("states: %s, want %s", got, want)
-	}
-}
-
-func TestClose(t *testing.T) {
-	t.Parallel()
-	deadline := start.Add(15 * 24 * time.Hour)
-	tests := []struct {
-		name   string
-		at     time.Time
-		uptime time.Duration
-		heard  time.Time
-		closes bool
-	}{
-		{"before the deadline", deadline.Add(-time.Second), 1000 * time.Hour, deadline.Add(time.Hour), false},
-		{"at the deadline, heard before", deadline, 1000 * time.Hour, deadline, false},
-		{"heard after", deadline.Add(time.Minute), time.Minute, deadline.Add(time.Second), true},
-		{"not heard, 24 hours not over", deadline.Add(24*time.Hour - time.Second), 1000 * time.Hour, time.Time{}, false},
-		{"not heard, 24 hours over", deadline.Add(24 * time.Hour), 1000 * time.Hour, time.Time{}, true},
-		{"not heard, the server was down", deadline.Add(240 * time.Hour), 23 * time.Hour, time.Time{}, false},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, 4, 2, 0)
-			r.submit(r.session(), r.receipt(1, set(1, 1), nil))
-			r.seq.Heard(test.heard)
-			closed, err := r.seq.Close(t.Context(), test.at, test.uptime)
-			r.must(err)
-			if got := len(closed) == 3; got != test.closes || !got && len(closed) > 0 {
-				t.Fatalf("closed %v", closed)
-			}
-			if !test.closes {
-				return
-			}
-			if got, want := r.states(1)+r.states(2), "[0 1 3 0 0 0 0][0 0 2 0 0 0 0]"; got != want {
-				t.Errorf("states %s, want %s", got, want)
-			}
-			if closed, err = r.seq.Close(t.Context(), test.at.Add(time.Hour), test.uptime); err != nil || len(closed) > 0 {
-				t.Errorf("closed again: %v, %v", closed, err)
-			}
-		})
 	}
 }

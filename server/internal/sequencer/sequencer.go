@@ -33,14 +33,17 @@ var (
 	ErrNoSession = errors.New("the server does not know this session")
 	// ErrOfferWanted says that the server's log does not contain a head that the caller holds.
 	ErrOfferWanted = errors.New("the server's log does not contain this head")
-	// ErrOtherKey says that the log's current server key is not the one that the sequencer was given.
+	// ErrOtherKey says that the log's current server key is none of those that the sequencer was given.
 	ErrOtherKey = errors.New("the log has another server key")
+	// ErrRetired says that the log has ended: nothing but another server key is appended to it.
+	ErrRetired = errors.New("the destination has ended")
 )
 
 // Sequencer is the sole writer of one destination's log at the server. Its methods may be called concurrently.
 type Sequencer struct {
 	log      *store.Ledger
-	key      *ledger.SigningKey
+	first    ledger.Verifier   // the key with which an empty log begins
+	previous *ledger.KnownHead // of the log that this one continues, nil where there is none
 	registry *registry.Registry
 	evidence Evidence
 	dir      string
@@ -51,13 +54,13 @@ type Sequencer struct {
 	writing  sync.Mutex   // held from looking at the log until an append that rests on it is done
 
 	mu       sync.Mutex // guards what follows
-	head     []byte     // of the log at headSize, signed
+	keys     map[ledger.Verifier]*ledger.SigningKey
+	head     []byte // of the log with headSize entries and headRoot, signed
 	headSize int64
 	headRoot tlog.Hash
-	heard    time.Time                // the latest server time echoed with an empty outbox
-	agents   map[string]bool          // names ever assigned, as far as the log was read
-	keys     map[ledger.Verifier]bool // server's keys that the log ever had, as far as it was read
-	read     int64                    // entries that were read for agents and keys
+	heard    hearing
+	overdue  map[int64]overdue // manifests whose deadline was seen to have passed
+	history  history
 }
 
 // Options of a [Sequencer] and a [Set].
@@ -68,22 +71,28 @@ type Options struct {
 	Logger   *slog.Logger       // nil: silent
 }
 
-// New returns the sequencer of a log, which is empty or has key as its current server key, otherwise [ErrOtherKey].
-func New(log *store.Ledger, key *ledger.SigningKey, o Options) (*Sequencer, error) {
+// New returns the sequencer of a log, which is empty, and then begins with the first of the keys, or has one of the keys as
+// its current server key, otherwise [ErrOtherKey].
+func New(log *store.Ledger, keys []*ledger.SigningKey, o Options) (*Sequencer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Sequencer{
-		log: log, key: key, registry: o.Registry, evidence: o.Evidence, dir: o.Dir, logger: o.Logger,
-		agents: map[string]bool{}, keys: map[ledger.Verifier]bool{},
+		log: log, registry: o.Registry, evidence: o.Evidence, dir: o.Dir, logger: o.Logger,
+		keys: map[ledger.Verifier]*ledger.SigningKey{}, overdue: map[int64]overdue{},
 	}
-	var current ledger.Verifier
-	log.View(func(state *ledger.Log) { current = state.ServerKey })
-	if current != "" && current != key.Verifier() {
-		return nil, fmt.Errorf("open the log %s: %w: %s instead of %s", log.Origin(), ErrOtherKey, current, key.Verifier())
+	for _, key := range keys {
+		if name := key.Verifier().Name(); name != string(log.Origin()) {
+			return nil, fmt.Errorf("open the log %s: %w: that of %s", log.Origin(), ErrOtherKey, name)
+		}
+		s.keys[key.Verifier()] = key
 	}
-	if name := key.Verifier().Name(); name != string(log.Origin()) {
-		return nil, fmt.Errorf("open the log %s: %w: that of %s", log.Origin(), ErrOtherKey, name)
+	if len(keys) > 0 {
+		s.first = keys[0].Verifier()
+	}
+	if current := s.ServerKey(); s.keys[current] == nil {
+		return nil, fmt.Errorf("open the log %s: %w: %s, whose private key is not here; "+
+			"a later backup of this server has it", log.Origin(), ErrOtherKey, current)
 	}
 	return s, nil
 }
@@ -93,9 +102,6 @@ func (s *Sequencer) Origin() ledger.Origin { return s.log.Origin() }
 
 // Ledger returns the stored log, to be read only.
 func (s *Sequencer) Ledger() *store.Ledger { return s.log }
-
-// ServerKey returns the verifier of the log's server key.
-func (s *Sequencer) ServerKey() ledger.Verifier { return s.key.Verifier() }
 
 // Last returns the number of the last sealed manifest, 0 where there is none.
 func (s *Sequencer) Last() (number int64) {
@@ -114,10 +120,16 @@ func (s *Sequencer) Begin(ctx context.Context, storage backup.StorageKind, windo
 	if err != nil || rec.Begun || rec.Recovering {
 		return err
 	}
-	if err := s.append(ctx, at, ledger.Genesis{Storage: storage, WindowDays: windowDays, ServerKey: s.key.Verifier()}); err != nil {
+	if err := s.append(ctx, at, ledger.Genesis{Storage: storage, WindowDays: windowDays, ServerKey: s.first, Previous: s.previous}); err != nil {
 		return err
 	}
 	return s.remember(ctx, true)
+}
+
+// Retired reports whether the log has ended.
+func (s *Sequencer) Retired() (retired bool) {
+	s.log.View(func(log *ledger.Log) { retired = log.Retired })
+	return retired
 }
 
 // append signs entries of the server and appends them in one transaction. s.writing is held.
@@ -125,9 +137,20 @@ func (s *Sequencer) append(ctx context.Context, at time.Time, bodies ...ledger.B
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	key, err := s.signer(s.ServerKey())
+	if err != nil {
+		return err
+	}
 	leaves := make([][]byte, len(bodies))
 	for i, body := range bodies {
-		leaf, err := ledger.Sign(ledger.Entry{Origin: s.Origin(), Time: at.UTC().Truncate(time.Second), Body: body}, s.key)
+		signers := []*ledger.SigningKey{key}
+		if rekeyed, ok := body.(ledger.Rekeyed); ok {
+			if key, err = s.signer(rekeyed.NewKey); err != nil {
+				return err
+			}
+			signers = append(signers, key)
+		}
+		leaf, err := ledger.Sign(ledger.Entry{Origin: s.Origin(), Time: at.UTC().Truncate(time.Second), Body: body}, signers...)
 		if err != nil {
 			return fmt.Errorf("sign %s for the log %s: %w", body.Kind(), s.Origin(), err)
 		}

@@ -47,6 +47,7 @@ type rig struct {
 	evidence string
 	seq      *Sequencer
 	agent    *ledger.SigningKey
+	keys     []*ledger.SigningKey // further ones of the log
 	// of the receipt chain
 	number   int64
 	previous tlog.Hash
@@ -55,7 +56,7 @@ type rig struct {
 func newRig(t *testing.T, manifests ...int) *rig {
 	t.Helper()
 	r := newRigIn(t, "", store.Options{InMemory: true})
-	r.must(r.seq.Assign(t.Context(), r.request(r.agent), start))
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), "", start))
 	for i, items := range manifests {
 		r.seal(int64(i+1), items)
 	}
@@ -87,7 +88,7 @@ func (r *rig) open() {
 	r.t.Helper()
 	log, err := r.db.Ledger(origin)
 	r.must(err)
-	r.seq, err = New(log, newKey(r.t, string(origin), 1), Options{
+	r.seq, err = New(log, append([]*ledger.SigningKey{newKey(r.t, string(origin), 1)}, r.keys...), Options{
 		Registry: r.registry, Evidence: evidence.NewFolder(r.evidence), Dir: filepath.Join(r.evidence, "offers"),
 	})
 	r.must(err)
@@ -286,12 +287,12 @@ func TestAssign(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	size, _ := r.seq.Ledger().Position()
-	r.must(r.seq.Assign(t.Context(), r.request(r.agent), start))
+	r.must(r.seq.Assign(t.Context(), r.request(r.agent), "", start))
 	r.must(r.seq.Begin(t.Context(), backup.StorageRSYNC, 15, start))
 	if now, _ := r.seq.Ledger().Position(); now != size {
 		t.Errorf("doing it again added %d entries", now-size)
 	}
-	err := r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentB), 3)), start)
+	err := r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentB), 3)), "", start)
 	if assigned, ok := errors.AsType[*AssignedError](err); !ok || assigned.Agent != agentA {
 		t.Errorf("a second agent: %v", err)
 	}
@@ -300,7 +301,7 @@ func TestAssign(t *testing.T) {
 			t.Errorf("ever assigned %s: %v, %v", agent, got, err)
 		}
 	}
-	r.must(r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), start))
+	r.must(r.seq.Assign(t.Context(), r.request(newKey(t, origin.AgentKeyName(agentA), 4)), "", start))
 	if _, key, _ := r.seq.Assigned(); key == r.agent.Verifier() {
 		t.Error("the agent's new key was not assigned")
 	}
@@ -376,7 +377,7 @@ func (r *rig) foreignHead(size int64, root tlog.Hash) []byte {
 func TestOtherKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	if _, err := New(r.seq.Ledger(), newKey(t, string(origin), 7), Options{}); !errors.Is(err, ErrOtherKey) {
+	if _, err := New(r.seq.Ledger(), []*ledger.SigningKey{newKey(t, string(origin), 7)}, Options{}); !errors.Is(err, ErrOtherKey) {
 		t.Errorf("a sequencer with another key: %v", err)
 	}
 }

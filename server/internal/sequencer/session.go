@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -27,26 +26,35 @@ func (s *Sequencer) HeadAt(size int64) (note []byte, head ledger.Head, err error
 	return s.sign(size, root)
 }
 
+// sign signs the head of the log's first size entries with the key that is current after them.
 func (s *Sequencer) sign(size int64, root tlog.Hash) ([]byte, ledger.Head, error) {
 	head := ledger.Head{Origin: s.Origin(), Size: size, Root: root}
+	server, err := s.serverKeyAt(size)
+	if err != nil {
+		return nil, ledger.Head{}, err
+	}
+	key, err := s.signer(server)
+	if err != nil {
+		return nil, ledger.Head{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.headSize == size && s.headRoot == root && size > 0 {
 		return s.head, head, nil
 	}
-	note, err := ledger.SignHead(head, s.key)
+	note, err := ledger.SignHead(head, key)
 	if err != nil {
 		return nil, ledger.Head{}, err
 	}
-	if size > s.headSize {
+	if size >= s.headSize {
 		s.head, s.headSize, s.headRoot = note, size, root
 	}
 	return note, head, nil
 }
 
-// RecordAgreement keeps a head that the agent assigned cosigned, once it is verified and found in the log. One that is not
-// later than the one kept changes nothing. The error wraps [ErrOfferWanted] where the log does not contain the head: it
-// recovers from then on; and it is a [*ledger.RefusedError] where it is not what it should be.
+// RecordAgreement keeps a head that the agent cosigned that is assigned after the head's entries, once it is verified and
+// found in the log. One that is not later than the one kept changes nothing. The error wraps [ErrOfferWanted] where the log
+// does not contain the head: it recovers from then on; and it is a [*ledger.RefusedError] where it is not what it should be.
 func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	head, _, err := ledger.ParseHead(note)
 	if err != nil {
@@ -55,8 +63,11 @@ func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	if agreed, ok := s.Agreed(); ok && head == agreed {
 		return nil
 	}
-	_, agentKey, _ := s.Assigned()
-	if head, _, err = ledger.OpenAgreedHead(note, s.key.Verifier(), agentKey); err != nil {
+	server, agent, err := s.keysAt(head.Size)
+	if err != nil {
+		return err
+	}
+	if head, _, err = ledger.OpenAgreedHead(note, server, agent); err != nil {
 		return err
 	}
 	s.writing.Lock()
@@ -66,7 +77,7 @@ func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	} else if err != nil {
 		return err
 	}
-	if err := s.log.PutAgreed(note); err != nil {
+	if err := s.log.PutAgreedBy(note, server, agent); err != nil {
 		return err
 	}
 	return s.held(head.Size)
@@ -116,13 +127,4 @@ func (s *Sequencer) CheckSession(number int64) error {
 		return s.log.UseSession(number)
 	}
 	return nil
-}
-
-// Heard takes down that the agent, in the current session, echoed a server time and reported an empty outbox with it.
-func (s *Sequencer) Heard(echoed time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if echoed.After(s.heard) {
-		s.heard = echoed
-	}
 }

@@ -20,12 +20,13 @@ type Set struct {
 
 	mu       sync.RWMutex // guards what follows
 	byOrigin map[ledger.Origin]*Sequencer
+	former   map[ledger.Origin]*Sequencer // of logs that were restarted
 }
 
 // OpenSet opens the logs of all destinations in the registry, and begins those that never had a genesis. What was left of
 // offers in o.Dir is removed.
 func OpenSet(ctx context.Context, db *store.DB, o Options, at time.Time) (*Set, error) {
-	set := &Set{options: o, db: db, byOrigin: map[ledger.Origin]*Sequencer{}}
+	set := &Set{options: o, db: db, byOrigin: map[ledger.Origin]*Sequencer{}, former: map[ledger.Origin]*Sequencer{}}
 	if err := clearOffers(o.Dir); err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func OpenSet(ctx context.Context, db *store.DB, o Options, at time.Time) (*Set, 
 			return nil, err
 		}
 	}
-	return set, nil
+	return set, set.openFormer(ctx, at)
 }
 
 // Add opens the log of a destination that the registry has, begins it where it never had a genesis, and returns its
@@ -49,15 +50,7 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	if known := s.byOrigin[d.Origin]; known != nil {
 		return known, nil
 	}
-	key, err := s.options.Registry.LogKey(d.Origin)
-	if err != nil {
-		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
-	}
-	log, err := s.db.Ledger(d.Origin)
-	if err != nil {
-		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
-	}
-	sequencer, err := New(log, key, s.options)
+	sequencer, err := s.open(d)
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +66,39 @@ func (s *Set) Add(ctx context.Context, d registry.Destination, at time.Time) (*S
 	return sequencer, nil
 }
 
-// Of returns the sequencer of the log with this origin; false where no destination has it.
+// open opens the log of a destination.
+func (s *Set) open(d registry.Destination) (*Sequencer, error) {
+	keys, err := s.options.Registry.LogKeys(d.Origin)
+	if err != nil {
+		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
+	}
+	log, err := s.db.Ledger(d.Origin)
+	if err != nil {
+		return nil, fmt.Errorf("open the log %s: %w", d.Origin, err)
+	}
+	sequencer, err := New(log, keys, s.options)
+	if err != nil {
+		return nil, err
+	}
+	if d.Previous.Size > 0 {
+		sequencer.previous = &d.Previous
+	}
+	return sequencer, nil
+}
+
+// Of returns the sequencer of the log with this origin, also of one that was restarted; false where no destination has or
+// had it.
 func (s *Set) Of(origin ledger.Origin) (*Sequencer, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	sequencer, ok := s.byOrigin[origin]
+	if !ok {
+		sequencer, ok = s.former[origin]
+	}
 	return sequencer, ok
 }
 
-// All returns all sequencers by origin.
+// All returns all sequencers by origin, without those of logs that were restarted.
 func (s *Set) All() []*Sequencer {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -50,6 +50,7 @@ type Server struct {
 	Authority  *identity.Authority
 	Directory  string // of the source
 	Origin     ledger.Origin
+	Guard      *authz.Guard                               // of what Serve serves
 	Fault      func(point string) (apply bool, err error) // see store.Options; nil for none
 	state      string
 	created    time.Time
@@ -58,7 +59,7 @@ type Server struct {
 // New makes a server whose tenant lives in zone and whose destination was created at the instant created.
 func New(t testing.TB, zone string, kind backup.StorageKind, created time.Time) *Server {
 	t.Helper()
-	s := &Server{t: t, Directory: t.TempDir(), state: t.TempDir(), created: created}
+	s := &Server{t: t, Guard: &authz.Guard{}, Directory: t.TempDir(), state: t.TempDir(), created: created}
 	s.open()
 	s.Must(s.Registry.CreateTenant(registry.Tenant{Name: Tenant, TimeZone: zone, Quiet: Quiet}))
 	s.AddSource(Source, s.Directory)
@@ -176,7 +177,7 @@ func (s *Server) Enroll() *ledger.SigningKey {
 	s.Must(err)
 	request, err := ledger.SignRequest(s.Origin, key)
 	s.Must(err)
-	s.Must(s.Sequencer().Assign(context.Background(), request, s.created))
+	s.Must(s.Sequencer().Assign(context.Background(), request, "", s.created))
 	return key
 }
 
@@ -186,10 +187,9 @@ func (s *Server) Serve(register func(*grpc.Server), options ...grpc.ServerOption
 	s.t.Helper()
 	cert, err := s.Authority.ServerCertificate(s.state, []string{"127.0.0.1"}, time.Now())
 	s.Must(err)
-	guard := authz.Guard{}
 	server := grpc.NewServer(append(options,
-		grpc.Creds(credentials.NewTLS(identity.ServerConfig(cert, s.Authority.Certificate(), time.Now))),
-		grpc.UnaryInterceptor(guard.Unary), grpc.StreamInterceptor(guard.Stream))...)
+		grpc.Creds(s.Authority.ServerCredentials(func() tls.Certificate { return cert }, time.Now)),
+		grpc.UnaryInterceptor(s.Guard.Unary), grpc.StreamInterceptor(s.Guard.Stream))...)
 	register(server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	s.Must(err)
@@ -197,6 +197,7 @@ func (s *Server) Serve(register func(*grpc.Server), options ...grpc.ServerOption
 	go func() { done <- server.Serve(listener) }()
 	s.t.Cleanup(func() {
 		server.Stop()
+		s.Guard.Wait()
 		if err := <-done; err != nil {
 			s.t.Error(err)
 		}
@@ -222,9 +223,7 @@ func (s *Server) certificate(role identity.Role) tls.Certificate {
 	s.t.Helper()
 	key, err := identity.NewKey()
 	s.Must(err)
-	issue := func() (*x509.Certificate, error) {
-		return s.Authority.IssueOperator(key.Public(), role.Name, time.Now())
-	}
+	issue := func() (*x509.Certificate, error) { return s.Authority.IssuePerson(key.Public(), role, time.Now()) }
 	if role.Kind == identity.KindAgent {
 		issue = func() (*x509.Certificate, error) {
 			return s.Authority.IssueAgent(key.Public(), role.Tenant, role.Name, time.Now())
@@ -232,5 +231,5 @@ func (s *Server) certificate(role identity.Role) tls.Certificate {
 	}
 	cert, err := issue()
 	s.Must(err)
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
+	return tls.Certificate{Certificate: s.Authority.ChainOf(cert), PrivateKey: key, Leaf: cert}
 }

@@ -31,7 +31,7 @@ type ContentServiceClient interface {
 	// FetchContents streams the contents of a set of items, back to back in the order of their indexes, without a
 	// round trip per file. It can begin inside the first file. The end is stated by `complete`.
 	// Errors: NOT_FOUND NO_MANIFEST, ABORTED SUPERSEDED, PERMISSION_DENIED NOT_ASSIGNED, INVALID_ARGUMENT
-	// BAD_INDEXES, RESOURCE_EXHAUSTED TRY_LATER with RetryInfo, UNAVAILABLE SOURCE_UNREACHABLE with RetryInfo.
+	// BAD_INDEXES, RESOURCE_EXHAUSTED TRY_LATER, TOO_MUCH_FETCHED with RetryInfo, UNAVAILABLE SOURCE_UNREACHABLE with RetryInfo.
 	// Who may call: the agent assigned to the destination.
 	FetchContents(ctx context.Context, in *FetchContentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchContentsResponse], error)
 }
@@ -72,7 +72,7 @@ type ContentServiceServer interface {
 	// FetchContents streams the contents of a set of items, back to back in the order of their indexes, without a
 	// round trip per file. It can begin inside the first file. The end is stated by `complete`.
 	// Errors: NOT_FOUND NO_MANIFEST, ABORTED SUPERSEDED, PERMISSION_DENIED NOT_ASSIGNED, INVALID_ARGUMENT
-	// BAD_INDEXES, RESOURCE_EXHAUSTED TRY_LATER with RetryInfo, UNAVAILABLE SOURCE_UNREACHABLE with RetryInfo.
+	// BAD_INDEXES, RESOURCE_EXHAUSTED TRY_LATER, TOO_MUCH_FETCHED with RetryInfo, UNAVAILABLE SOURCE_UNREACHABLE with RetryInfo.
 	// Who may call: the agent assigned to the destination.
 	FetchContents(*FetchContentsRequest, grpc.ServerStreamingServer[FetchContentsResponse]) error
 	mustEmbedUnimplementedContentServiceServer()

@@ -119,7 +119,7 @@ type EnrollResponse struct {
 	// The agent's certificate in DER, followed by its issuers up to and including the authority that the join
 	// string pins.
 	Certificates [][]byte `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"`
-	// The verifier of the log's current server key.
+	// The verifier of the server's key with which the log began (its genesis): every later one follows from it.
 	ServerKey string `protobuf:"bytes,2,opt,name=server_key,json=serverKey,proto3" json:"server_key,omitempty"`
 	// The server's time.
 	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`

@@ -33,7 +33,8 @@ type EnrollmentServiceClient interface {
 	// same secret and the same keys it gives the same answer.
 	// Errors: UNAUTHENTICATED TOKEN_INVALID (unknown, used or revoked: not told apart), TOKEN_EXPIRED;
 	// ALREADY_EXISTS DESTINATION_ASSIGNED (another agent serves it), NAME_TAKEN (choose another agent's name);
-	// PERMISSION_DENIED OTHER_TENANT, NOT_ALLOWED (the caller is an agent of another tenant, or no agent);
+	// PERMISSION_DENIED OTHER_TENANT, NOT_ALLOWED (the caller is an agent of another tenant, or no agent), REVOKED (the
+	// agent's name or key was revoked);
 	// UNAVAILABLE TRY_LATER; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: anyone who holds the secret.
 	Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error)
@@ -83,7 +84,8 @@ type EnrollmentServiceServer interface {
 	// same secret and the same keys it gives the same answer.
 	// Errors: UNAUTHENTICATED TOKEN_INVALID (unknown, used or revoked: not told apart), TOKEN_EXPIRED;
 	// ALREADY_EXISTS DESTINATION_ASSIGNED (another agent serves it), NAME_TAKEN (choose another agent's name);
-	// PERMISSION_DENIED OTHER_TENANT, NOT_ALLOWED (the caller is an agent of another tenant, or no agent);
+	// PERMISSION_DENIED OTHER_TENANT, NOT_ALLOWED (the caller is an agent of another tenant, or no agent), REVOKED (the
+	// agent's name or key was revoked);
 	// UNAVAILABLE TRY_LATER; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: anyone who holds the secret.
 	Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error)

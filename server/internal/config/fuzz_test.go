@@ -1,0 +1,38 @@
+package config
+
+import (
+	"fmt"
+	"testing"
+)
+
+// FuzzParse reads configurations: what is taken passes its own check, and names a server.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("state_dir: /s\nnames: [backup.example.com]\nlimits: {streams: 3, bytes_per_second: 50MB}\n"))
+	f.Add([]byte("state_dir: /s\nnames: ['::1']\nlisten: 192.0.2.1:8443\nlog_level: debug\n"))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := Parse(text)
+		if err != nil {
+			return
+		}
+		if err := c.check(); err != nil || c.ServerAddress(443) == "" {
+			t.Errorf("Parse(%q) = %+v: %v", text, c, err)
+		}
+	})
+}
+
+// FuzzParseSize reads sizes, and every number of bytes that it gives as itself.
+func FuzzParseSize(f *testing.F) {
+	for _, s := range []string{"0", "1 MiB", "20GiB", "9223372036854775807", "9999999TiB", "-1", "1.5GB", "KB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		size, err := ParseSize(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSize(fmt.Sprint(int64(size))); size < 0 || err != nil || again != size {
+			t.Errorf("ParseSize(%q) = %d, which is read as %d, %v", text, size, again, err)
+		}
+	})
+}

@@ -1,0 +1,47 @@
+package heartbeatrpc
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/ledger"
+)
+
+// FuzzHeartbeat reads heartbeats: what is kept of one is bounded, and holds no negative number and no unknown health.
+func FuzzHeartbeat(f *testing.F) {
+	for _, m := range []*backupv1.HeartbeatRequest{
+		{AgentVersion: "v1", AgentTime: timestamppb.New(time.Unix(1e9, 0)), UnderstoodEntries: []string{"sealed v1"}, Destinations: []*backupv1.DestinationReport{{
+			Origin: "wolkvox.com/backup/acme/nas/00112233445566778899aabbccddeeff", Size: 3, Message: "full", FreeBytes: proto.Int64(7),
+		}}},
+		{AgentTime: &timestamppb.Timestamp{Seconds: -1 << 62}},
+	} {
+		encoded, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded)
+	}
+	at := time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, encoded []byte) {
+		m := &backupv1.HeartbeatRequest{}
+		if proto.Unmarshal(encoded, m) != nil {
+			return
+		}
+		heartbeat, err := parseHeartbeat(m, at)
+		if err != nil {
+			return
+		}
+		if len(heartbeat.Version) > maxWordBytes || len(heartbeat.Reports) > MaxDestinations || len(heartbeat.UnderstoodEntries) > maxEntriesUnderstood || !heartbeat.At.Equal(at) {
+			t.Errorf("%v is kept as %+v", m, heartbeat)
+		}
+		for _, report := range heartbeat.Reports {
+			if _, err := ledger.ParseOrigin(string(report.Origin)); err != nil || report.Size < 0 || report.OutboxCount < 0 || len(report.Message) > maxMessageBytes || len(report.AgreedHead) > maxHeadBytes {
+				t.Errorf("%v is kept as %+v", m, report)
+			}
+		}
+	})
+}
