@@ -193,7 +193,7 @@ func (m *Machine) Restore(s *store.Snapshot) error {
 }
 
 func (m *Machine) options() store.Options {
-	return store.Options{InMemory: m.config.Dir == "", Compactors: -1, Fault: func(point string) (bool, error) {
+	return store.Options{InMemory: m.config.Dir == "", Small: true, Compactors: -1, Fault: func(point string) (bool, error) {
 		if m.process == nil {
 			return true, nil
 		}

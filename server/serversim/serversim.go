@@ -303,7 +303,7 @@ func (s *Server) storeDir() string {
 }
 
 func (s *Server) options() store.Options {
-	return store.Options{InMemory: !s.config.OnDisk, Compactors: -1, Fault: func(string) (bool, error) { return s.gate.step() }}
+	return store.Options{InMemory: !s.config.OnDisk, Small: true, Compactors: -1, Fault: func(string) (bool, error) { return s.gate.step() }}
 }
 
 // reopen opens the store again after a commit was refused, with what was committed before.

@@ -237,6 +237,7 @@ func (w *world) placeBack(r int) error {
 	if len(d.copies) == 0 {
 		return nil
 	}
+	w.placesBack = true
 	before := d.place.Files()
 	d.place.Restore(d.copies[r/3%len(d.copies)])
 	after := d.place.Files()

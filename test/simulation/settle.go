@@ -228,8 +228,11 @@ func (w *world) checkEnd() error {
 			return err
 		}
 		files := d.place.Files()
-		if err := w.checkConfirmed(d, log, files, d.silent); err != nil {
-			return err
+		// Where agent, server and destination all went back, nobody can know.
+		if !w.storesBack || !w.serverBack || !w.placesBack {
+			if err := w.checkConfirmed(d, log, files, d.silent); err != nil {
+				return err
+			}
 		}
 		err = eachItem(log, backup.Expired, func(item backup.Item) {
 			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] {

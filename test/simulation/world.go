@@ -38,6 +38,7 @@ type world struct {
 	cloned     bool
 	storesBack bool // a machine's store was set back or lost
 	serverBack bool
+	placesBack bool
 	replaced   bool // another agent was assigned
 
 	seen       map[string]int // what came about, to see that schedules reach it

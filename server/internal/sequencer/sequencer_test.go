@@ -136,6 +136,7 @@ func (r *rig) session() int64 {
 	r.t.Helper()
 	number, err := r.seq.OpenSession([16]byte([]byte(process)))
 	r.must(err)
+	r.must(r.seq.CheckSession(number))
 	return number
 }
 
