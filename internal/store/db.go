@@ -28,6 +28,7 @@ type Options struct {
 	InMemory   bool         // nothing is written; dir is ignored
 	Logger     *slog.Logger // nil: silent
 	Compactors int          // goroutines that merge tables: 0 is two; negative is none, for tests in a synctest bubble
+	Small      bool         // in memory: little memory, for little; tests open thousands
 	// Room, where set, is asked before every change, which is refused with [ErrNoRoom] and Room's error where that is not
 	// nil: Badger writes through memory maps, and a volume that fills up under them ends the process. It is called often
 	// and by many at once.

@@ -172,10 +172,18 @@ func TestSession(t *testing.T) {
 	if again := number(1); first < 1 || second != first+1 || again != first {
 		t.Errorf("sessions %d, %d and %d", first, second, again)
 	}
+	if n := l.CurrentSession(); n != 0 {
+		t.Errorf("before any was used CurrentSession = %d", n)
+	}
+	must(t, l.UseSession(second))
+	must(t, l.UseSession(first))
+	if err := l.UseSession(second + 1); !errors.Is(err, ErrNotFound) {
+		t.Errorf("using a number that was not given: %v", err)
+	}
 	must(t, db.Close())
 	l = openLedger(t, openStore(t, dir, Options{}))
-	if n := l.CurrentSession(); n != second {
-		t.Errorf("CurrentSession = %d, want %d", n, second)
+	if n := l.CurrentSession(); n != second || l.LastSession() != second {
+		t.Errorf("CurrentSession = %d, LastSession = %d, want %d", n, l.LastSession(), second)
 	}
 	if again := number(2); again != second {
 		t.Errorf("the second process got %d after opening again, want %d", again, second)

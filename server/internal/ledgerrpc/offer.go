@@ -106,11 +106,7 @@ func (o *offering) run() error {
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the opening of an offer names a process by %d bytes instead of 16", len(opening.GetProcessId()))
 	}
 	if standing == authz.Current {
-		session, err := seq.OpenSession([16]byte(opening.GetProcessId()))
-		if err == nil {
-			err = seq.CheckSession(session)
-		}
-		if err != nil {
+		if _, err := seq.OpenSession([16]byte(opening.GetProcessId())); err != nil {
 			return err
 		}
 	}

@@ -241,8 +241,9 @@ func TestOfferRefused(t *testing.T) {
 	r.Must(err)
 	_, err = r.Sequencer().OpenSession([16]byte(bytes.Repeat([]byte{1}, 16)))
 	r.Must(err)
-	_, err = r.Sequencer().OpenSession([16]byte{8})
+	later, err := r.Sequencer().OpenSession([16]byte{8})
 	r.Must(err)
+	r.Must(r.Sequencer().CheckSession(later))
 	if _, _, err := r.offer(r.client, whole, nil, nil); wire.Reason(err) != wire.ReasonSuperseded {
 		t.Errorf("an offer of an earlier process: %v", err)
 	}
@@ -372,6 +373,7 @@ func TestCloned(t *testing.T) {
 		r.Must(err)
 		later = opened.GetSessionNumber()
 	}
+	r.Must(r.Sequencer().CheckSession(2)) // a session that nobody uses supersedes no other
 	alarm := func() bool {
 		_, err := r.Registry.Alarm(r.Origin, registry.AlarmCloned)
 		if err != nil && !errors.Is(err, registry.ErrNotFound) {
