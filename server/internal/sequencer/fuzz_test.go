@@ -56,7 +56,7 @@ func FuzzOffer(f *testing.F) {
 // newIncoming is what takes in an offer with this head at a server that has nothing of the log.
 func newIncoming(t *testing.T, head ledger.Head) *incoming {
 	t.Helper()
-	in := &incoming{dir: t.TempDir(), head: head, log: &ledger.Log{}, ahead: map[int64]*incomingManifest{}, erased: map[int64]*erasure{}}
+	in := &incoming{dir: t.TempDir(), head: head, fold: ledger.NewFold(), room: func() error { return nil }, ahead: map[int64]*incomingManifest{}, erased: map[int64]*erasure{}}
 	var err error
 	if in.entries, err = os.Create(filepath.Join(in.dir, "entries")); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func (c copyOf) step(in *incoming, step []byte) error {
 	case 0: // the entry that comes next, or another
 		return in.addEntries(int64(step[2]%8), [][]byte{change(c.leaves[int(step[1])%len(c.leaves)])})
 	case 1: // some that were changed
-		return in.addEntries(in.log.Size, [][]byte{change(c.leaves[int(in.log.Size)%len(c.leaves)])})
+		return in.addEntries(in.fold.Size, [][]byte{change(c.leaves[int(in.fold.Size)%len(c.leaves)])})
 	case 2: // all lines of a manifest
 		return in.addLines(manifest, int64(step[2]%4), change(lines), true)
 	}
