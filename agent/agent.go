@@ -17,6 +17,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
 	"github.com/wolkvox/backup/agent/internal/enroll"
+	"github.com/wolkvox/backup/agent/internal/state"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/identity"
@@ -53,8 +54,8 @@ type Agent struct {
 }
 
 // Open loads who the agent is, opens its store and builds its parts. It calls nobody. A store that is damaged is set aside,
-// and a fresh one begun. The errors are sentences for a person; one wraps enroll.ErrNotEnrolled or store.ErrInUse where that
-// is the cause.
+// and a fresh one begun. The errors are sentences for a person; one wraps enroll.ErrNotEnrolled, store.ErrInUse or
+// store.ErrNoRoom where that is the cause: the last one ends by itself when there is room.
 func Open(o Options) (*Agent, error) { return open(o, nil) }
 
 func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
@@ -63,9 +64,6 @@ func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
 	}
 	id, err := enroll.Load(o.Config.StateDir)
 	if err != nil {
-		return nil, err
-	}
-	if err := stateRoom(o.Config)(); err != nil {
 		return nil, err
 	}
 	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault, refused: make(chan struct{}, 1)}
@@ -115,6 +113,7 @@ func (a *Agent) Close() error {
 func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.db.Run(ctx) })
+	group.Go(func() error { return a.watchDamage(ctx) })
 	group.Go(func() error { return a.serve(ctx, listener, true) })
 	group.Go(func() error { a.beat(ctx); return nil })
 	group.Go(func() error { a.keepBallast(ctx); return nil })
@@ -130,9 +129,16 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// Serve only answers people at the listener until ctx ends; the other parts do not run.
+// Serve only answers people at the listener until ctx ends; the other parts do not run. Where that shows that the store is
+// damaged, it is set aside when it is opened next.
 func (a *Agent) Serve(ctx context.Context, listener net.Listener) error {
-	return a.serve(ctx, listener, false)
+	err := a.serve(ctx, listener, false)
+	select {
+	case why := <-a.db.Damaged():
+		return errors.Join(err, state.Condemn(a.options.Config.StateDir, why))
+	default:
+		return err
+	}
 }
 
 func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) error {

@@ -166,13 +166,15 @@ func (d *destination) report() uplink.Report {
 	if condition.Running {
 		r.Health = uplink.HealthRunning
 	}
-	for _, problem := range []error{d.session.Problem(), condition.Problem} {
-		if problem != nil {
-			r.Health, r.Message = uplink.HealthFault, problem.Error()
-		}
-		if errors.Is(problem, night.ErrEnded) {
-			r.Health = uplink.HealthIdle
-		}
+	problem := d.session.Problem()
+	if condition.Problem != nil && !uplink.ForPeople(problem) {
+		problem = condition.Problem
+	}
+	if problem != nil {
+		r.Health, r.Message = uplink.HealthFault, problem.Error()
+	}
+	if errors.Is(problem, night.ErrEnded) {
+		r.Health = uplink.HealthIdle
 	}
 	space, known, err := d.space.get()
 	switch {

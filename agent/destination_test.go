@@ -272,6 +272,9 @@ func TestReport(t *testing.T) {
 		t.Errorf("after a pass that failed: %+v", got)
 	}
 	d.session.Supersede()
+	if got := d.report(); got.Health != uplink.HealthFault || got.Message != uplink.ErrSuperseded.Error() {
+		t.Errorf("with a problem that people have to decide, after a pass that failed: %+v", got)
+	}
 	d.space.set(dest.Space{}, &dest.UnreachableError{Place: "nas", Cause: errors.New("gone")})
 	if got := d.report(); got.Health != uplink.HealthUnreachable || got.FreeBytes != -1 || got.Message == "" {
 		t.Errorf("without its place: %+v", got)

@@ -126,7 +126,7 @@ func (s *fakeServer) batch(origin ledger.Origin, after int64) (*backupv1.EntryBa
 		tree.Add(ledger.LineHash(leaf))
 	}
 	head, err := ledger.SignHead(ledger.Head{Origin: origin, Size: int64(len(s.first)), Root: tree.Root()}, key)
-	return &backupv1.EntryBatch{AfterSequence: after, Entries: s.first[after:], Head: head}, err
+	return &backupv1.EntryBatch{AfterSequence: after, Entries: s.first[min(after, int64(len(s.first))):], Head: head}, err
 }
 
 func (s *fakeServer) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -46,6 +47,16 @@ func storeLost(err error) bool {
 	return errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrDamaged)
 }
 
+// watchDamage returns with the first damage that a read of the store meets, whoever reads, or with ctx.
+func (a *Agent) watchDamage(ctx context.Context) error {
+	select {
+	case err := <-a.db.Damaged(): // an agent never cuts its log back
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // open opens the store and builds the parts on it. Damage that shows only then is met in the same way as damage that the
 // store shows by itself.
 func (a *Agent) open(ctx context.Context) error {
@@ -60,6 +71,9 @@ func (a *Agent) open(ctx context.Context) error {
 }
 
 func (a *Agent) tryOpen(ctx context.Context) error {
+	if err := stateRoom(a.options.Config)(); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrNoRoom, err)
+	}
 	db, aside, err := state.Open(ctx, a.options.Config.StateDir, store.Options{Logger: a.options.Logger, Room: stateRoom(a.options.Config), Fault: a.fault})
 	a.troubles.setAside(aside, time.Now())
 	if err != nil {
@@ -94,11 +108,8 @@ func (a *Agent) reopen(ctx context.Context, why error, pause *uplink.Backoff) er
 		if err := pause.Wait(ctx, why); err != nil {
 			return err
 		}
-		err := stateRoom(a.options.Config)()
-		if err == nil {
-			err = a.open(ctx)
-		}
-		if err == nil || errors.Is(err, store.ErrSchema) {
+		err := a.open(ctx)
+		if err == nil || errors.Is(err, store.ErrSchema) || errors.Is(err, state.ErrHeld) {
 			return err
 		}
 		a.options.Logger.LogAttrs(ctx, slog.LevelError, "the store cannot be opened now", slog.Any("error", err))

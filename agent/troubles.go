@@ -48,11 +48,11 @@ func (t *troubles) store(at time.Time) string {
 
 // problems returns sentences on what is wrong with the agent as a whole.
 func (a *Agent) problems() (sentences []string) {
-	if text := a.troubles.store(time.Now()); text != "" {
-		sentences = append(sentences, text)
-	}
 	if offset, known := a.clock.Offset(); known && offset.Abs() >= clockTolerance {
 		sentences = append(sentences, clockText(offset))
+	}
+	if text := a.troubles.store(time.Now()); text != "" { // last, because it may be long, and the server keeps the first words
+		sentences = append(sentences, text)
 	}
 	return sentences
 }

@@ -54,6 +54,20 @@ func newGuard(reg *registry.Registry, agents authz.Admission, log *slog.Logger) 
 	for _, a := range revoked {
 		guard.RevokeAgent(a.Tenant, a.Name)
 	}
+	tenants, err := reg.Tenants()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tenants {
+		_, ended, err := reg.TenantEnded(t.Name)
+		if err != nil {
+			return nil, err
+		}
+		if ended {
+			guard.RevokeTenant(t.Name)
+		}
+	}
+	reg.Replaced = guard.Replaced
 	return guard, nil
 }
 

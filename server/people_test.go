@@ -344,7 +344,10 @@ func TestAuthorityCommandsAreRecorded(t *testing.T) {
 func TestLocalActsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	for name, text := range map[string]string{"0-bad.json": "{", "1-other.json": `{"schema":1,"act":{"who":"wolkvox://role/operator/x","act":"y"}}`, "2-more.json": `{"schema":1,"more":1}`} {
+	for name, text := range map[string]string{"0-bad.json": "{", "1-other.json": `{"schema":1,"act":{"who":"wolkvox://role/operator/x","act":"y"}}`, "2-more.json": `{"schema":1,"more":1}`,
+		"3-time.json": `{"schema":1,"act":{"time":"9999-12-31T23:59:59-01:00","who":"local","act":"y"}}`,
+		"4-role.json": `{"schema":1,"act":{"who":"local","act":"y"},"credential":{"serial":"1","issued_by":"local"}}`,
+		"5-rest.json": `{"schema":1,"act":{"who":"local","act":"y"}}{}`} {
 		if err := os.WriteFile(f.path("state", "acts", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -362,10 +365,10 @@ func TestLocalActsThatCannotBeRead(t *testing.T) {
 		}
 	}
 	count, err := reg.VerifyAdminLog()
-	if left, _ := os.ReadDir(f.path("state", "acts")); err != nil || count != 1 || len(left) != 3 {
+	if left, _ := os.ReadDir(f.path("state", "acts")); err != nil || count != 1 || len(left) != 6 {
 		t.Errorf("%d records, %v, and %d files are left, want the record of init and all that cannot be read", count, err, len(left))
 	}
-	for _, name := range []string{"0-bad", "1-other", "2-more"} {
+	for _, name := range []string{"0-bad", "1-other", "2-more", "3-time", "4-role", "5-rest"} {
 		if !strings.Contains(log.String(), name) {
 			t.Errorf("%s is not named in %q", name, log.String())
 		}

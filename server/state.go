@@ -66,7 +66,8 @@ func tryLedgers(ctx context.Context, c config.Config, reg *registry.Registry, lo
 		return nil, nil, err
 	}
 	sequencers, err := sequencer.OpenSet(ctx, db, sequencer.Options{
-		Registry: reg, Evidence: evidence.NewFolder(filepath.Join(c.StateDir, evidenceDir)), Dir: filepath.Join(c.StateDir, offersDir), Logger: log,
+		Registry: reg, Evidence: evidence.NewFolder(filepath.Join(c.StateDir, evidenceDir)),
+		Dir: filepath.Join(c.StateDir, offersDir), Room: stateRoom(c), Logger: log,
 	}, time.Now())
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())

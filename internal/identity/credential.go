@@ -89,12 +89,7 @@ func (c Credential) Renewed(sent []*x509.Certificate, key *ecdsa.PrivateKey, at 
 		return Credential{}, errors.New("every root of the authority that is trusted here has ended")
 	}
 	authority := slices.DeleteFunc(slices.Clone(sent[1:]), isRoot)
-	var adopted []*x509.Certificate
-	for _, root := range sent[1:] {
-		if isRoot(root) && !Ended(root, at) && isCertified(root, trusted, authority, at) {
-			adopted = append(adopted, root)
-		}
-	}
+	adopted := certified(slices.DeleteFunc(slices.Clone(sent[1:]), func(ca *x509.Certificate) bool { return !isRoot(ca) }), trusted, authority, at)
 	for _, root := range trusted {
 		if !slices.ContainsFunc(adopted, root.Equal) {
 			adopted = append(adopted, root)
@@ -103,23 +98,29 @@ func (c Credential) Renewed(sent []*x509.Certificate, key *ecdsa.PrivateKey, at 
 	return NewCredential(sent[0], key, append(authority, adopted...)...)
 }
 
-// isCertified reports whether a root is trusted, or one that is trusted certified its key.
-func isCertified(root *x509.Certificate, trusted, sent []*x509.Certificate, at time.Time) bool {
-	if slices.ContainsFunc(trusted, root.Equal) {
-		return true
-	}
-	for _, cross := range sent {
-		if KeyHash(cross) != KeyHash(root) || !cross.IsCA {
-			continue
-		}
-		_, err := cross.Verify(x509.VerifyOptions{
-			Roots: anchors(trusted), Intermediates: pool(sent), CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-		})
-		if err == nil {
-			return true
+// certified returns those roots, in their order, that are trusted, or whose keys a trusted one certified: itself, or by roots
+// in between whose keys it certified.
+func certified(roots, trusted, cross []*x509.Certificate, at time.Time) []*x509.Certificate {
+	roots = unended(roots, at)
+	good := slices.Clone(trusted)
+	for before := 0; before < len(good); {
+		before = len(good)
+		for _, root := range roots {
+			certifies := func(c *x509.Certificate) bool { return certifiesRoot(c, root, good, at) }
+			if !slices.ContainsFunc(good, root.Equal) && slices.ContainsFunc(cross, certifies) {
+				good = append(good, root)
+			}
 		}
 	}
-	return false
+	return slices.DeleteFunc(roots, func(root *x509.Certificate) bool { return !slices.ContainsFunc(good, root.Equal) })
+}
+
+// certifiesRoot reports whether one of the trusted roots itself signed a certificate for the key of another root, as certify
+// makes it. An intermediate's is none, and what an intermediate signed is none: its key is on the server, and whoever steals
+// that must not come to be a root.
+func certifiesRoot(cross, root *x509.Certificate, trusted []*x509.Certificate, at time.Time) bool {
+	isOne := cross.IsCA && cross.MaxPathLen < 0 && KeyHash(cross) == KeyHash(root) && !Ended(cross, at)
+	return isOne && slices.ContainsFunc(trusted, func(t *x509.Certificate) bool { return cross.CheckSignatureFrom(t) == nil })
 }
 
 // Format returns the credential as PEM: the key, the certificate, its issuers, and the roots.

@@ -52,13 +52,17 @@ func KeyHash(cert *x509.Certificate) [sha256.Size]byte {
 
 // JudgedTime is the time at which an agent judges certificates: the server's time as last heard, carried on by the
 // time elapsed since then (a monotonic difference; 0 where it was heard by an earlier process), or the date of the
-// program's build where that is later. The machine's own clock has no part in it, so a wrong one stops nothing.
+// program's build where that is later. It is never zero, for which TLS would take this machine's clock, nor before
+// certificates begin. The machine's own clock has no part in it, so a wrong one stops nothing.
 func JudgedTime(lastServerTime, buildDate time.Time, elapsed time.Duration) time.Time {
 	if !lastServerTime.IsZero() {
 		lastServerTime = lastServerTime.Add(max(0, elapsed))
 	}
-	if lastServerTime.After(buildDate) {
-		return lastServerTime
+	judged := notBefore
+	for _, at := range []time.Time{lastServerTime, buildDate} {
+		if at.After(judged) {
+			judged = at
+		}
 	}
-	return buildDate
+	return judged
 }

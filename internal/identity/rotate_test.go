@@ -2,14 +2,18 @@ package identity_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -313,6 +317,50 @@ func TestForeignRootsAreNotAdopted(t *testing.T) {
 	for what, c := range map[string][]*x509.Certificate{"nothing": nil, "no certificate of the authority": {cert}} {
 		if _, err := agent.Renewed(c, key, at); err == nil {
 			t.Errorf("%s was taken", what)
+		}
+	}
+}
+
+// Whoever steals the intermediate's key, which is on the server, cannot make agents trust a root of his: neither that key nor
+// one that it signed.
+func TestStolenIntermediateMakesNoRoot(t *testing.T) {
+	t.Parallel()
+	dir, a := saved(t)
+	agent := agentOf(t, a, at)
+	text, err := os.ReadFile(filepath.Join(dir, identity.AuthorityFile))
+	check(t, err)
+	block, _ := pem.Decode(text)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	check(t, err)
+	stolen, own, key := parsed.(*ecdsa.PrivateKey), newKey(t), newKey(t)
+	cert, err := a.IssueAgent(key.Public(), "acme", agentName, at)
+	check(t, err)
+	sent, err := identity.ParseCertificates(a.ChainOf(cert))
+	check(t, err)
+	forge := func(name string, public any, issuer *x509.Certificate, signer *ecdsa.PrivateKey) *x509.Certificate {
+		template := &x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, NotBefore: at, NotAfter: at.Add(100 * 365 * 24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageCertSign,
+		}
+		if issuer == nil {
+			issuer = template
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, public, signer)
+		check(t, err)
+		made, err := x509.ParseCertificate(der)
+		check(t, err)
+		return made
+	}
+	for what, forged := range map[string][]*x509.Certificate{
+		"the intermediate's key as a root":     {forge("root", stolen.Public(), nil, stolen)},
+		"a root that the intermediate signed":  {forge("root", own.Public(), nil, own), forge("cross", own.Public(), a.Issuer(), stolen)},
+		"a root that signed itself once more":  {forge("root", own.Public(), nil, own), forge("cross", own.Public(), forge("root", own.Public(), nil, own), own)},
+		"a root that another such root signed": {forge("root", stolen.Public(), nil, stolen), forge("other", own.Public(), nil, own), forge("cross", own.Public(), forge("root", stolen.Public(), nil, stolen), stolen)},
+	} {
+		renewed, err := agent.Renewed(slices.Concat(sent[:1], forged, sent[1:]), key, at)
+		check(t, err)
+		if len(renewed.Roots()) != 1 || !renewed.Authority.Equal(a.Certificate()) {
+			t.Errorf("%s: the agent trusts %d roots, the first of %s", what, len(renewed.Roots()), renewed.Authority.Subject)
 		}
 	}
 }

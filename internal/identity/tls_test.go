@@ -244,6 +244,10 @@ func TestJudgedTime(t *testing.T) {
 			t.Errorf("JudgedTime(%v, build, %v) = %v, want %v", test.heard, test.elapsed, got, test.want)
 		}
 	}
+	// TLS would take this machine's clock for the zero time.
+	if got := JudgedTime(time.Time{}, time.Time{}, 0); !got.Equal(notBefore) {
+		t.Errorf("a program that knows neither the server's time nor its own date judges at %v, want %v", got, notBefore)
+	}
 }
 
 // An agent that was built, or last heard its server, before a certificate was issued must still take it.

@@ -20,34 +20,12 @@ import (
 // and complete with equal root, items and bytes is refused with [ErrNoManifest]. [ErrTooLarge] says that fewer have to
 // be appended at once, see [MaxAppendBytes]. The leaves must not be changed afterwards.
 func (l *Ledger) Append(leaves ...[]byte) error {
-	return l.AppendBuilt(func(*ledger.Log, func(int64) ItemSets) ([][]byte, error) { return leaves, nil })
-}
-
-// AppendBuilt is [Ledger.Append] of what build returns, which is called while no other change can happen: with the
-// structural state of the log, and the states of the items of a manifest (of one that is not sealed, none). build must
-// keep neither, and call no method of the ledger that changes it. If it fails, or returns no entries, nothing is done.
-func (l *Ledger) AppendBuilt(build func(log *ledger.Log, states func(n int64) ItemSets) ([][]byte, error)) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
-	before := l.state.Load()
-	var failed error
-	leaves, err := build(before.log, func(n int64) ItemSets {
-		if _, ok := before.log.Manifest(n); !ok {
-			return ItemSets{}
-		}
-		st, err := l.states(before, n)
-		if err != nil {
-			failed = err
-		}
-		return ItemSets{st}
-	})
-	if failed != nil {
-		return failed
+	if len(leaves) == 0 {
+		return nil
 	}
-	if err != nil || len(leaves) == 0 {
-		return err
-	}
-	return l.append(before, leaves, nil)
+	return l.append(l.state.Load(), leaves, nil)
 }
 
 // AppendTo is [Ledger.Append] of entries that another party sent together with a head of the log after them. They are kept,

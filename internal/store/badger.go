@@ -42,6 +42,9 @@ func badgerOptions(dir string, o Options, logger *slog.Logger) badger.Options {
 	}
 	if o.InMemory { // every value is in the tables, and counts
 		opts = opts.WithInMemory(true).WithSyncWrites(false).WithMemTableSize(32 << 20).WithValueThreshold(1 << 20)
+		if o.Small {
+			opts = opts.WithMemTableSize(4 << 20).WithValueThreshold(512 << 10).WithBlockCacheSize(0).WithIndexCacheSize(0)
+		}
 	}
 	return opts
 }
@@ -73,12 +76,7 @@ func (db *DB) view(f func(tx *badger.Txn) error) error {
 	tx := db.badger.NewTransaction(false)
 	defer tx.Discard()
 	err := f(tx)
-	if errors.Is(err, ErrDamaged) {
-		select {
-		case db.harmed <- struct{}{}:
-		default:
-		}
-	}
+	db.harm(err)
 	return err
 }
 

@@ -80,7 +80,6 @@ func life(t *testing.T, db *DB, lines [][]byte, after func() bool) {
 			return errors.Join(err, l.PutHead(note), l.PutAgreed(agreed))
 		},
 		func() error { return l.Refold(t.Context()) },
-		func() error { return l.ClearFault(1) },
 	}
 	for _, step := range steps {
 		err := step()

@@ -28,6 +28,7 @@ type Options struct {
 	InMemory   bool         // nothing is written; dir is ignored
 	Logger     *slog.Logger // nil: silent
 	Compactors int          // goroutines that merge tables: 0 is two; negative is none, for tests in a synctest bubble
+	Small      bool         // in memory: little memory, for little; tests open thousands
 	// Room, where set, is asked before every change, which is refused with [ErrNoRoom] and Room's error where that is not
 	// nil: Badger writes through memory maps, and a volume that fills up under them ends the process. It is called often
 	// and by many at once.
@@ -47,7 +48,7 @@ type DB struct {
 	room   func() error
 	fault  func(point string) (bool, error)
 	failed atomic.Pointer[error] // the commit that failed
-	harmed chan struct{}         // has room for one, see Damaged
+	harmed chan error            // has room for one, see Damaged
 	cache  *stateCache
 
 	mu      sync.Mutex // guards what follows
@@ -63,7 +64,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan struct{}, 1)}
+	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the store %s: %w", dir, err)
@@ -163,15 +164,20 @@ func (db *DB) collect(ctx context.Context) {
 	}
 }
 
-// Damaged returns a channel that receives after a read met [ErrDamaged], once for several. Part of what is stored is checked
-// only when it is read. Whoever reads what [Ledger.Cut] removes at that moment meets it too: look before the store is given
-// up.
-func (db *DB) Damaged() <-chan struct{} { return db.harmed }
+// Damaged returns a channel that receives an [ErrDamaged] after a read met one, or [Ledger.Verify] found the store wrong, once
+// for several. Part of what is stored is checked only when it is read. Whoever reads what [Ledger.Cut] removes at that
+// moment meets it too: where there are cuts, look before the store is given up.
+func (db *DB) Damaged() <-chan error { return db.harmed }
 
-// SizeBytes returns how many bytes the store occupies, as last measured (once a minute).
-func (db *DB) SizeBytes() int64 {
-	tables, values := db.badger.Size()
-	return tables + values
+// harm has Damaged tell of err, where that is an [ErrDamaged].
+func (db *DB) harm(err error) {
+	if !errors.Is(err, ErrDamaged) {
+		return
+	}
+	select {
+	case db.harmed <- err:
+	default:
+	}
 }
 
 // Origins returns the origins of the ledgers that have any record, ascending.

@@ -185,27 +185,3 @@ func (l *Ledger) LastFault(n int64) (Fault, bool, error) {
 	}
 	return faults[0].Fault, true, nil
 }
-
-// ClearFault removes the faults of manifest n, or with n = 0 those of the destination as a whole.
-func (l *Ledger) ClearFault(n int64) error {
-	l.writer.Lock()
-	defer l.writer.Unlock()
-	var keys [][]byte
-	err := l.db.view(func(tx *badger.Txn) error {
-		return each(tx, l.id.key(tableFaults, n), func(key, _ []byte) error {
-			keys = append(keys, slices.Clone(key))
-			return nil
-		})
-	})
-	if err != nil || len(keys) == 0 {
-		return err
-	}
-	return l.update("clear faults", func(tx *badger.Txn) error {
-		for _, key := range keys {
-			if err := tx.Delete(key); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}

@@ -44,16 +44,10 @@ func TestFaults(t *testing.T) {
 	if f, ok, err := l.LastFault(1); err != nil || !ok || f.Class != "network" || !f.Last.Equal(network.Last) {
 		t.Errorf("LastFault = %+v, %t, %v", f, ok, err)
 	}
-	must(t, l.ClearFault(1))
-	same(1)
 
 	must(t, l.PutFault(0, ledger.Set{}, full))
 	must(t, l.PutFault(0, ledger.Set{}, full))
 	same(0, " disk-full 6")
-	must(t, l.ClearFault(0))
-	if _, ok, err := l.LastFault(0); ok || err != nil {
-		t.Errorf("LastFault(0) = %t, %v after ClearFault", ok, err)
-	}
 	if err := l.PutFault(2, span(0, 1), full); err == nil {
 		t.Error("a fault of a manifest that is not sealed was kept")
 	}

@@ -20,9 +20,10 @@ type Ledger struct {
 
 	state atomic.Pointer[snapshot] // replaced as a whole by the writer
 
-	writer  sync.Mutex // held by every change; guards what follows
-	named   bool       // the origin has its identifier in the store
-	staging map[int64]bool
+	writer   sync.Mutex // held by every change; guards what follows
+	named    bool       // the origin has its identifier in the store
+	numbered bool       // a session was given a number since the ledger was opened
+	staging  map[int64]bool
 
 	changedMu sync.Mutex
 	changed   chan struct{}
@@ -30,14 +31,14 @@ type Ledger struct {
 
 // snapshot is what is held in memory of a ledger. It never changes once it is published.
 type snapshot struct {
-	log     *ledger.Log
-	root    tlog.Hash
-	counts  []ledger.Counts // of manifest n at n-1
-	total   ledger.Counts
-	waiting []waiting
-	head    []byte
-	agreed  []byte
-	session int64
+	log      *ledger.Log
+	root     tlog.Hash
+	counts   []ledger.Counts // of manifest n at n-1
+	total    ledger.Counts
+	waiting  []waiting
+	head     []byte
+	agreed   []byte
+	sessions sessionRecord
 }
 
 // load reads what is held in memory.
@@ -71,9 +72,7 @@ func (l *Ledger) readSnapshot(tx *badger.Txn) (*snapshot, error) {
 	if s.agreed, err = read(tx, l.id.key(tableAgreed)); err != nil {
 		return nil, err
 	}
-	var sessions sessionRecord
-	_, err = get(tx, l.id.key(tableSessions), &sessions)
-	s.session = sessions.Last
+	_, err = get(tx, l.id.key(tableSessions), &s.sessions)
 	return s, err
 }
 
@@ -149,7 +148,7 @@ func (l *Ledger) Position() (size int64, root tlog.Hash) {
 // appended meanwhile does not show.
 func (l *Ledger) View(f func(log *ledger.Log)) { f(l.state.Load().log) }
 
-// Changed returns a channel that is closed at the next append. To miss none, take the channel first and look at
+// Changed returns a channel that is closed at the next append, or when another session becomes the current one. To miss none, take the channel first and look at
 // [Ledger.Position] then.
 func (l *Ledger) Changed() <-chan struct{} {
 	l.changedMu.Lock()

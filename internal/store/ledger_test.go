@@ -137,34 +137,6 @@ func TestAppendRefused(t *testing.T) {
 	checkWell(t, l, a)
 }
 
-func TestAppendBuilt(t *testing.T) {
-	t.Parallel()
-	l := memoryLedger(t)
-	a := newAuthor(t, testOrigin)
-	must(t, l.Append(a.genesis(), a.assign()))
-	stage(t, l, 1, a.makeLines(1, 50))
-	must(t, l.Append(a.add(a.sealed(1, a.lines[1])), a.add(a.delivered(1, span(0, 9)))))
-	stage(t, l, 2, a.makeLines(2, 3))
-	must(t, l.AppendBuilt(func(log *ledger.Log, states func(int64) ItemSets) ([][]byte, error) {
-		changing := states(1).Among(span(8, 12), backup.Pending, backup.Expired, backup.Waived)
-		if changing.String() != "10-12" {
-			t.Errorf("Among = %s", changing)
-		}
-		if c := states(2).Counts(); c.Sum() != 0 {
-			t.Errorf("a manifest that is not sealed has items: %v", c)
-		}
-		return [][]byte{
-			a.add(ledger.Withdrawn{Manifest: 1, Root: a.root(1), Indexes: changing, Reason: ledger.WithdrawnChanged, Replacement: 2}),
-			a.add(a.sealed(2, a.lines[2])),
-		}, nil
-	}))
-	checkWell(t, l, a)
-	failure := errors.New("no")
-	if err := l.AppendBuilt(func(*ledger.Log, func(int64) ItemSets) ([][]byte, error) { return nil, failure }); !errors.Is(err, failure) {
-		t.Errorf("the error of build: %v", err)
-	}
-}
-
 func TestErrTooLarge(t *testing.T) {
 	t.Parallel()
 	db := openStore(t, t.TempDir(), Options{})

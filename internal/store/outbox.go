@@ -138,37 +138,24 @@ func (l *Ledger) OutboxDelivered(n int64) ledger.Set {
 	return set
 }
 
-// DropReceipts removes the receipts with exactly these bytes from those that wait.
-func (l *Ledger) DropReceipts(leaves ...[]byte) error {
-	return l.drop(func(w waiting) bool {
-		return slices.ContainsFunc(leaves, func(leaf []byte) bool { return bytes.Equal(leaf, w.leaf) })
-	})
-}
-
 // DropOutbox removes all receipts that wait.
 func (l *Ledger) DropOutbox() error {
-	return l.drop(func(waiting) bool { return true })
-}
-
-func (l *Ledger) drop(which func(w waiting) bool) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	s := l.state.Load()
-	if !slices.ContainsFunc(s.waiting, which) {
+	if len(s.waiting) == 0 {
 		return nil
 	}
 	err := l.update("drop receipts", func(tx *badger.Txn) error {
 		for _, w := range s.waiting {
-			if which(w) {
-				if err := tx.Delete(l.id.key(tableWaiting, w.sequence)); err != nil {
-					return err
-				}
+			if err := tx.Delete(l.id.key(tableWaiting, w.sequence)); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 	if err == nil {
-		l.publish(func(s *snapshot) { s.waiting = slices.DeleteFunc(slices.Clone(s.waiting), which) })
+		l.publish(func(s *snapshot) { s.waiting = nil })
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"os"
+	"slices"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -66,12 +68,6 @@ func TestOutbox(t *testing.T) {
 	a.addLeaf(first)
 	must(t, l.Append(first))
 	same(second, third)
-	must(t, l.DropReceipts(first))
-	same(second, third)
-	must(t, l.DropReceipts(third))
-	same(second)
-	third, err = l.Enqueue(build(delivered, span(30, 39)))
-	must(t, err)
 
 	// The log takes another receipt 2, so those that wait are of another branch: the delivered is dropped and the
 	// waived made again.
@@ -172,21 +168,60 @@ func TestSession(t *testing.T) {
 		must(t, err)
 		return n
 	}
-	if a, b, again := number(1), number(2), number(1); a != 1 || b != 2 || again != 1 {
-		t.Errorf("sessions %d, %d and %d", a, b, again)
+	first, second := number(1), number(2)
+	if again := number(1); first < 1 || second != first+1 || again != first {
+		t.Errorf("sessions %d, %d and %d", first, second, again)
+	}
+	if n := l.CurrentSession(); n != 0 {
+		t.Errorf("before any was used CurrentSession = %d", n)
+	}
+	must(t, l.UseSession(second))
+	must(t, l.UseSession(first))
+	if err := l.UseSession(second + 1); !errors.Is(err, ErrNotFound) {
+		t.Errorf("using a number that was not given: %v", err)
 	}
 	must(t, db.Close())
 	l = openLedger(t, openStore(t, dir, Options{}))
-	if n := l.CurrentSession(); n != 2 {
-		t.Errorf("CurrentSession = %d", n)
+	if n := l.CurrentSession(); n != second || l.LastSession() != second {
+		t.Errorf("CurrentSession = %d, LastSession = %d, want %d", n, l.LastSession(), second)
 	}
-	if again := number(2); again != 2 {
-		t.Errorf("the second process got %d after opening again", again)
+	if again := number(2); again != second {
+		t.Errorf("the second process got %d after opening again, want %d", again, second)
 	}
-	for id := byte(3); id < 40; id++ {
-		number(id)
+	last := number(3)
+	for id := byte(4); id < 40; id++ {
+		last = number(id)
 	}
-	if n := number(1); n != 40 {
-		t.Errorf("a process that was forgotten got %d, want a new number", n)
+	if n := number(1); n != last+1 {
+		t.Errorf("a process that was forgotten got %d, want a new number after %d", n, last)
+	}
+}
+
+// A store that went back in time gives no number to a process that another one may still have from before.
+func TestSessionAfterGoingBack(t *testing.T) {
+	t.Parallel()
+	dir, copied := t.TempDir(), t.TempDir()
+	db := openStore(t, dir, Options{})
+	_, err := openLedger(t, db).Session([16]byte{1})
+	must(t, err)
+	must(t, db.Close())
+	must(t, os.CopyFS(copied, os.DirFS(dir)))
+	given := func(dir string, ids ...byte) (numbers []int64) {
+		t.Helper()
+		db := openStore(t, dir, Options{})
+		defer db.Close()
+		l := openLedger(t, db)
+		for _, id := range ids {
+			n, err := l.Session([16]byte{id})
+			must(t, err)
+			numbers = append(numbers, n)
+		}
+		return numbers
+	}
+	before := given(dir, 2, 3, 4, 5)
+	for _, n := range given(copied, 6, 7, 8, 9) {
+		if slices.Contains(before, n) {
+			t.Errorf("the number %d was given twice, before the store went back: %v", n, before)
+		}
 	}
 }

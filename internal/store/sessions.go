@@ -2,6 +2,8 @@ package store
 
 import (
 	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -9,10 +11,23 @@ import (
 // maxSessions is how many identifiers are remembered: more processes than that never compete for one destination.
 const maxSessions = 16
 
-// sessionRecord is the number given last, and to whom the last numbers were given, oldest first.
+// sessionGap bounds how many numbers are left out before the first that is given after the ledger was opened. The store may
+// have gone back in time before, and numbers that it does not know any more may still be in use: that a new one equals one of
+// these is as good as impossible.
+const sessionGap = 1 << 40
+
+// sessionRecord is the number given last, to whom the last numbers were given, oldest first, and the highest number used.
 type sessionRecord struct {
 	Last     int64           `json:"last"`
 	Sessions []sessionNumber `json:"sessions"`
+	Used     *int64          `json:"used,omitempty"` // nil in older records, where it is Last
+}
+
+func (r sessionRecord) used() int64 {
+	if r.Used == nil {
+		return r.Last
+	}
+	return *r.Used
 }
 
 type sessionNumber struct {
@@ -21,7 +36,9 @@ type sessionNumber struct {
 }
 
 // Session returns the number of a process's session: for an identifier that is remembered the one it has, for a new
-// one a number higher than all before. The last 16 are remembered. It is durable before it is returned.
+// one a number higher than all before, as far as the store knows, and none that was given before the ledger was opened, also
+// where the store went back in time since. The last 16 are remembered. It is durable before it is returned. It supersedes
+// no other before [Ledger.UseSession].
 func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
@@ -35,15 +52,41 @@ func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 			return s.Number, nil
 		}
 	}
-	r.Last++
+	used := r.used()
+	r.Used = &used
+	if r.Last++; !l.numbered {
+		r.Last += rand.Int64N(sessionGap)
+	}
 	r.Sessions = append(r.Sessions, sessionNumber{process, r.Last})
 	r.Sessions = r.Sessions[max(len(r.Sessions)-maxSessions, 0):]
 	err = l.update("session", func(tx *badger.Txn) error { return set(tx, l.id.key(tableSessions), r) })
 	if err != nil {
 		return 0, err
 	}
-	l.publish(func(s *snapshot) { s.session = r.Last })
+	l.numbered = true
+	l.publish(func(s *snapshot) { s.sessions = r })
 	return r.Last, nil
+}
+
+// UseSession makes a number that was given the current one, if it is higher than that; who waits at [Ledger.Changed] learns
+// it. The error is [ErrNotFound] for a number that was not given.
+func (l *Ledger) UseSession(number int64) error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	r, err := l.sessions()
+	if err != nil || number <= r.used() {
+		return err
+	}
+	if number > r.Last {
+		return fmt.Errorf("session %d of %s: %w", number, l.origin, ErrNotFound)
+	}
+	r.Used = &number
+	if err := l.update("use session", func(tx *badger.Txn) error { return set(tx, l.id.key(tableSessions), r) }); err != nil {
+		return err
+	}
+	l.publish(func(s *snapshot) { s.sessions = r })
+	l.announce()
+	return nil
 }
 
 func (l *Ledger) sessions() (r sessionRecord, err error) {
@@ -54,5 +97,8 @@ func (l *Ledger) sessions() (r sessionRecord, err error) {
 	return r, err
 }
 
-// CurrentSession returns the highest number that was given, 0 where none was.
-func (l *Ledger) CurrentSession() int64 { return l.state.Load().session }
+// CurrentSession returns the highest number that was used, 0 where none was.
+func (l *Ledger) CurrentSession() int64 { return l.state.Load().sessions.used() }
+
+// LastSession returns the highest number that was given, 0 where none was.
+func (l *Ledger) LastSession() int64 { return l.state.Load().sessions.Last }

@@ -39,6 +39,7 @@ func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 		serverKeys: map[ledger.Verifier]bool{}, agentKeys: map[ledger.Verifier]bool{},
 	}
 	err := l.db.view(v.run)
+	l.db.harm(v.harm)
 	if err != nil {
 		err = fmt.Errorf("verify the ledger %s: %w", l.origin, err)
 	}
@@ -53,10 +54,16 @@ type verifier struct {
 	fold                  *ledger.Fold
 	report                Report
 	serverKeys, agentKeys map[ledger.Verifier]bool // that were ever current
+	harm                  error                    // an [ErrDamaged]: the first problem that is the store's
 }
 
+// problem takes down what is not as it was written.
 func (v *verifier) problem(format string, args ...any) {
-	v.report.Problems = append(v.report.Problems, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	v.report.Problems = append(v.report.Problems, text)
+	if v.harm == nil {
+		v.harm = damaged(v.l.origin, "%s", text)
+	}
 }
 
 func (v *verifier) run(tx *badger.Txn) error {
@@ -107,7 +114,8 @@ func (v *verifier) entries(size int64) error {
 			return nil
 		}
 		for _, a := range alarms {
-			v.problem("entry %d: the counts of manifest %d are %v, folded %v", a.Entry, a.Manifest, a.Said, a.Folded)
+			// The log itself says so: no harm of the store's.
+			v.report.Problems = append(v.report.Problems, fmt.Sprintf("entry %d: the counts of manifest %d are %v, folded %v", a.Entry, a.Manifest, a.Said, a.Folded))
 		}
 		v.serverKeys[v.fold.ServerKey], v.agentKeys[v.fold.AgentKey] = true, true
 		want, err := tlog.StoredHashesForRecordHash(i, ledger.LineHash(leaf), stored)

@@ -58,7 +58,7 @@ func TestStateFillsUpInMidNight(t *testing.T) {
 	if said == 0 {
 		t.Errorf("the agent never said that its volume is full\n%s", fleet.Tail(f.Agent.Log))
 	}
-	runUntilComplete(t, f)
+	awaitAgreed(t, f)
 	f.CheckComplete(t)
 }
 
@@ -94,8 +94,23 @@ func TestServerStateFillsUp(t *testing.T) {
 		cancel()
 		f.Seal(t)
 	}
-	runUntilComplete(t, f)
+	awaitAgreed(t, f)
 	f.CheckComplete(t)
+}
+
+// awaitAgreed has the running agent copy until everything wanted is confirmed, and both sides know of one agreed head.
+func awaitAgreed(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		_, message, err := f.Agent.RunNow(t.Context())
+		position, agreed := f.Server.Ledger(t, fleet.TenantName, fleet.DestinationName)
+		if only := f.Agent.Only(t); int(only.Counts.Confirmed) == f.WantedCount() && position == agreed && only.Agreed == position {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not complete: %s, %v\n%v\n%s", message, err, f.Agent.Only(t), fleet.Tail(f.Agent.Log))
+		}
+	}
 }
 
 // fillUp takes every byte of a volume that is left.

@@ -24,6 +24,8 @@ var layers = []struct {
 	{"./agent/cmd/...", []string{"./agent/...", "./internal/...", "./gen/...", "."}},
 	{"./server/cmd/...", []string{"./server/...", "./internal/...", "./gen/...", "."}},
 	{"./agent", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
+	{"./agent/agentsim", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
+	{"./server/serversim", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./agent/internal/...", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server/internal/...", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
@@ -45,8 +47,12 @@ var confined = []struct {
 		"./agent/internal/*rpc", "./agent/internal/command", // the commands ask AgentService like anyone else
 		"./server/internal/enroll", "./server/internal/operator", "./server/internal/*rpc",
 		"./server/internal/authz", // for the names of methods
+		"./agent/agentsim", "./server/serversim",
 		"./test/...",
 	}},
+	// Simulated machines are for simulations; no program has them.
+	{"./agent/agentsim", []string{"./test/..."}},
+	{"./server/serversim", []string{"./test/..."}},
 	{"github.com/dgraph-io/badger/...", []string{"./internal/store", "./server/internal/registry"}},
 	{"github.com/kardianos/service/...", []string{"./internal/daemon"}},
 	{"golang.org/x/sys/windows/svc/...", []string{"./internal/daemon"}},
@@ -220,6 +226,7 @@ func TestConfinedRule(t *testing.T) {
 		{"generated types in the journey", map[string]string{"agent/internal/night/night.go": importing(gen)}, []string{"night.go imports ./gen/wolkvox/backup/v1;"}},
 		{"generated types in the server", map[string]string{"server/server.go": importing(gen)}, []string{"imports ./gen/"}},
 		{"a second store", map[string]string{"agent/internal/outbox/outbox.go": importing("github.com/dgraph-io/badger/v4")}, []string{"imports github.com/dgraph-io/badger/v4;"}},
+		{"a simulated machine in a program", map[string]string{"agent/agent.go": importing(module + "/agent/agentsim")}, []string{"imports ./agent/agentsim;"}},
 		{"the service manager", map[string]string{"agent/run_windows.go": importing("golang.org/x/sys/windows/svc", "github.com/kardianos/service")}, []string{"windows/svc;", "kardianos/service;"}},
 		{"an SDK outside its driver", map[string]string{"agent/internal/fault/s3.go": importing("github.com/aws/smithy-go")}, []string{"smithy-go;"}},
 		{"an SDK of another driver", map[string]string{"agent/internal/dest/s3dest/a.go": importing("github.com/Azure/azure-sdk-for-go/sdk/azcore")}, []string{"azcore;"}},

@@ -83,24 +83,39 @@ func TestUpgrades(t *testing.T) {
 	}
 }
 
-// TestDowngrade: what this version wrote is not touched by the release before, which says so.
+// TestDowngrade: what this version wrote is not touched by the release before, which says so, and this version goes on.
 func TestDowngrade(t *testing.T) {
 	t.Parallel()
-	old, _ := build(t)
-	f := fleet.New(t, fleet.Options{})
-	f.Record(t, 1, 30, 2, 10_000)
-	f.Seal(t)
-	if r := f.RunOnce(t); r.Status != 0 {
-		t.Fatal(r)
+	old, current := build(t)
+	f := fleet.New(t, fleet.Options{ServerProgram: old.server, AgentProgram: old.agent})
+	night := func(seed uint64) {
+		t.Helper()
+		f.Record(t, seed, 30, 2, 10_000)
+		f.Seal(t)
+		if r := f.RunOnce(t); r.Status != 0 {
+			t.Fatal(r)
+		}
+		f.CheckComplete(t)
 	}
-	current := f.Agent
-	older := *current
-	older.Become(old.agent)
-	if r := older.Try(t, "run", "--once"); r.Status == 0 || !strings.Contains(r.Stderr, "newer version") {
-		t.Errorf("the release before works on a newer store: %v", r)
+	night(1)
+	f.Server.Kill()
+	f.Server.Wait()
+	f.Server.Become(current.server)
+	f.Server.Start(t)
+	f.Agent.Become(current.agent)
+	night(2)
+
+	f.Agent.Become(old.agent)
+	if r := f.RunOnce(t); r.Status == 0 || !strings.Contains(r.Stderr, "newer version") {
+		t.Errorf("the agent of the release before works on a newer store: %v", r)
 	}
-	if r := f.RunOnce(t); r.Status != 0 {
-		t.Errorf("after that the store is not what it was: %v", r)
+	f.Agent.Become(current.agent)
+	f.Server.Kill()
+	f.Server.Wait()
+	config := filepath.Join(f.Dir, "server.yaml")
+	if r := fleet.Command(t.Context(), old.server, "serve", "--config", config); r.Status != 1 || !strings.Contains(r.Stderr, "newer version") {
+		t.Errorf("the server of the release before works on newer ledgers: %v", r)
 	}
-	f.CheckComplete(t)
+	f.Server.Start(t)
+	night(3)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,6 +265,42 @@ func TestRunEnds(t *testing.T) {
 	}
 	if _, err := os.Lstat(m.socket); err == nil {
 		t.Error("the socket is still there")
+	}
+}
+
+// TestRunWaitsForRoom begins when there is room for the agent's state, and ends well where it is stopped before.
+func TestRunWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	for _, stopped := range []bool{false, true} {
+		m := newMachine(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var asked atomic.Int32
+		ended := make(chan int)
+		var out, errs bytes.Buffer
+		go func() {
+			ended <- Run(ctx, func(o Options) (Agent, error) {
+				if n := asked.Add(1); n <= 2 || stopped {
+					return nil, fmt.Errorf("%w: 0 MiB", store.ErrNoRoom)
+				}
+				return m.agent.open(o)
+			}, []string{"run", "--config", m.config}, strings.NewReader(""), &out, &errs)
+		}()
+		for began := time.Now(); !m.isOnline() && asked.Load() < 2 && time.Since(began) < 10*time.Second; {
+			time.Sleep(5 * time.Millisecond)
+		}
+		for began := time.Now(); !stopped && !m.isOnline() && time.Since(began) < 10*time.Second; {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if m.isOnline() == stopped || asked.Load() > 4 {
+			t.Errorf("stopped %v: at work %v after %d attempts", stopped, m.isOnline(), asked.Load())
+		}
+		cancel()
+		if status := <-ended; status != 0 {
+			t.Errorf("run ends with status %d", status)
+		}
+		if got := strings.Count(errs.String(), "0 MiB"); got != 1 {
+			t.Errorf("it is said %d times: %q", got, errs.String())
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/control"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/store"
 )
 
 func (p *program) run() *cobra.Command {
@@ -51,8 +53,8 @@ func (p *program) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a, err := p.open(p.options(c, slog.LevelInfo))
-	if err != nil {
+	a, err := p.openWhenRoom(ctx, p.options(c, slog.LevelInfo))
+	if err != nil || a == nil {
 		return err
 	}
 	defer func() { err = both(err, a.Close()) }()
@@ -61,6 +63,27 @@ func (p *program) serve(ctx context.Context) (err error) {
 		return err
 	}
 	return a.Run(ctx, listener)
+}
+
+// roomEvery is how often is looked whether there is room for the agent's state.
+const roomEvery = time.Second
+
+// openWhenRoom opens the agent as soon as the volume of its state has room for it; nil where ctx ends first.
+func (p *program) openWhenRoom(ctx context.Context, o Options) (Agent, error) {
+	for said := false; ; said = true {
+		a, err := p.open(o)
+		if !errors.Is(err, store.ErrNoRoom) {
+			return a, err
+		}
+		if !said {
+			o.Logger.LogAttrs(ctx, slog.LevelError, "the agent begins when there is room for its state", slog.Any("error", err))
+		}
+		select {
+		case <-time.After(roomEvery):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
 }
 
 func (p *program) runOnce(ctx context.Context, client backupv1.AgentServiceClient, destination string) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/desttest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
+	"github.com/wolkvox/backup/agent/internal/uplink"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -81,6 +82,17 @@ func TestStatusProblems(t *testing.T) {
 	}
 	if _, got := status(); got.GetLastFault().GetCode() != "SECOND" || got.GetNights()[0].GetLastFault().GetCode() != "SECOND" {
 		t.Errorf("of two faults the last is shown as %v", got.GetLastFault())
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if outcome := r.night.Run(over); outcome.Err == nil {
+		t.Fatal("a pass that was called off has no error")
+	}
+	for problem, shown := range map[error]bool{errors.New("a cut line"): false, uplink.ErrFork: true, uplink.ErrTailLost: true, uplink.ErrBadOffer: true} {
+		d.LogProblem = func() error { return problem }
+		if _, got := status(); got.GetProblem() == "" || (got.GetProblem() == problem.Error()) != shown {
+			t.Errorf("of %q and a pass that failed it shows %q", problem, got.GetProblem())
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -9,6 +8,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/fault"
+	"github.com/wolkvox/backup/agent/internal/uplink"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -54,7 +54,11 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	if status.Agreed, err = agreed(d.Log); err != nil {
 		return nil, err
 	}
-	if problem := cmp.Or(condition.Problem, d.LogProblem()); problem != nil {
+	problem := d.LogProblem()
+	if condition.Problem != nil && !uplink.ForPeople(problem) {
+		problem = condition.Problem
+	}
+	if problem != nil {
 		status.Problem = text(problem)
 	}
 	space, known, err := d.Space()

@@ -140,14 +140,14 @@ func (n *Night) untilPass(now time.Time, quiet time.Duration, window func() (sch
 	if !known {
 		return idleCheck
 	}
+	counts, err := n.Log.Total()
+	if err != nil || counts[backup.Pending] == 0 || n.retired() {
+		return idleCheck
+	}
 	span := w.Next(now)
 	begin := span.Start.Add(n.spread(span))
 	if wait := max(begin.Sub(now), quiet); wait > 0 {
 		return min(wait, idleCheck)
-	}
-	counts, err := n.Log.Total()
-	if err != nil || counts[backup.Pending] == 0 || n.retired() {
-		return idleCheck
 	}
 	return 0
 }

@@ -56,9 +56,11 @@ func (s *suspicion) covers(found map[int64]losses) bool {
 	return true
 }
 
-// settleSuspicion forgets what was suspected: it is signed.
+// settleSuspicion forgets what was suspected: it is signed. A place that is another version of itself may hold what had
+// expired: all that was closed is looked for again.
 func (n *Night) settleSuspicion() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.suspicion = nil
+	n.scanned = 0
 }

@@ -97,3 +97,45 @@ func TestNotDamaged(t *testing.T) {
 		t.Errorf("set aside were %v", got)
 	}
 }
+
+// TestCondemned sets aside, before it is opened, what was found to be damaged, and only that.
+func TestCondemned(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, _, err := Open(t.Context(), dir, store.Options{})
+	check(t, err)
+	check(t, db.Close())
+	check(t, Condemn(dir, store.ErrDamaged))
+	for round := range 2 {
+		db, aside, err := Open(t.Context(), dir, store.Options{})
+		check(t, err)
+		check(t, db.Close())
+		if (aside != nil) != (round == 0) || len(asides(t, dir)) != 1 {
+			t.Errorf("round %d: set aside %v, kept are %v", round, aside, asides(t, dir))
+		}
+		if aside != nil && (!errors.Is(aside.Why, store.ErrDamaged) || !strings.Contains(aside.String(), aside.Path)) {
+			t.Errorf("it says %q", aside)
+		}
+	}
+}
+
+// TestHeld leaves a damaged store that cannot be renamed to the next start.
+func TestHeld(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, _, err := Open(t.Context(), dir, store.Options{})
+	check(t, err)
+	check(t, db.Close())
+	damage(t, dir)
+	held := folder{dir, func(string, string) error { return errors.New("a file in it is open") }}
+	if _, _, err := held.open(t.Context(), store.Options{}); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "start it again") {
+		t.Errorf("Open = %v, want ErrHeld", err)
+	}
+	check(t, os.WriteFile(filepath.Join(dir, Dir, "store.format"), []byte("wolkvox-backup store 2\n"), 0o600)) // it would open now
+	db, aside, err := Open(t.Context(), dir, store.Options{})
+	check(t, err)
+	check(t, db.Close())
+	if aside == nil || len(asides(t, dir)) != 1 {
+		t.Errorf("set aside %v, kept are %v", aside, asides(t, dir))
+	}
+}

@@ -353,6 +353,27 @@ func TestOfferOfNothingNew(t *testing.T) {
 	}
 }
 
+// TestOfferWithoutEnd slows down where the server takes an offer and wants the next one all the same.
+func TestOfferWithoutEnd(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, "")
+	var offers atomic.Int32
+	s := newSession(serve(t, &fakeServer{
+		watch: func(*backupv1.WatchLedgerRequest, watchStream) error {
+			return wire.Error(codes.FailedPrecondition, wire.ReasonOfferWanted, "unknown")
+		},
+		offer: func(stream offerCall) error {
+			offers.Add(1)
+			return stream.Send(&backupv1.OfferLedgerResponse{Step: &backupv1.OfferLedgerResponse_Result{Result: &backupv1.OfferResult{Taken: true}}})
+		},
+	}), holder(t, h))
+	run(t, s)
+	time.Sleep(3 * time.Second)
+	if got := offers.Load(); got < 2 || got > 9 {
+		t.Errorf("it offered %d times in three seconds", got)
+	}
+}
+
 // TestSaysSuperseded tells the server once that it was superseded, and ends.
 func TestSaysSuperseded(t *testing.T) {
 	t.Parallel()

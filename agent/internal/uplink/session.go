@@ -88,7 +88,8 @@ func (s *Session) Run(ctx context.Context) error {
 	for {
 		began := time.Now()
 		err := s.watch(ctx)
-		if errors.Is(err, ErrOfferWanted) {
+		offered := errors.Is(err, ErrOfferWanted)
+		if offered {
 			err = s.handOver(ctx, err)
 		}
 		if ctx.Err() != nil {
@@ -100,11 +101,11 @@ func (s *Session) Run(ctx context.Context) error {
 			}
 			return fatal
 		}
-		if time.Since(began) > lasted || errors.Is(err, errResync) {
+		if !offered && (time.Since(began) > lasted || errors.Is(err, errResync)) {
 			retry.Reset()
 		}
 		wait := &retry
-		if forPeople(err) {
+		if ForPeople(err) {
 			wait = &people
 		} else {
 			people.Reset()
@@ -118,9 +119,10 @@ func (s *Session) Run(ctx context.Context) error {
 	}
 }
 
-// forPeople reports whether trying again soon is of no use.
-func forPeople(err error) bool {
-	return errors.Is(err, ErrFork) || errors.Is(err, ErrTailLost) || errors.Is(err, ErrBadOffer) || errors.Is(err, ErrOfferWanted)
+// ForPeople reports whether err, a [Session.Problem], is one that people have to decide: trying again soon is of no use.
+func ForPeople(err error) bool {
+	return errors.Is(err, ErrFork) || errors.Is(err, ErrTailLost) || errors.Is(err, ErrBadOffer) || errors.Is(err, ErrOfferWanted) ||
+		errors.Is(err, ErrSuperseded)
 }
 
 // lasted is how long a watch lasts that was not refused, but cut.

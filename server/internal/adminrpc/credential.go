@@ -24,6 +24,8 @@ type Revoker interface {
 	RevokeCertificate(serial string)
 	// RevokeAgent does so for all certificates of an agent.
 	RevokeAgent(tenant, agent string)
+	// RevokeTenant does so for all certificates of a tenant's agents, clients and auditors.
+	RevokeTenant(tenant string)
 }
 
 // LocalActs are what commands on the server's machine did. They may be called concurrently.

@@ -28,6 +28,7 @@ import (
 // revoked notes who was revoked.
 type revoked []string
 
+func (r *revoked) RevokeTenant(tenant string)       { *r = append(*r, tenant) }
 func (r *revoked) RevokeCertificate(serial string)  { *r = append(*r, serial) }
 func (r *revoked) RevokeAgent(tenant, agent string) { *r = append(*r, tenant+"/"+agent) }
 

@@ -23,6 +23,8 @@ type takenBack []string
 
 func (r *takenBack) RevokeCertificate(serial string) { *r = append(*r, serial) }
 
+func (r *takenBack) RevokeTenant(tenant string) { *r = append(*r, tenant) }
+
 func (r *takenBack) RevokeAgent(tenant, agent string) { *r = append(*r, tenant+"/"+agent) }
 
 // newLife is newService with what the ends and beginnings of things need.
@@ -162,7 +164,7 @@ func TestRetireTenant(t *testing.T) {
 			t.Errorf("retired and takenBack %s, want %s", got, want)
 		}
 	}
-	if got := fmt.Sprint(*asked); got != "[0acme 0acme]" {
+	if got := fmt.Sprint(*asked); got != "[acme 0acme acme 0acme]" {
 		t.Errorf("refused from now on are %s", got)
 	}
 	_, err := s.CreateDestination(t.Context(), &backupv1.CreateDestinationRequest{Tenant: "acme", Name: "new", Kind: backupv1.StorageKind_STORAGE_KIND_S3})
@@ -171,6 +173,31 @@ func TestRetireTenant(t *testing.T) {
 	wantReason(t, "sealing", err, wire.ReasonRetired)
 	_, err = s.RetireTenant(t.Context(), &backupv1.RetireTenantRequest{Tenant: "nobody"})
 	wantReason(t, "no tenant", err, wire.ReasonNoTenant)
+}
+
+// A tenant whose log cannot be ended at the moment is shut out all the same, and gets no new credentials.
+func TestRetireTenantWhileRecovering(t *testing.T) {
+	t.Parallel()
+	s, asked := newLife(t)
+	at := time.Now()
+	must(t, s.Registry.CreateCredential(registry.Credential{
+		Role: identity.AuditorRole("acme", "maria"), Serial: "0a", IssuedAt: at, End: at.Add(time.Hour), IssuedBy: "local",
+	}, at))
+	d, err := s.Registry.Destination("acme", "nas")
+	must(t, err)
+	_, err = s.Registry.UpdateRecovery(d.Origin, func(rec *registry.Recovery) { rec.Begun, rec.Recovering = true, true })
+	must(t, err)
+	_, err = s.RetireTenant(t.Context(), &backupv1.RetireTenantRequest{Tenant: "acme"})
+	wantReason(t, "with a log that is recovering", err, wire.ReasonTryLater)
+	if got := fmt.Sprint(*asked); got != "[acme 0a]" {
+		t.Errorf("refused from now on are %s", got)
+	}
+	all, err := s.Registry.Credentials("acme")
+	if err != nil || len(all) != 1 || all[0].RevokedAt == nil {
+		t.Errorf("the credentials are %+v, %v", all, err)
+	}
+	err = s.Registry.CreateCredential(registry.Credential{Role: identity.ClientRole("acme", "ana"), Serial: "0b", IssuedAt: at, End: at.Add(time.Hour), IssuedBy: "local"}, at)
+	wantReason(t, "a credential for it", s.refused(t.Context(), err), wire.ReasonRetired)
 }
 
 // The log says who serves a destination, whatever the registry believes.

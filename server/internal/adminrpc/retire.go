@@ -43,17 +43,23 @@ func (s *Service) retire(ctx context.Context, d registry.Destination, seq *seque
 	return nil
 }
 
-// RetireTenant retires all destinations of a tenant and revokes its agents and credentials.
+// RetireTenant revokes a tenant's agents and credentials and retires all its destinations. The revoking comes first and is done
+// whatever becomes of the rest: a log that is recovering, for one, cannot be retired at the moment.
 func (s *Service) RetireTenant(ctx context.Context, req *backupv1.RetireTenantRequest) (*backupv1.RetireTenantResponse, error) {
 	at := time.Now()
 	if err := s.Registry.EndTenant(req.GetTenant(), at); err != nil {
 		return nil, s.refused(ctx, err)
 	}
+	s.Revoker.RevokeTenant(req.GetTenant())
+	res := &backupv1.RetireTenantResponse{}
+	var err error
+	if res.Revoked, err = s.revokeTenant(req.GetTenant(), at); err != nil {
+		return nil, s.failed(ctx, err)
+	}
 	all, err := s.Registry.Destinations(req.GetTenant())
 	if err != nil {
 		return nil, s.refused(ctx, err)
 	}
-	res := &backupv1.RetireTenantResponse{}
 	for _, d := range all {
 		_, seq, err := s.sequencer(ctx, d.Tenant, d.Name)
 		if err != nil {
@@ -66,9 +72,6 @@ func (s *Service) RetireTenant(ctx context.Context, req *backupv1.RetireTenantRe
 			return nil, err
 		}
 		res.Destinations = append(res.Destinations, d.Name)
-	}
-	if res.Revoked, err = s.revokeTenant(req.GetTenant(), at); err != nil {
-		return nil, s.failed(ctx, err)
 	}
 	s.done(ctx, "retire tenant", req.GetTenant())
 	return res, nil

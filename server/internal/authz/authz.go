@@ -91,7 +91,8 @@ const stuckTimeout = time.Second
 // Wait returns when no handler of a stream runs any more. It is called once the server takes no more calls.
 func (g *Guard) Wait() { g.handlers.Wait() }
 
-// enter lets a call in, or refuses it. The context ends when the caller is revoked; leave is called when the call has ended.
+// enter lets a call in, or refuses it. The context ends when the caller is revoked and with his certificate; leave is called
+// when the call has ended.
 func (g *Guard) enter(ctx context.Context, fullMethod string, at time.Time) (entered context.Context, c caller, leave func(), err error) {
 	rule := Of(fullMethod)
 	cert, err := identity.CertificateFromContext(ctx)
@@ -107,7 +108,7 @@ func (g *Guard) enter(ctx context.Context, fullMethod string, at time.Time) (ent
 		g.refused(ctx, fullMethod, err.Error())
 		return nil, c, nil, wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "%s wants a certificate with a role: %v", fullMethod, err)
 	}
-	entered, leave, err = g.revoked.enter(ctx, identity.Serial(cert), c.role)
+	entered, leave, err = g.revoked.enter(ctx, cert, c.role, rule.AfterEnd)
 	if err == nil {
 		if err = g.judge(fullMethod, rule, cert, c.role, at); err != nil {
 			leave()
@@ -126,12 +127,16 @@ func (g *Guard) judge(fullMethod string, rule Rule, cert *x509.Certificate, role
 		return wire.Error(codes.PermissionDenied, wire.ReasonNotAllowed, "%s may not call %s, which is for %s", role, path.Base(fullMethod), rule.Callers)
 	}
 	if at.After(cert.NotAfter) && !rule.AfterEnd {
-		return wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "the certificate of %s ended at %s", role, cert.NotAfter.Format(time.RFC3339))
+		return endedError(cert, role)
 	}
 	if g.Admission == nil || rule.Callers == Anyone { // whoever enrolls again may show what was replaced
 		return nil
 	}
 	return g.Admission.Admit(cert, role, at)
+}
+
+func endedError(cert *x509.Certificate, role identity.Role) error {
+	return wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "the certificate of %s ended at %s", role, cert.NotAfter.Format(time.RFC3339))
 }
 
 func (g *Guard) refused(ctx context.Context, fullMethod, caller string) {

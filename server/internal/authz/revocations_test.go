@@ -172,6 +172,71 @@ func TestOpenCallsOfTheRevokedEnd(t *testing.T) {
 	}
 }
 
+// All that is of a retired tenant is refused, also what no registry knows, and nothing else.
+func TestRevokedTenants(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, "UTC", backup.StorageRSYNC, time.Now())
+	g := &authz.Guard{}
+	g.RevokeTenant("acme")
+	const destinations, heartbeat = backupv1.AdminService_ListDestinations_FullMethodName, backupv1.HeartbeatService_Heartbeat_FullMethodName
+	for _, c := range []struct {
+		role    identity.Role
+		full    string
+		revoked bool
+	}{
+		{identity.AgentRole("acme", servertest.Agent), heartbeat, true},
+		{identity.ClientRole("acme", "ana"), destinations, true},
+		{identity.AuditorRole("acme", "ana"), destinations, true},
+		{identity.OperatorRole("acme"), destinations, false},
+		{identity.AgentRole("acme2", servertest.Agent), heartbeat, false},
+		{identity.ClientRole("acme2", "ana"), destinations, false},
+	} {
+		err := unary(callerContext(t, issue(t, s, c.role)), g, c.full, &backupv1.ListDestinationsRequest{Tenant: c.role.Tenant})
+		if (wire.Reason(err) == wire.ReasonRevoked) != c.revoked || err != nil != c.revoked {
+			t.Errorf("%s: %v, revoked %t", c.role, err, c.revoked)
+		}
+	}
+}
+
+// What is open ends with the tenant's retirement, with the certificate's replacement by a later one, and with the
+// certificate itself; what others have open goes on.
+func TestOpenCallsEnd(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, "UTC", backup.StorageRSYNC, time.Now())
+	role := identity.AgentRole("acme", servertest.Agent)
+	cert := issue(t, s, role)
+	ending := issue(t, s, role)
+	key := identity.KeyHash(cert)
+	// Certificates end at whole seconds.
+	ending.NotAfter = time.Now().Add(50 * time.Millisecond)
+	for what, test := range map[string]struct {
+		cert   *x509.Certificate
+		end    func(g *authz.Guard)
+		reason string // empty where the call goes on
+	}{
+		"the tenant":                      {cert, func(g *authz.Guard) { g.RevokeTenant("acme") }, wire.ReasonRevoked},
+		"another tenant":                  {cert, func(g *authz.Guard) { g.RevokeTenant("other") }, ""},
+		"replaced":                        {cert, func(g *authz.Guard) { g.Replaced("acme", servertest.Agent, key) }, wire.ReasonRevoked},
+		"another certificate replaced":    {cert, func(g *authz.Guard) { g.Replaced("acme", servertest.Agent, identity.KeyHash(ending)) }, ""},
+		"another agent's replaced":        {cert, func(g *authz.Guard) { g.Replaced("acme", "bbbbbbbbbbbbbbbb", key) }, ""},
+		"another tenant's agent replaced": {cert, func(g *authz.Guard) { g.Replaced("other", servertest.Agent, key) }, ""},
+		"ended":                           {ending, func(*authz.Guard) {}, wire.ReasonNoCertificate},
+	} {
+		g := &authz.Guard{}
+		info := &grpc.StreamServerInfo{FullMethod: backupv1.LedgerService_WatchLedger_FullMethodName, IsServerStream: true}
+		err := g.Stream(nil, openStream{ctx: callerContext(t, test.cert)}, info, func(_ any, stream grpc.ServerStream) error {
+			test.end(g)
+			if test.reason != "" {
+				<-stream.Context().Done()
+			}
+			return stream.Context().Err()
+		})
+		if wire.Reason(err) != test.reason || (err == nil) != (test.reason == "") {
+			t.Errorf("%s: %v, want %q", what, err, test.reason)
+		}
+	}
+}
+
 // Whoever revokes himself hears that it was done.
 func TestRevokingOneself(t *testing.T) {
 	t.Parallel()

@@ -2,9 +2,7 @@ package backup
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -181,34 +179,4 @@ func TestHandlersErrorsEndReading(t *testing.T) {
 	if !errors.Is(err, full) {
 		t.Errorf("Read = %v, want the handler's error", err)
 	}
-}
-
-func FuzzLines(f *testing.F) {
-	f.Add("{\"format\":\"wolkvox-server-backup\",\"version\":1,\"created_at\":\"2026-11-22T03:00:00Z\"}\n{\"key\":\"dA==\",\"value\":\"eA==\"}\n")
-	f.Add("{\"file\":\"/etc/passwd\"}\n")
-	identity, recipient, err := GenerateKey(made)
-	if err != nil {
-		f.Fatal(err)
-	}
-	to, err := age.ParseX25519Recipient(recipient)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		var out bytes.Buffer
-		w, err := age.Encrypt(&out, to)
-		must(t, err)
-		fmt.Fprint(w, text)
-		must(t, w.Close())
-		files, records, _, err := readAll(out.Bytes(), identity)
-		if err != nil {
-			return
-		}
-		var last line
-		lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
-		must(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
-		if last.End == nil || int64(len(files)) > last.End.FileCount || int64(len(records)) > last.End.RecordCount {
-			t.Errorf("read without an end, or more than it says: %q", text)
-		}
-	})
 }

@@ -307,8 +307,9 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a second stream: %v", err)
 	}
 	// A later process of the agent ends what the earlier one has open.
-	_, err = r.Sequencer().OpenSession([16]byte{2})
+	later, err := r.Sequencer().OpenSession([16]byte{2})
 	r.Must(err)
+	r.Must(r.Sequencer().CheckSession(later))
 	for err == nil {
 		_, err = busy.Recv()
 	}

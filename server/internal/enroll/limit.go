@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/peer"
+
+	"github.com/wolkvox/backup/internal/identity"
 )
 
 // How often may be asked to be let in. A secret cannot be guessed whatever these are; they bound what answering costs, and
@@ -18,6 +20,9 @@ const (
 	perAddressBurst            = 60
 	inAll           rate.Limit = 20 // per second, over all addresses
 	inAllBurst                 = 300
+	// How often an agent may renew: each time is a write that waits for the disk, and every agent's next call waits with it.
+	renewals      rate.Limit = 1.0 / 60 // per second
+	renewalsBurst            = 10
 	// maxAddresses bounds what is remembered. Addresses beyond them share what all have.
 	maxAddresses = 4096
 )
@@ -27,10 +32,28 @@ type limits struct {
 	mu        sync.Mutex
 	all       *rate.Limiter
 	addresses map[netip.Prefix]*rate.Limiter
+	agents    map[identity.Role]*rate.Limiter // that renewed; no more than were let in
 }
 
 func newLimits() *limits {
-	return &limits{all: rate.NewLimiter(inAll, inAllBurst), addresses: make(map[netip.Prefix]*rate.Limiter)}
+	return &limits{
+		all: rate.NewLimiter(inAll, inAllBurst), addresses: make(map[netip.Prefix]*rate.Limiter), agents: make(map[identity.Role]*rate.Limiter),
+	}
+}
+
+// waitToRenew returns 0 where an agent may renew now, and otherwise in how long it may.
+func (l *limits) waitToRenew(agent identity.Role, at time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	own := l.agents[agent]
+	if own == nil {
+		own = rate.NewLimiter(renewals, renewalsBurst)
+		l.agents[agent] = own
+	}
+	if own.AllowN(at, 1) {
+		return 0
+	}
+	return until(own, at)
 }
 
 // wait returns 0 where a caller at that address may ask now, and otherwise in how long it may.

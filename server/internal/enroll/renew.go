@@ -46,6 +46,12 @@ func (s *Service) renew(ctx context.Context, request *backupv1.RenewCertificateR
 	if err != nil {
 		return nil, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "renew the certificate: %v", err)
 	}
+	if _, err := s.registry.Agent(role.Tenant, role.Name); errors.Is(err, registry.ErrNotFound) {
+		return nil, errNotEnrolled(role)
+	}
+	if wait := s.limits.waitToRenew(role, at); wait > 0 {
+		return nil, wire.RetryError(codes.Unavailable, wire.ReasonTryLater, wait, "agent %s renews its certificate too often: try again in %s", role.Name, wait)
+	}
 	certificate, err := s.authority.IssueAgent(csr.PublicKey, role.Tenant, role.Name, at)
 	if err != nil {
 		return nil, s.renewalFailed(ctx, role, err)

@@ -162,6 +162,26 @@ func TestRenewRefuses(t *testing.T) {
 	}
 }
 
+// An agent that asks for certificate after certificate has to wait, and nobody else has.
+func TestRenewalsAreLimited(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	_, busy := f.enrolledAt(t, "nas", agentA, time.Now())
+	_, other := f.enrolledAt(t, "tape", agentB, time.Now())
+	for range renewalsBurst {
+		_, err := f.renew(t, newMachine(t, agentA), busy.Certificate)
+		check(t, err)
+	}
+	_, err := f.renew(t, newMachine(t, agentA), busy.Certificate)
+	wantReason(t, "one renewal more", err, codes.Unavailable, wire.ReasonTryLater)
+	if _, err := f.renew(t, newMachine(t, agentB), other.Certificate); err != nil {
+		t.Errorf("another agent's renewal: %v", err)
+	}
+	if wait := f.service.limits.waitToRenew(identity.AgentRole("acme", agentA), time.Now().Add(2*time.Minute)); wait != 0 {
+		t.Errorf("after two minutes it waits for %v more", wait)
+	}
+}
+
 // An answer that an intermediate gave that is not the current one any more is given anew; what enrolling answered holds.
 func TestAnswersAfterRotation(t *testing.T) {
 	t.Parallel()

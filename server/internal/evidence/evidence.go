@@ -4,6 +4,7 @@ package evidence
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/wolkvox/backup/internal/durable"
@@ -29,7 +31,8 @@ func NewFolder(dir string) *Folder { return &Folder{dir} }
 const partial = ".partial"
 
 // Keep exports the log as it is now, with the given head of it, and returns where. After a nil error it is durable and
-// whole; what a crash leaves has a name that ends in ".partial".
+// whole; what a crash leaves has a name that ends in ".partial". A log that was kept before with this head is not kept again:
+// whoever cuts it back may have to try more than once.
 func (f *Folder) Keep(ctx context.Context, log *store.Ledger, head []byte, at time.Time) (where string, err error) {
 	o := log.Origin()
 	parent := filepath.Join(f.dir, o.Tenant(), o.Destination(), o.LogID())
@@ -40,6 +43,9 @@ func (f *Folder) Keep(ctx context.Context, log *store.Ledger, head []byte, at ti
 	}()
 	if err := durable.CreateDir(parent, 0o700); err != nil {
 		return "", err
+	}
+	if where, err := keptBefore(parent, head); err != nil || where != "" {
+		return where, err
 	}
 	temp, err := os.MkdirTemp(parent, at.UTC().Format("20060102T150405Z")+"-*"+partial)
 	if err != nil {
@@ -53,6 +59,25 @@ func (f *Folder) Keep(ctx context.Context, log *store.Ledger, head []byte, at ti
 		return "", err
 	}
 	return where, durable.SyncDir(parent)
+}
+
+// keptBefore returns where below parent a log with this head is, empty where nowhere.
+func keptBefore(parent string, head []byte) (where string, err error) {
+	found, err := os.ReadDir(parent)
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range found {
+		where := filepath.Join(parent, entry.Name())
+		if strings.HasSuffix(where, partial) {
+			continue
+		}
+		kept, err := os.ReadFile(filepath.Join(where, ledger.ExportedHead))
+		if err == nil && bytes.Equal(kept, head) {
+			return where, nil
+		}
+	}
+	return "", nil
 }
 
 func (f *Folder) export(ctx context.Context, dir string, log *store.Ledger, head []byte) error {

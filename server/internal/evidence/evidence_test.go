@@ -53,7 +53,7 @@ func TestKeep(t *testing.T) {
 	dir := t.TempDir()
 	f := NewFolder(filepath.Join(dir, "evidence"))
 	seen := map[string]bool{}
-	for range 2 { // within one second
+	for _, head := range [][]byte{head, []byte("another head\n")} { // within one second
 		where, err := f.Keep(t.Context(), log, head, at)
 		must(t, err)
 		if seen[where] || !strings.HasPrefix(where, filepath.Join(dir, "evidence/acme/nas/0123456789abcdef0123456789abcdef/20260301T050000Z")) {
@@ -74,6 +74,9 @@ func TestKeep(t *testing.T) {
 		must(t, file.Close())
 		if entries != 1 {
 			t.Errorf("%d entries", entries)
+		}
+		if again, err := f.Keep(t.Context(), log, head, at.AddDate(0, 0, 1)); err != nil || again != where {
+			t.Errorf("what was kept is kept again in %s, %v", again, err)
 		}
 	}
 }

@@ -138,6 +138,9 @@ func (s *Service) order(ctx context.Context, role identity.Role, report registry
 	if !ok || !authz.Serves(role, seq) {
 		return order, nil
 	}
+	if len(report.AgreedHead) > 0 { // before it counts as heard: a log that lacks the head closes nothing
+		s.agreed(ctx, seq, report.AgreedHead)
+	}
 	if report.SessionNumber > 0 {
 		err := seq.CheckSession(report.SessionNumber)
 		if errors.Is(err, sequencer.ErrSuperseded) {
@@ -149,9 +152,6 @@ func (s *Service) order(ctx context.Context, role identity.Role, report registry
 		}
 	}
 	order.Status = backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED
-	if len(report.AgreedHead) > 0 {
-		s.agreed(ctx, seq, report.AgreedHead)
-	}
 	tenant, err := s.registry.Tenant(role.Tenant)
 	if err != nil {
 		return nil, err
@@ -173,6 +173,7 @@ func (s *Service) order(ctx context.Context, role identity.Role, report registry
 func (s *Service) agreed(ctx context.Context, seq *sequencer.Sequencer, note []byte) {
 	err := seq.RecordAgreement(ctx, note)
 	switch {
+	case errors.Is(err, sequencer.ErrBusy): // it comes again with the next heartbeat
 	case errors.Is(err, sequencer.ErrOfferWanted):
 		s.logger.LogAttrs(ctx, slog.LevelError, "an agent agreed to a head that the log does not contain",
 			slog.String("origin", string(seq.Origin())), slog.String("head", string(note)))

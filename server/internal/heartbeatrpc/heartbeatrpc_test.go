@@ -70,6 +70,7 @@ func TestHeartbeat(t *testing.T) {
 	earlier := r.session
 	r.session, err = r.Sequencer().OpenSession([16]byte{9})
 	r.Must(err)
+	r.Must(r.Sequencer().CheckSession(r.session))
 	head, _, err := r.Sequencer().Head()
 	r.Must(err)
 	agreed, err := ledger.Cosign(head, r.Sequencer().ServerKey(), r.key, then)

@@ -106,11 +106,7 @@ func (o *offering) run() error {
 		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the opening of an offer names a process by %d bytes instead of 16", len(opening.GetProcessId()))
 	}
 	if standing == authz.Current {
-		session, err := seq.OpenSession([16]byte(opening.GetProcessId()))
-		if err == nil {
-			err = seq.CheckSession(session)
-		}
-		if err != nil {
+		if _, err := seq.OpenSession([16]byte(opening.GetProcessId())); err != nil {
 			return err
 		}
 	}
@@ -141,7 +137,11 @@ func (o *offering) take(seq *sequencer.Sequencer, head []byte, claim sequencer.C
 	if err := o.takeIn(offer); err != nil {
 		return false, err
 	}
-	return offer.Take(o.ctx, time.Now())
+	// It is all here now, and may take longer than the caller waits: it would come again, and again not be waited for.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(o.ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(o.watches.stopping, func() { cancel(errStopped) })()
+	return offer.Take(ctx, time.Now())
 }
 
 // takeIn finds out where the logs part, and takes in what follows.

@@ -94,7 +94,7 @@ func (s *Service) watch(req *backupv1.WatchLedgerRequest, stream grpc.ServerStre
 	if standing == authz.Stranger || now == 0 {
 		return wait(ctx, changed)
 	}
-	return follow(ctx, seq, size, replaced, stream)
+	return follow(ctx, seq, session, size, replaced, stream)
 }
 
 // admit lets a stranger go on only where the log may have lost what it knew of it: while it recovers, or once it is shown a
@@ -126,17 +126,16 @@ func openSession(ctx context.Context, seq *sequencer.Sequencer, role identity.Ro
 		}
 		return 0, sequencer.ErrSuperseded
 	}
-	session, err := seq.OpenSession([16]byte(req.GetProcessId()))
-	if err != nil {
-		return 0, err
-	}
-	return session, seq.CheckSession(session)
+	return seq.OpenSession([16]byte(req.GetProcessId()))
 }
 
-// badKeptHead says of a kept head that is none of this log's that it is the request that is wrong.
+// badKeptHead says of a kept head that is none of this log's that it is the request that is wrong, and what people can do: as
+// long as the file is there, each watch ends like this.
 func badKeptHead(err error) error {
 	if refused, ok := errors.AsType[*ledger.RefusedError](err); ok && !errors.Is(err, sequencer.ErrBadOffer) {
-		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the kept head: %v", refused)
+		return wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the head kept at the destination, .wolkvox/head, is none that this server signed for the log (%v): "+
+			"if the server was restored, restore it from its latest backup, which has the log's later keys; "+
+			"if the file was altered or is another destination's, move it away, and the agent writes it again", refused)
 	}
 	return err
 }
@@ -153,7 +152,7 @@ func wait(ctx context.Context, changed <-chan struct{}) error {
 
 // follow sends what comes after the first size entries until ctx ends, or entries that were sent may have been replaced. It
 // begins with a head even if there is nothing to send, so that the caller has one to cosign.
-func follow(ctx context.Context, seq *sequencer.Sequencer, size, replaced int64, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+func follow(ctx context.Context, seq *sequencer.Sequencer, session, size, replaced int64, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
 	for first := true; ; first = false {
 		changed := seq.Ledger().Changed()
 		until, _ := seq.Ledger().Position()
@@ -181,6 +180,11 @@ func follow(ctx context.Context, seq *sequencer.Sequencer, size, replaced int64,
 		}
 		if seq.Replaced() != replaced {
 			return errChanged
+		}
+		if session > 0 {
+			if err := seq.Superseded(session); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -211,65 +215,67 @@ func nextBatch(seq *sequencer.Sequencer, from, until int64) (*backupv1.EntryBatc
 type watches struct {
 	mu       sync.Mutex // guards what follows
 	byAgent  map[identity.Role]int
-	byOrigin map[ledger.Origin]*openWatch // of the agents that serve them
+	byOrigin map[sessionOf]*openWatch // of the agents that serve them
 	open     map[*openWatch]bool
-	stopped  bool
+
+	stopping context.Context // ends with errStopped
+	stopNow  context.CancelCauseFunc
+}
+
+// sessionOf names a session.
+type sessionOf struct {
+	origin ledger.Origin
+	number int64
 }
 
 type openWatch struct {
-	role    identity.Role
-	session int64
-	end     context.CancelCauseFunc
-}
-
-// instead returns why, of two watches of agents that serve the destination, one has to end: who has the other role took
-// the other's place.
-func (w *openWatch) instead(role identity.Role) error {
-	if w.role != role {
-		return errReassigned
-	}
-	return sequencer.ErrSuperseded
+	role identity.Role
+	end  context.CancelCauseFunc
 }
 
 func newWatches() watches {
-	return watches{byAgent: map[identity.Role]int{}, byOrigin: map[ledger.Origin]*openWatch{}, open: map[*openWatch]bool{}}
+	stopping, stopNow := context.WithCancelCause(context.Background())
+	return watches{
+		byAgent: map[identity.Role]int{}, byOrigin: map[sessionOf]*openWatch{}, open: map[*openWatch]bool{},
+		stopping: stopping, stopNow: stopNow,
+	}
 }
 
 func (w *watches) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stopped = true
+	w.stopNow(errStopped)
 	for watch := range w.open {
 		watch.end(errStopped)
 	}
 }
 
-// begin admits a watch; done has to be called at its end. A session above 0 ends the watch that the destination's agent
-// had open, which belongs to an earlier session or to a connection that was lost.
+// begin admits a watch; done has to be called at its end. A session above 0 ends the watch that it had open, which belongs to
+// a connection that was lost, and those of agents that served the destination before.
 func (w *watches) begin(parent context.Context, role identity.Role, origin ledger.Origin, session int64) (ctx context.Context, done func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopped {
-		return nil, nil, errStopped
+	if err := context.Cause(w.stopping); err != nil {
+		return nil, nil, err
 	}
-	if session > 0 {
-		if earlier := w.byOrigin[origin]; earlier != nil && earlier.session > session {
-			return nil, nil, earlier.instead(role)
-		} else if earlier != nil && earlier.session == session {
-			earlier.end(errReplaced)
-		} else if earlier != nil {
-			earlier.end(earlier.instead(role))
+	of := sessionOf{origin, session}
+	if earlier := w.byOrigin[of]; earlier != nil {
+		earlier.end(errReplaced)
+	}
+	for other, watch := range w.byOrigin {
+		if session > 0 && other.origin == origin && watch.role != role {
+			watch.end(errReassigned)
 		}
 	}
 	if w.byAgent[role] >= MaxWatches {
 		return nil, nil, wire.Error(codes.ResourceExhausted, wire.ReasonTooManyWatches, "agent %s has %d watches open: close one first", role.Name, MaxWatches)
 	}
 	ctx, end := context.WithCancelCause(parent)
-	own := &openWatch{role, session, end}
+	own := &openWatch{role, end}
 	w.byAgent[role]++
 	w.open[own] = true
 	if session > 0 {
-		w.byOrigin[origin] = own
+		w.byOrigin[of] = own
 	}
 	return ctx, func() {
 		end(nil)
@@ -279,8 +285,8 @@ func (w *watches) begin(parent context.Context, role identity.Role, origin ledge
 		if w.byAgent[role]--; w.byAgent[role] == 0 {
 			delete(w.byAgent, role)
 		}
-		if w.byOrigin[origin] == own {
-			delete(w.byOrigin, origin)
+		if w.byOrigin[of] == own {
+			delete(w.byOrigin, of)
 		}
 	}, nil
 }

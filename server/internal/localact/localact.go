@@ -53,7 +53,7 @@ type file struct {
 // back, unless the server has it already.
 func Leave(stateDir string, a Act) (withdraw func() error, err error) {
 	a.Act.Who = Who
-	text, err := json.Marshal(file{schema, a.Act, a.Credential})
+	text, err := format(a)
 	if err != nil {
 		return nil, fmt.Errorf("leave word of %s: %w", a.Act.Act, err)
 	}
@@ -146,17 +146,39 @@ func read(path string) (Act, error) {
 	if err != nil {
 		return Act{}, fmt.Errorf("read local act %s: %w", path, err)
 	}
+	a, err := parse(text)
+	if err != nil {
+		return Act{}, fmt.Errorf("read local act %s: %w", path, err)
+	}
+	return a, nil
+}
+
+// parse is the inverse of format. What it takes can be kept: what could not would keep the server from starting.
+func parse(text []byte) (Act, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	var read file
 	if err := decoder.Decode(&read); err != nil {
-		return Act{}, fmt.Errorf("read local act %s: %w", path, err)
+		return Act{}, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Act{}, errors.New("something follows it")
 	}
 	if read.Schema != schema || read.Act.Who != Who || read.Act.Act == "" {
-		return Act{}, fmt.Errorf("read local act %s: it is not of schema %d, or names no act of %s", path, schema, Who)
+		return Act{}, fmt.Errorf("it is not of schema %d, or names no act of %s", schema, Who)
 	}
-	return Act{read.Act, read.Credential}, nil
+	if c := read.Credential; c != nil && (c.Role.Check() != nil || c.Role.Kind == identity.KindAgent || c.Serial == "" || c.IssuedBy != Who) {
+		return Act{}, fmt.Errorf("the credential in it is not one of a person that was made on this machine: %s %q", c.Role, c.Serial)
+	}
+	a := Act{read.Act, read.Credential}
+	a.Act.Time = a.Act.Time.UTC()
+	if _, err := format(a); err != nil { // a time that is none in UTC
+		return Act{}, err
+	}
+	return a, nil
 }
+
+func format(a Act) ([]byte, error) { return json.Marshal(file{schema, a.Act, a.Credential}) }
 
 // NewAct returns an act that is done now, with its subject, pairs of a name and a value, as JSON.
 func NewAct(act, reason, tenant string, at time.Time, subject map[string]string) (registry.Act, error) {

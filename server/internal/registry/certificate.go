@@ -121,6 +121,7 @@ func (e *ReplacedError) Unwrap() error { return ErrReplaced }
 
 // activate puts a certificate in use, unless that was done meanwhile.
 func (r *Registry) activate(tenant, name string, shown Certificate, at time.Time) error {
+	replaced := shown.KeyHash
 	err := r.updateAgents(func(txn *badger.Txn) error {
 		a, err := agent(txn, tenant, name)
 		if err != nil {
@@ -130,6 +131,7 @@ func (r *Registry) activate(tenant, name string, shown Certificate, at time.Time
 		if err != nil {
 			return err
 		}
+		replaced = a.KeyHash
 		switch {
 		case a.KeyHash == shown.KeyHash:
 			return nil
@@ -145,6 +147,9 @@ func (r *Registry) activate(tenant, name string, shown Certificate, at time.Time
 	})
 	if err != nil {
 		return fmt.Errorf("put the certificate of agent %s/%s in use: %w", tenant, name, err)
+	}
+	if replaced != shown.KeyHash && r.Replaced != nil {
+		r.Replaced(tenant, name, replaced)
 	}
 	return nil
 }

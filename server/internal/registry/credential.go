@@ -31,8 +31,8 @@ type RevokedAgent struct {
 	At      time.Time         `json:"at"`
 }
 
-// CreateCredential keeps a new credential. Errors are [ErrBadName], [ErrNotFound] for the tenant, and [ErrExists] where
-// somebody of that role has a credential that is good at that time.
+// CreateCredential keeps a new credential. Errors are [ErrBadName], [ErrNotFound] for the tenant, [ErrEnded] where that was
+// retired, and [ErrExists] where somebody of that role has a credential that is good at that time.
 func (r *Registry) CreateCredential(c Credential, at time.Time) error {
 	if err := c.Role.Check(); err != nil {
 		return fmt.Errorf("credential: %w: %w", ErrBadName, err)
@@ -43,6 +43,9 @@ func (r *Registry) CreateCredential(c Credential, at time.Time) error {
 	return r.update(func(txn *badger.Txn) error {
 		if c.Role.Tenant != "" {
 			if _, err := get[Tenant](txn, key(tenantTable, c.Role.Tenant), SubjectTenant, c.Role.Tenant); err != nil {
+				return err
+			}
+			if err := checkEnded(txn, c.Role.Tenant); err != nil {
 				return err
 			}
 		}

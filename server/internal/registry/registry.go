@@ -8,6 +8,7 @@ package registry
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Registry struct {
 	// Room, where set before the first change, is asked before every change, which is refused with [ErrNoRoom] and Room's
 	// error where that is not nil. It is called by many at once.
 	Room func() error
+	// Replaced, where set before the first [Registry.Admit], is told of each certificate that a later one of the same agent
+	// replaced: its key hash ([identity.KeyHash]). It is called by many at once.
+	Replaced func(tenant, agent string, keyHash [sha256.Size]byte)
 }
 
 var (

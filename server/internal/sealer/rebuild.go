@@ -39,12 +39,14 @@ func (s *Sealer) lockedReady(ctx context.Context, p *place) error {
 	return s.ready(ctx, p)
 }
 
-// RebuildStale makes the catalogs again that do not fit their logs any more. Whatever looks or checks first does it too.
+// RebuildStale makes the catalogs again that do not fit their logs any more; one that cannot be made keeps no other one from
+// it. Whatever looks or checks first does it too.
 func (s *Sealer) RebuildStale(ctx context.Context) error {
 	all, err := s.registry.Recoveries()
 	if err != nil {
 		return fmt.Errorf("look for catalogs to be made again: %w", err)
 	}
+	var failed error
 	for _, rec := range all {
 		seq, ok := s.sequencers.Of(rec.Origin)
 		if !ok || !rec.CatalogStale || rec.Recovering {
@@ -55,10 +57,10 @@ func (s *Sealer) RebuildStale(ctx context.Context) error {
 			err = s.lockedReady(ctx, &place{Destination: d, seq: seq})
 		}
 		if err != nil && !errors.Is(err, sequencer.ErrRecovering) {
-			return err
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // rebuild makes the catalog what the manifests of the log name. What files look like is taken over where their contents are

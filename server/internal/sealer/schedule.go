@@ -68,7 +68,7 @@ func (s *Sealer) CloseDue(ctx context.Context, at time.Time, uptime time.Duratio
 		for _, manifest := range closed {
 			s.logger.LogAttrs(ctx, slog.LevelInfo, "manifest closed", slog.String("origin", string(seq.Origin())), slog.Int64("manifest", manifest))
 		}
-		if err != nil && ctx.Err() == nil && !errors.Is(err, sequencer.ErrRecovering) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, sequencer.ErrRecovering) && !errors.Is(err, sequencer.ErrBusy) {
 			s.logger.LogAttrs(ctx, slog.LevelError, "manifests not closed", slog.String("origin", string(seq.Origin())), slog.Any("error", err))
 		}
 	}

@@ -35,6 +35,9 @@ func (s *Sequencer) acts(from, to int64) (acts [][]byte, err error) {
 // keepEvidence keeps a copy of the log before its last entries are cut off.
 func (s *Sequencer) keepEvidence(ctx context.Context, entries int64, at time.Time) error {
 	head, _, err := s.Head()
+	if err == nil {
+		err = s.haveRoom()
+	}
 	if err != nil {
 		return err
 	}
@@ -47,7 +50,8 @@ func (s *Sequencer) keepEvidence(ctx context.Context, entries int64, at time.Tim
 	return nil
 }
 
-// endRecovering says people's acts again that were cut off, and ends the recovering. s.writing is held.
+// endRecovering says people's acts again that were cut off, retires a log that was restarted meanwhile, and ends the
+// recovering. s.writing is held.
 func (s *Sequencer) endRecovering(ctx context.Context, rec registry.Recovery, at time.Time) error {
 	if err := s.sealAwaited(ctx, at); err != nil {
 		return err
@@ -56,6 +60,9 @@ func (s *Sequencer) endRecovering(ctx context.Context, rec registry.Recovery, at
 		if err := s.sayAgain(ctx, leaf, at); err != nil {
 			return err
 		}
+	}
+	if err := s.retireContinued(ctx, at); err != nil {
+		return err
 	}
 	if err := s.update(func(rec *registry.Recovery) { rec.Recovering, rec.Wanted, rec.Acts = false, nil, nil }); err != nil {
 		return err

@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,23 +28,25 @@ func (s *Sequencer) Assigned() (agent string, key ledger.Verifier, ok bool) {
 	return agent, key, err == nil
 }
 
-// Speaks reports whether the agent is the one whose word ends the recovering of the log: the one that serves the destination,
-// or, where the log does not know any, the one that was let in for it, if that is known.
+// Speaks reports whether the agent is one whose word ends the recovering of the log: the one that serves the destination, or
+// the one that was let in for it last, whose assigned may be what was lost. Where neither is known, it is any.
 func (s *Sequencer) Speaks(agent string) (bool, error) {
-	if current, _, ok := s.Assigned(); ok {
-		return current == agent, nil
+	current, _, ok := s.Assigned()
+	if ok && current == agent {
+		return true, nil
 	}
 	d, err := s.registry.DestinationOf(s.Origin())
 	if err != nil {
 		return false, fmt.Errorf("look for the agent of %s: %w", s.Origin(), err)
 	}
-	return d.Agent == "" || d.Agent == agent, nil
+	return d.Agent == agent || d.Agent == "" && !ok, nil
 }
 
 // Assign lets the agent that signed the request serve the destination; it takes the place of the agent named replaces,
 // which is empty where none serves yet. It does nothing where that key is assigned already. The error is an
 // [*AssignedError] where another agent serves the destination, and wraps [ErrRetired] where the log has ended, and
-// [ErrRecovering] where nothing may be written.
+// [ErrRecovering] where nothing may be written. Where nothing is left of the log that is also an alarm, since who is let in
+// anew holds nothing of it.
 func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, replaces string, at time.Time) error {
 	if request.Origin != s.Origin() {
 		return fmt.Errorf("assign the destination %s: the request is for %s", s.Origin(), request.Origin)
@@ -55,6 +58,9 @@ func (s *Sequencer) Assign(ctx context.Context, request ledger.Request, replaces
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.mayWrite(); err != nil {
+		if size, _ := s.log.Position(); size == 0 && errors.Is(err, ErrRecovering) {
+			err = fmt.Errorf("%w: %w", err, s.nothingLeft(ctx, at))
+		}
 		return err
 	}
 	agent, key, ok := s.Assigned()

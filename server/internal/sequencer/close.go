@@ -59,9 +59,12 @@ func (s *Sequencer) heardSince() time.Time {
 // agent was heard, with a server time later than the deadline and an empty outbox ([Sequencer.Heard]), or until the
 // server was up for 24 hours since Close first saw that the deadline had passed: uptime is for how long the server
 // has been up, by a clock that nobody sets. The error wraps
-// [ErrRecovering] where manifests are due and nothing may be written.
+// [ErrRecovering] where manifests are due and nothing may be written, and is [ErrBusy] where somebody else writes to the log,
+// which may take long.
 func (s *Sequencer) Close(ctx context.Context, at time.Time, uptime time.Duration) ([]int64, error) {
-	s.writing.Lock()
+	if !s.writing.TryLock() {
+		return nil, fmt.Errorf("close manifests of %s: %w", s.Origin(), ErrBusy)
+	}
 	defer s.writing.Unlock()
 	var closed []int64
 	for {

@@ -53,8 +53,9 @@ func TestWhoIsHeard(t *testing.T) {
 		"a time to come":                 {func(r *rig) { r.seq.Heard(agentA, r.session(), late, late.Add(-1)) }, false},
 		"an earlier session": {func(r *rig) {
 			r.heard(late)
-			_, err := r.seq.OpenSession([16]byte{1})
+			later, err := r.seq.OpenSession([16]byte{1})
 			r.must(err)
+			r.must(r.seq.CheckSession(later))
 		}, false},
 		"an agent that was replaced since": {func(r *rig) {
 			r.heard(late)
@@ -69,6 +70,7 @@ func TestWhoIsHeard(t *testing.T) {
 			r.must(r.seq.Assign(r.t.Context(), r.request(newKey(r.t, origin.AgentKeyName(agentB), 3)), agentA, late))
 			session, err := r.seq.OpenSession([16]byte{2})
 			r.must(err)
+			r.must(r.seq.CheckSession(session))
 			r.seq.Heard(agentA, session, late, late)
 			r.closes("the former agent in the new one's session", late, 0)
 			r.seq.Heard(agentB, session, deadline.Add(time.Second), late)

@@ -27,11 +27,12 @@ const (
 // incoming is the tail of a log on its way in: checked as it comes, and kept in files of its own until all of it is there.
 type incoming struct {
 	dir     string
+	room    func() error
 	first   int64
 	head    ledger.Head
 	base    ledger.Frontier // of the log's first entries, where the tail begins
-	log     *ledger.Log     // with the entries that came
-	tree    ledger.Frontier
+	fold    *ledger.Fold    // of these and the entries that came
+	alarms  []ledger.Alarm  // of the entries that came
 	entries *os.File
 	writer  *bufio.Writer
 
@@ -61,7 +62,7 @@ func bad(format string, args ...any) error {
 // takeIn begins with the log's own first entries.
 func (s *Sequencer) takeIn(first int64, head ledger.Head) (in *incoming, err error) {
 	in = &incoming{
-		first: first, head: head, log: &ledger.Log{},
+		room: s.haveRoom, first: first, head: head, fold: ledger.NewFold(),
 		ahead: map[int64]*incomingManifest{}, erased: map[int64]*erasure{},
 	}
 	for leaf, err := range s.log.Entries(0, first) {
@@ -70,12 +71,11 @@ func (s *Sequencer) takeIn(first int64, head ledger.Head) (in *incoming, err err
 		}
 		e, err := ledger.ParseEntry(leaf)
 		if err != nil {
-			return nil, fmt.Errorf("read entry %d of %s: %w", in.log.Size, s.Origin(), err)
+			return nil, fmt.Errorf("read entry %d of %s: %w", in.fold.Size, s.Origin(), err)
 		}
-		in.log.Apply(leaf, e)
-		in.tree.Add(ledger.LineHash(leaf))
+		in.fold.Apply(leaf, e)
 	}
-	in.base = in.tree.Clone()
+	in.base = in.fold.Tree.Clone()
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("take in an offer: %w", err)
 	}
@@ -88,6 +88,14 @@ func (s *Sequencer) takeIn(first int64, head ledger.Head) (in *incoming, err err
 	}
 	in.writer = bufio.NewWriter(in.entries)
 	return in, nil
+}
+
+// haveRoom returns [store.ErrNoRoom] while nothing of an offer may be written to the volume.
+func (s *Sequencer) haveRoom() error {
+	if err := s.room(); err != nil {
+		return fmt.Errorf("take in an offer: %w: %w", store.ErrNoRoom, err)
+	}
+	return nil
 }
 
 // remove closes and removes the files.
@@ -106,7 +114,10 @@ func (in *incoming) path(manifest int64) string {
 }
 
 func (in *incoming) addLines(manifest, start int64, lines []byte, last bool) error {
-	next := int64(len(in.log.Manifests)+len(in.ahead)) + 1
+	if err := in.room(); err != nil {
+		return err
+	}
+	next := int64(len(in.fold.Manifests)+len(in.ahead)) + 1
 	if manifest != next || len(in.ahead) >= maxAheadManifests {
 		return bad("lines of manifest %d come where those of manifest %d are next", manifest, next)
 	}
@@ -157,25 +168,27 @@ func (m *incomingManifest) add(start int64, lines []byte) error {
 }
 
 func (in *incoming) addEntries(after int64, leaves [][]byte) error {
-	if after != in.log.Size {
-		return bad("entries come after %d where %d are known", after, in.log.Size)
+	if err := in.room(); err != nil {
+		return err
+	}
+	if after != in.fold.Size {
+		return bad("entries come after %d where %d are known", after, in.fold.Size)
 	}
 	for _, leaf := range leaves {
-		if in.log.Size >= in.head.Size {
+		if in.fold.Size >= in.head.Size {
 			return bad("it has more entries than the %d of its head", in.head.Size)
 		}
-		e, err := in.log.Check(leaf)
+		e, err := in.fold.Check(leaf)
 		if err != nil {
-			return bad("entry %d: %w", in.log.Size, err)
+			return bad("entry %d: %w", in.fold.Size, err)
 		}
 		if err := in.unstage(e.Body); err != nil {
 			return err
 		}
-		if err := ledger.AppendExported(in.writer, in.log.Size-in.first, leaf); err != nil {
+		if err := ledger.AppendExported(in.writer, in.fold.Size-in.first, leaf); err != nil {
 			return fmt.Errorf("take in an offer: %w", err)
 		}
-		in.log.Apply(leaf, e)
-		in.tree.Add(ledger.LineHash(leaf))
+		in.alarms = append(in.alarms, in.fold.Apply(leaf, e)...)
 	}
 	return nil
 }
@@ -216,10 +229,10 @@ func (in *incoming) erasure(manifest int64) *erasure {
 
 // complete returns nil where all entries up to the head came, and the server can go on from there with its key.
 func (in *incoming) complete(signer func(ledger.Verifier) (*ledger.SigningKey, error)) error {
-	if in.log.Size != in.head.Size || in.tree.Root() != in.head.Root {
-		return bad("its %d entries do not lead to its head of %d", in.log.Size, in.head.Size)
+	if in.fold.Size != in.head.Size || in.fold.Tree.Root() != in.head.Root {
+		return bad("its %d entries do not lead to its head of %d", in.fold.Size, in.head.Size)
 	}
-	if _, err := signer(in.log.ServerKey); err != nil {
+	if _, err := signer(in.fold.ServerKey); err != nil {
 		return fmt.Errorf("take in an offer: %w; a later backup of this server has the key", err)
 	}
 	for number, e := range in.erased {

@@ -255,6 +255,9 @@ func (o *Offer) replace(ctx context.Context, at time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := s.countsDiffer(ctx, o.incoming.alarms, at); err != nil { // before, so that no crash keeps it from being said
+		return err
+	}
 	s.replaced.Add(1)
 	err = s.log.Cut(ctx, o.low)
 	s.forget()

@@ -133,8 +133,12 @@ func (s *Sequencer) lacks(note []byte) (bool, error) {
 // held takes down that an agent holds the first size entries as they are here. s.writing is held.
 func (s *Sequencer) held(size int64) error {
 	rec, err := s.record()
-	if err != nil || size <= rec.HeldSize {
+	if err != nil {
 		return err
+	}
+	last, _, parseErr := ledger.ParseHead(rec.LastHead)
+	if size <= rec.HeldSize && (rec.Recovering || parseErr == nil && last.Size >= size) || size == 0 {
+		return nil
 	}
 	note, _, err := s.HeadAt(size)
 	if err != nil {
@@ -216,8 +220,9 @@ func (s *Sequencer) settle(ctx context.Context, canTell bool, at time.Time) (rec
 	if err != nil {
 		return false, err
 	}
+	size, _ := s.log.Position()
 	if err := s.stopped(); err != nil {
-		if len(missing) > 0 || !errors.Is(err, ErrTailLost) {
+		if len(missing) > 0 || size == 0 || !errors.Is(err, ErrTailLost) {
 			return false, err
 		}
 		if err := s.registry.ClearAlarm(s.Origin(), registry.AlarmTailLost); err != nil {
@@ -225,29 +230,40 @@ func (s *Sequencer) settle(ctx context.Context, canTell bool, at time.Time) (rec
 		}
 		s.logger.LogAttrs(ctx, slog.LevelInfo, "what was lost of the log was found: the alarm is cleared", slog.String("origin", string(s.Origin())))
 	}
-	size, _ := s.log.Position()
 	switch {
 	case !rec.Recovering:
 		return false, nil
 	case !canTell:
 		return true, nil
-	case len(missing) > 0:
+	case len(missing) > 0 || size == 0:
 		return true, s.tailLost(ctx, at, missing...)
-	case size == 0:
-		return true, nil
 	}
 	return false, s.endRecovering(ctx, rec, at)
 }
 
-// tailLost raises the alarm that nobody can supply the heads, and returns ErrTailLost.
+// tailLost raises the alarm that nobody can supply the heads, or anything of a log of which no head is known any more, and
+// returns ErrTailLost.
 func (s *Sequencer) tailLost(ctx context.Context, at time.Time, heads ...[]byte) error {
 	size, _ := s.log.Position()
 	message := fmt.Sprintf("the server signed %s of the log of %s/%s, which has %d entries now, and neither agent nor destination can supply the rest: "+
 		"connect whoever else may hold it, or restart the log", sizes(heads), s.Origin().Tenant(), s.Origin().Destination(), size)
+	if len(heads) == 0 {
+		message = fmt.Sprintf("the log of %s/%s was begun once, nothing of it is left here, and the agent has nothing of it: "+
+			"connect whoever else may hold it, or restart the log", s.Origin().Tenant(), s.Origin().Destination())
+	}
 	if err := s.raise(ctx, registry.AlarmTailLost, at, message, heads...); err != nil {
 		return err
 	}
 	return fmt.Errorf("the log %s: %w", s.Origin(), ErrTailLost)
+}
+
+// nothingLeft is [Sequencer.tailLost] of all that an empty log once was.
+func (s *Sequencer) nothingLeft(ctx context.Context, at time.Time) error {
+	rec, err := s.record()
+	if err != nil {
+		return err
+	}
+	return s.tailLost(ctx, at, wanted(rec)...)
 }
 
 // fork raises the alarm that agents hold two histories, and returns ErrFork.
@@ -277,6 +293,17 @@ func sizes(heads [][]byte) string {
 func (s *Sequencer) Cloned(ctx context.Context, agent string, at time.Time) error {
 	return s.raise(ctx, registry.AlarmCloned, at, fmt.Sprintf("two processes with the keys of agent %s serve the destination %s of tenant %s: "+
 		"find the second machine, stop it, and clear the alarm", agent, s.Origin().Destination(), s.Origin().Tenant()))
+}
+
+// countsDiffer raises the alarm that entries of an offer say other counts than the log adds up to, where there are such.
+func (s *Sequencer) countsDiffer(ctx context.Context, alarms []ledger.Alarm, at time.Time) error {
+	if len(alarms) == 0 {
+		return nil
+	}
+	a := alarms[0]
+	return s.raise(ctx, registry.AlarmCounts, at, fmt.Sprintf("the counts in %d closed entries that an agent handed in for the log of %s/%s are not what the log adds up to, "+
+		"first those of manifest %d in entry %d: the states of its items are right, the numbers reported when it was closed were not; "+
+		"see `wolkvox-server ledger verify`, and clear the alarm", len(alarms), s.Origin().Tenant(), s.Origin().Destination(), a.Manifest, a.Entry))
 }
 
 func (s *Sequencer) raise(ctx context.Context, kind registry.AlarmKind, at time.Time, message string, heads ...[]byte) error {

@@ -25,16 +25,7 @@ func (s *Set) Restart(ctx context.Context, origin ledger.Origin, at time.Time) (
 	if !ok {
 		return failed(registry.ErrNotFound)
 	}
-	if err := old.mayWrite(); err == nil {
-		return failed(ErrSound)
-	} else if !errors.Is(err, ErrRecovering) {
-		return failed(err)
-	}
-	last, err := old.lastKnown()
-	if err != nil {
-		return failed(err)
-	}
-	d, err := s.options.Registry.RestartDestination(origin, last, at)
+	d, err := s.end(old, at)
 	if err != nil {
 		return failed(err)
 	}
@@ -49,6 +40,25 @@ func (s *Set) Restart(ctx context.Context, origin ledger.Origin, at time.Time) (
 	return d, next, old.retireLost(ctx, at)
 }
 
+// end gives the destination of a log that cannot go on a new one, in the registry.
+func (s *Set) end(old *Sequencer, at time.Time) (d registry.Destination, err error) {
+	old.writing.Lock() // nothing of it is found meanwhile
+	defer old.writing.Unlock()
+	if err := old.mayWrite(); err == nil {
+		return d, ErrSound
+	} else if !errors.Is(err, ErrRecovering) {
+		return d, err
+	}
+	last, err := old.lastKnown()
+	if err != nil {
+		return d, err
+	}
+	if d, err = s.options.Registry.RestartDestination(old.Origin(), last, at); err == nil {
+		old.continued = true
+	}
+	return d, err
+}
+
 // openFormer opens the logs that were restarted, to be read, and retires those that a crash kept from it.
 func (s *Set) openFormer(ctx context.Context, at time.Time) error {
 	former, err := s.options.Registry.FormerDestinations()
@@ -60,6 +70,7 @@ func (s *Set) openFormer(ctx context.Context, at time.Time) error {
 		if err != nil {
 			return err
 		}
+		old.continued = true
 		if err := old.retireLost(ctx, at); err != nil {
 			return err
 		}
@@ -105,9 +116,12 @@ func (s *Sequencer) lastKnown() (last ledger.KnownHead, err error) {
 func (s *Sequencer) retireLost(ctx context.Context, at time.Time) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	retired := false
-	s.log.View(func(log *ledger.Log) { retired = log.Retired })
-	if size, _ := s.log.Position(); size == 0 || retired {
+	return s.retireContinued(ctx, at)
+}
+
+// retireContinued is [Sequencer.retireLost] for those who hold s.writing. It does nothing to a log that no other one continues.
+func (s *Sequencer) retireContinued(ctx context.Context, at time.Time) error {
+	if size, _ := s.log.Position(); size == 0 || !s.continued || s.Retired() {
 		return nil
 	}
 	return s.append(ctx, at, ledger.Retired{Reason: ledger.RetiredTailLost})

@@ -35,6 +35,8 @@ var (
 	ErrOfferWanted = errors.New("the server's log does not contain this head")
 	// ErrOtherKey says that the log's current server key is none of those that the sequencer was given.
 	ErrOtherKey = errors.New("the log has another server key")
+	// ErrBusy says that somebody is writing to the log: what was to be done has time until the next occasion.
+	ErrBusy = errors.New("the log is being written to")
 	// ErrRetired says that the log has ended: nothing but another server key is appended to it.
 	ErrRetired = errors.New("the destination has ended")
 )
@@ -47,11 +49,14 @@ type Sequencer struct {
 	registry *registry.Registry
 	evidence Evidence
 	dir      string
+	room     func() error
 	logger   *slog.Logger
 
 	offering sync.Mutex   // held while an offer is taken in
 	replaced atomic.Int64 // how often the log's end was replaced
-	writing  sync.Mutex   // held from looking at the log until an append that rests on it is done
+
+	writing   sync.Mutex // held from looking at the log until an append that rests on it is done; guards what follows
+	continued bool       // by another log, since this one was restarted
 
 	mu       sync.Mutex // guards what follows
 	keys     map[ledger.Verifier]*ledger.SigningKey
@@ -68,6 +73,7 @@ type Options struct {
 	Registry *registry.Registry // required: what is known of logs and of alarms
 	Evidence Evidence           // required where an offer may replace something
 	Dir      string             // where offers lie while they are taken in; it is made where it does not exist
+	Room     func() error       // nil while what is offered may be written to Dir, otherwise why not; nil: always
 	Logger   *slog.Logger       // nil: silent
 }
 
@@ -77,8 +83,11 @@ func New(log *store.Ledger, keys []*ledger.SigningKey, o Options) (*Sequencer, e
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Room == nil {
+		o.Room = func() error { return nil }
+	}
 	s := &Sequencer{
-		log: log, registry: o.Registry, evidence: o.Evidence, dir: o.Dir, logger: o.Logger,
+		log: log, registry: o.Registry, evidence: o.Evidence, dir: o.Dir, room: o.Room, logger: o.Logger,
 		keys: map[ledger.Verifier]*ledger.SigningKey{}, overdue: map[int64]overdue{},
 	}
 	for _, key := range keys {

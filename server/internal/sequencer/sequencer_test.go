@@ -136,6 +136,7 @@ func (r *rig) session() int64 {
 	r.t.Helper()
 	number, err := r.seq.OpenSession([16]byte([]byte(process)))
 	r.must(err)
+	r.must(r.seq.CheckSession(number))
 	return number
 }
 
@@ -266,14 +267,17 @@ func TestSessions(t *testing.T) {
 	if second <= first {
 		t.Errorf("a new process got %d after %d", second, first)
 	}
-	if err := r.seq.CheckSession(first); !errors.Is(err, ErrSuperseded) {
-		t.Errorf("the earlier session: %v", err)
+	if err := r.seq.CheckSession(first); err != nil {
+		t.Errorf("the earlier session, while nobody used the later one: %v", err)
 	}
 	if err := r.seq.CheckSession(second + 1); !errors.Is(err, ErrNoSession) {
 		t.Errorf("a session that was never opened: %v", err)
 	}
 	if err := r.seq.CheckSession(second); err != nil {
 		t.Errorf("the current session: %v", err)
+	}
+	if err := r.seq.CheckSession(first); !errors.Is(err, ErrSuperseded) {
+		t.Errorf("the earlier session: %v", err)
 	}
 	if _, err := r.seq.SubmitReceipts(t.Context(), first, [][]byte{r.receipt(1, set(0, 0), nil)}); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("submitting in the earlier session: %v", err)

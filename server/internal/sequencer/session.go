@@ -55,6 +55,7 @@ func (s *Sequencer) sign(size int64, root tlog.Hash) ([]byte, ledger.Head, error
 // RecordAgreement keeps a head that the agent cosigned that is assigned after the head's entries, once it is verified and
 // found in the log. One that is not later than the one kept changes nothing. The error wraps [ErrOfferWanted] where the log
 // does not contain the head: it recovers from then on; and it is a [*ledger.RefusedError] where it is not what it should be.
+// It does not wait for whoever writes to the log, which may take long while an offer is taken: the error is [ErrBusy] then.
 func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	head, _, err := ledger.ParseHead(note)
 	if err != nil {
@@ -70,7 +71,9 @@ func (s *Sequencer) RecordAgreement(ctx context.Context, note []byte) error {
 	if head, _, err = ledger.OpenAgreedHead(note, server, agent); err != nil {
 		return err
 	}
-	s.writing.Lock()
+	if !s.writing.TryLock() {
+		return fmt.Errorf("keep the agreed head of %s: %w", s.Origin(), ErrBusy)
+	}
 	defer s.writing.Unlock()
 	if err := s.contains(head.Size, head.Root); errors.Is(err, ErrOfferWanted) {
 		return errors.Join(err, s.want(ctx, note))
@@ -93,18 +96,38 @@ func (s *Sequencer) Agreed() (ledger.Head, bool) {
 	return head, err == nil
 }
 
-// OpenSession returns the number of the session of the agent's process with this random identifier: the
-// same for the same process, and higher than all before for a new one.
-func (s *Sequencer) OpenSession(processID [16]byte) (int64, error) { return s.log.Session(processID) }
+// OpenSession returns the number of the session of the agent's process with this random identifier: the same for the same
+// process, and higher than all before for a new one. It supersedes others only from its first use ([Sequencer.CheckSession])
+// on: what a killed process had sent may arrive when the next one is at work, but nobody will ever use its session. The error
+// wraps [ErrSuperseded] where a later session was used.
+func (s *Sequencer) OpenSession(processID [16]byte) (int64, error) {
+	number, err := s.log.Session(processID)
+	if err != nil {
+		return 0, err
+	}
+	return number, s.Superseded(number)
+}
 
-// CheckSession returns [ErrSuperseded] where a later session than the one numbered was opened, and [ErrNoSession] where it
-// was not opened yet, as far as the log knows: the server went back in time since.
-func (s *Sequencer) CheckSession(number int64) error {
-	switch current := s.log.CurrentSession(); {
-	case number < current:
+// Superseded returns [ErrSuperseded] where a later session than the one numbered was used.
+func (s *Sequencer) Superseded(number int64) error {
+	if current := s.log.CurrentSession(); number < current {
 		return fmt.Errorf("session %d of %s, the current one is %d: %w", number, s.Origin(), current, ErrSuperseded)
-	case number > current:
+	}
+	return nil
+}
+
+// CheckSession lets a call of a session go on, which is the current one from then on. It returns [ErrSuperseded] where a later
+// session was used, and [ErrNoSession] where it was not opened yet, as far as the log knows: the server went back in
+// time since.
+func (s *Sequencer) CheckSession(number int64) error {
+	if err := s.Superseded(number); err != nil {
+		return err
+	}
+	if number > s.log.LastSession() {
 		return fmt.Errorf("session %d of %s: %w", number, s.Origin(), ErrNoSession)
+	}
+	if number > s.log.CurrentSession() {
+		return s.log.UseSession(number)
 	}
 	return nil
 }

@@ -55,6 +55,14 @@ func (d *Disk) Plant(name string, data []byte) {
 	d.plant(name, &node{data: slices.Clone(data), durable: slices.Clone(data), closed: true})
 }
 
+// Remove deletes a visible file durably, as somebody else would.
+func (d *Disk) Remove(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.names, name)
+	delete(d.durable, name)
+}
+
 // PlantOdd puts something that is not a regular file under a name.
 func (d *Disk) PlantOdd(name string) { d.plant(name, &node{odd: true, closed: true}) }
 
@@ -87,6 +95,16 @@ func (d *Disk) Files() map[string][]byte {
 		files[backup.OwnPrefix+"/"+name] = slices.Clone(data)
 	}
 	return files
+}
+
+// Contents returns what is visible under one name.
+func (d *Disk) Contents(name string) (data []byte, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n, ok := d.names[name]; ok {
+		return slices.Clone(n.data), true
+	}
+	return nil, false
 }
 
 // FlipStaged flips one bit in every staged file, durably, and returns how many files it met.

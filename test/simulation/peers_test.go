@@ -1,0 +1,25 @@
+//go:build peers
+
+package simulation
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestThousands runs schedules for minutes (SIMULATION_SECONDS), thousands of them.
+func TestThousands(t *testing.T) {
+	seconds := 240
+	if text := os.Getenv("SIMULATION_SECONDS"); text != "" {
+		var err error
+		if seconds, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("SIMULATION_SECONDS: %v", err)
+		}
+	}
+	explore(t, false, 1<<20, time.Duration(seconds)*time.Second)
+}
+
+// TestOnDisk runs fewer schedules with stores on disk, which are opened again after every kill.
+func TestOnDisk(t *testing.T) { explore(t, true, 100, 90*time.Second) }
