@@ -101,11 +101,17 @@ func (db *DB) write(point string, f func(tx *badger.Txn) error) error {
 		return err
 	}
 	if err := db.commit(point, tx); err != nil {
-		err = fmt.Errorf("commit %s: %w", point, err)
-		db.failed.CompareAndSwap(nil, &err)
-		return err
+		return db.fail(fmt.Errorf("commit %s: %w", point, err))
 	}
 	return nil
+}
+
+// fail makes err the reason why nothing is written any more, where there is none yet, and returns it.
+func (db *DB) fail(err error) error {
+	if db.failed.CompareAndSwap(nil, &err) {
+		close(db.broken)
+	}
+	return err
 }
 
 // haveRoom returns [ErrNoRoom] where a change must not be made now.

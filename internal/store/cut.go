@@ -51,9 +51,7 @@ func (l *Ledger) Cut(ctx context.Context, size int64) error {
 	})
 	l.announce()
 	if err := c.finish(); err != nil {
-		err = fmt.Errorf("ledger %s: cut at %d entries: %w", l.origin, size, err)
-		l.db.failed.CompareAndSwap(nil, &err)
-		return err
+		return l.db.fail(fmt.Errorf("ledger %s: cut at %d entries: %w", l.origin, size, err))
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ type DB struct {
 	room   func() error
 	fault  func(point string) (bool, error)
 	failed atomic.Pointer[error] // the commit that failed
+	broken chan struct{}         // closed when one did
 	harmed chan error            // has room for one, see Damaged
 	cache  *stateCache
 
@@ -64,7 +65,7 @@ func Open(dir string, o Options) (_ *DB, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan error, 1)}
+	db := &DB{logger: logger, room: o.Room, fault: o.Fault, cache: newStateCache(cacheBytes), ledgers: map[ledger.Origin]*Ledger{}, harmed: make(chan error, 1), broken: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open the store %s: %w", dir, err)
@@ -136,7 +137,8 @@ func (db *DB) Close() error {
 	return errors.Join(db.badger.Close(), db.folder.close())
 }
 
-// Run gives back the space of values that were replaced, until ctx ends, and then returns its cause.
+// Run gives back the space of values that were replaced, until ctx ends, and then returns its cause; or until a commit failed,
+// with an [ErrFailed]: the store takes no change any more then.
 func (db *DB) Run(ctx context.Context) error {
 	ticker := time.NewTicker(collectEvery)
 	defer ticker.Stop()
@@ -144,6 +146,8 @@ func (db *DB) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-db.broken:
+			return fmt.Errorf("%w (%w)", ErrFailed, *db.failed.Load())
 		case <-ticker.C:
 		}
 		db.collect(ctx)

@@ -197,6 +197,20 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// Whoever runs a store is told when it has to be opened again.
+func TestRunEndsWhenACommitFailed(t *testing.T) {
+	t.Parallel()
+	crash := errors.New("crash")
+	db := openStore(t, "", Options{InMemory: true})
+	db.fault = func(string) (bool, error) { return false, crash }
+	if _, err := openLedger(t, db).Session([16]byte{1}); !errors.Is(err, crash) {
+		t.Fatalf("a commit that fails: %v", err)
+	}
+	if err := db.Run(t.Context()); !errors.Is(err, ErrFailed) || !errors.Is(err, crash) {
+		t.Errorf("Run = %v", err)
+	}
+}
+
 // A store that went back in time gives no number to a process that another one may still have from before.
 func TestSessionAfterGoingBack(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,9 @@ package ledgerrpc_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -390,6 +392,46 @@ func TestCloned(t *testing.T) {
 	if current := r.Sequencer().Ledger().CurrentSession(); current != later {
 		t.Errorf("the current session is %d", current)
 	}
+}
+
+// An agent that lost its store, and whose log the server lost too, is told so where its destination keeps a head; and a head
+// that was not signed for the log comes with what people can do.
+func TestKeptHeadOfNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.nights(2)
+	kept := r.agree(r.hold())
+	r.rollBack(0, false)
+	nothing := &backupv1.LogPosition{}
+	forged := bytes.Replace(kept, []byte("\n\n"), []byte("x\n\n"), 1)
+	if head, _, err := ledger.ParseHead(kept); err != nil || head.Size == 0 {
+		t.Fatal(err)
+	}
+	other, err := ledger.SignHead(ledger.Head{Origin: r.Origin, Size: 99}, r.otherKey())
+	r.Must(err)
+	for name, head := range map[string][]byte{"malformed": forged, "of another key": other} {
+		_, err := r.watchAs(r.client, &backupv1.WatchLedgerRequest{Position: nothing, KeptHead: head, KeptHeadKnown: true})
+		if wire.Reason(err) != wire.ReasonBadRequest || !strings.Contains(err.Error(), ".wolkvox/head") || !strings.Contains(err.Error(), "move it away") {
+			t.Errorf("a kept head %s: %v", name, err)
+		}
+	}
+	for range 2 {
+		_, err := r.watchAs(r.client, &backupv1.WatchLedgerRequest{Position: nothing, KeptHead: kept, KeptHeadKnown: true})
+		if wire.Reason(err) != wire.ReasonTailLost {
+			t.Errorf("a kept head that nobody leads to: %v", err)
+		}
+	}
+	if _, err := r.Registry.Alarm(r.Origin, registry.AlarmTailLost); err != nil {
+		t.Error(err)
+	}
+}
+
+// otherKey returns a key with the log's name that is none of its keys.
+func (r *rig) otherKey() *ledger.SigningKey {
+	r.t.Helper()
+	key, err := ledger.NewSigningKey(string(r.Origin), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	r.Must(err)
+	return key
 }
 
 // Alarms that stop a log reach the agent with reasons of their own.
