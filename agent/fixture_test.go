@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/join"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 func check(t testing.TB, err error) {
@@ -45,13 +47,16 @@ type fakeServer struct {
 	backupv1.UnimplementedHeartbeatServiceServer
 	authority *identity.Authority
 	address   string
-	watched   chan error // what the next watch is answered; it stays open where that is nil
-	begun     bool       // whether the logs have their first two entries, or none
+	watched   chan error    // what the next watch is answered; it stays open where that is nil
+	begun     bool          // whether the logs have their first two entries, or none
+	age       time.Duration // of the certificates that enrolling gives
 
 	mu    sync.Mutex
 	first [][]byte // the first two entries of the log of the last that was let in
 	beats []*backupv1.HeartbeatRequest
-	heard chan struct{} // closed and replaced at each heartbeat
+	heard chan struct{}     // closed and replaced at each heartbeat
+	shown *x509.Certificate // with the last heartbeat
+	stale bool              // heartbeats with a certificate that enrolling gave are refused
 }
 
 func newServer(t testing.TB) *fakeServer {
@@ -82,7 +87,7 @@ func (s *fakeServer) Enroll(_ context.Context, m *backupv1.EnrollRequest) (*back
 	if err != nil {
 		return nil, err
 	}
-	cert, err := s.authority.IssueAgent(csr.PublicKey, assign.Origin.Tenant(), csr.Subject.CommonName, time.Now())
+	cert, err := s.authority.IssueAgent(csr.PublicKey, assign.Origin.Tenant(), csr.Subject.CommonName, time.Now().Add(-s.age))
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +159,33 @@ func (s *fakeServer) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.Ser
 	}
 }
 
-func (s *fakeServer) Heartbeat(_ context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+// RenewCertificate gives a certificate from now on.
+func (s *fakeServer) RenewCertificate(ctx context.Context, m *backupv1.RenewCertificateRequest) (*backupv1.RenewCertificateResponse, error) {
+	role, err := identity.RoleFromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	csr, err := x509.ParseCertificateRequest(m.GetCertificateRequest())
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.authority.IssueAgent(csr.PublicKey, role.Tenant, role.Name, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &backupv1.RenewCertificateResponse{Certificates: s.authority.ChainOf(cert)}, nil
+}
+
+func (s *fakeServer) Heartbeat(ctx context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+	cert, err := identity.CertificateFromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
+	if s.shown = cert; s.stale && cert.NotAfter.Before(time.Now().Add(identity.AgentLifetime-s.age+time.Minute)) {
+		s.mu.Unlock()
+		return nil, wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "that one is not taken any more")
+	}
 	s.beats = append(s.beats, m)
 	close(s.heard)
 	s.heard = make(chan struct{})

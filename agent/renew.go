@@ -49,6 +49,10 @@ func (a *Agent) use(id *enroll.Identity) error {
 	a.mu.Lock()
 	a.identity, a.accepted = id, false
 	a.mu.Unlock()
+	select {
+	case <-a.refused: // that was the certificate before
+	default:
+	}
 	return a.link.replace(conn)
 }
 

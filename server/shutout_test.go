@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -18,7 +19,9 @@ import (
 // watch opens an agent's watch of its log, and returns it once it was told of the log so far.
 func watch(t *testing.T, conn *grpc.ClientConn, origin ledger.Origin) grpc.ServerStreamingClient[backupv1.WatchLedgerResponse] {
 	t.Helper()
-	stream, err := backupv1.NewLedgerServiceClient(conn).WatchLedger(t.Context(), &backupv1.WatchLedgerRequest{
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	stream, err := backupv1.NewLedgerServiceClient(conn).WatchLedger(ctx, &backupv1.WatchLedgerRequest{
 		Origin: string(origin), ProcessId: make([]byte, 16), Position: &backupv1.LogPosition{},
 	})
 	if err != nil {

@@ -227,7 +227,10 @@ func TestOpenCallsEnd(t *testing.T) {
 		err := g.Stream(nil, openStream{ctx: callerContext(t, test.cert)}, info, func(_ any, stream grpc.ServerStream) error {
 			test.end(g)
 			if test.reason != "" {
-				<-stream.Context().Done()
+				select {
+				case <-stream.Context().Done():
+				case <-time.After(10 * time.Second):
+				}
 			}
 			return stream.Context().Err()
 		})

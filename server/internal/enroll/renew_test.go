@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
@@ -134,6 +135,12 @@ func TestRenewalAfterTheEnd(t *testing.T) {
 	if _, err := f.renew(t, newMachine(t, agentB), present.Certificate); err == nil || wire.Reason(err) != "" {
 		t.Errorf("31 days after the end: %v, want no connection", err)
 	}
+	// On a connection that was opened earlier.
+	ctx := peer.NewContext(t.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{
+		State: tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{present.Certificate.Leaf}}},
+	}})
+	_, err := f.service.RenewCertificate(ctx, &backupv1.RenewCertificateRequest{CertificateRequest: newMachine(t, agentB).certificateRequest(t, agentB)})
+	wantReason(t, "31 days after the end, on a connection that is open", err, codes.Unauthenticated, wire.ReasonNoCertificate)
 }
 
 func TestRenewRefuses(t *testing.T) {

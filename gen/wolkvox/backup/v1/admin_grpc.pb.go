@@ -151,7 +151,7 @@ type AdminServiceClient interface {
 	// Who may call: an operator.
 	RevokeAgent(ctx context.Context, in *RevokeAgentRequest, opts ...grpc.CallOption) (*RevokeAgentResponse, error)
 	// IssueCredential gives a person or program a certificate for one role.
-	// Errors: NOT_FOUND NO_TENANT; ALREADY_EXISTS CREDENTIAL_EXISTS; INVALID_ARGUMENT BAD_NAME, BAD_REQUEST.
+	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS CREDENTIAL_EXISTS; INVALID_ARGUMENT BAD_NAME, BAD_REQUEST.
 	// Who may call: an operator.
 	IssueCredential(ctx context.Context, in *IssueCredentialRequest, opts ...grpc.CallOption) (*IssueCredentialResponse, error)
 	// ListCredentials lists the certificates of people and programs.
@@ -598,7 +598,7 @@ type AdminServiceServer interface {
 	// Who may call: an operator.
 	RevokeAgent(context.Context, *RevokeAgentRequest) (*RevokeAgentResponse, error)
 	// IssueCredential gives a person or program a certificate for one role.
-	// Errors: NOT_FOUND NO_TENANT; ALREADY_EXISTS CREDENTIAL_EXISTS; INVALID_ARGUMENT BAD_NAME, BAD_REQUEST.
+	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS CREDENTIAL_EXISTS; INVALID_ARGUMENT BAD_NAME, BAD_REQUEST.
 	// Who may call: an operator.
 	IssueCredential(context.Context, *IssueCredentialRequest) (*IssueCredentialResponse, error)
 	// ListCredentials lists the certificates of people and programs.
