@@ -10,10 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -25,6 +29,7 @@ import (
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/join"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 func check(t testing.TB, err error) {
@@ -48,8 +53,13 @@ type fakeServer struct {
 	watched   chan error // what the next watch is answered; it stays open where that is nil
 	begun     bool       // whether the logs have their first two entries, or none
 
+	watches atomic.Int32
+	ended   atomic.Bool // calls with the certificates that were given so far are refused, but for renewal
+
 	mu    sync.Mutex
-	first [][]byte // the first two entries of the log of the last that was let in
+	given int                 // certificates that renewed others
+	shown []*x509.Certificate // with each heartbeat
+	first [][]byte            // the first two entries of the log of the last that was let in
 	beats []*backupv1.HeartbeatRequest
 	heard chan struct{} // closed and replaced at each heartbeat
 }
@@ -130,6 +140,7 @@ func (s *fakeServer) batch(origin ledger.Origin, after int64) (*backupv1.EntryBa
 }
 
 func (s *fakeServer) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+	s.watches.Add(1)
 	opened := &backupv1.SessionOpened{SessionNumber: 1, ServerTime: timestamppb.Now()}
 	if s.begun {
 		opened.Size = 2
@@ -154,9 +165,37 @@ func (s *fakeServer) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.Ser
 	}
 }
 
-func (s *fakeServer) Heartbeat(_ context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+// RenewCertificate gives the next certificate, with which all is well again.
+func (s *fakeServer) RenewCertificate(_ context.Context, m *backupv1.RenewCertificateRequest) (*backupv1.RenewCertificateResponse, error) {
+	csr, err := x509.ParseCertificateRequest(m.GetCertificateRequest())
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.authority.IssueAgent(csr.PublicKey, originOf("nas").Tenant(), csr.Subject.CommonName, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.given++
+	s.ended.Store(false)
+	return &backupv1.RenewCertificateResponse{Certificates: s.authority.ChainOf(cert)}, nil
+}
+
+func (s *fakeServer) renewals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given
+}
+
+func (s *fakeServer) Heartbeat(ctx context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+	if s.ended.Load() {
+		return nil, wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "the certificate has ended")
+	}
+	caller, _ := peer.FromContext(ctx)
 	s.mu.Lock()
 	s.beats = append(s.beats, m)
+	s.shown = append(s.shown, caller.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0])
 	close(s.heard)
 	s.heard = make(chan struct{})
 	s.mu.Unlock()

@@ -46,6 +46,10 @@ func (a *Agent) use(id *enroll.Identity) error {
 	}
 	a.beating.Lock() // a heartbeat that is under way says nothing of the new certificate
 	defer a.beating.Unlock()
+	select {
+	case <-a.refused: // nor does one that was refused before
+	default:
+	}
 	a.mu.Lock()
 	a.identity, a.accepted = id, false
 	a.mu.Unlock()

@@ -36,6 +36,8 @@ func TestWrongClock(t *testing.T) {
 			expectStatus(t, f.Agent.Try(t, "status"), 1, test.agent)
 			expectStatus(t, f.Server.Try(t, "agents"), 0, test.agent, test.server)
 			f.CheckComplete(t)
+			f.Server.Do(t, "destination", "add", fleet.TenantName, "second", "--kind", "rsync")
+			newAgent(t, "second").DoWithClock(t, test.offset, "enroll", f.Server.Join(t, fleet.TenantName, "second", f.Line.Address()))
 		})
 	}
 }

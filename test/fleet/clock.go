@@ -118,6 +118,15 @@ func (a *Agent) StartWithClock(t testing.TB, offset time.Duration) {
 	a.process.await(t, "answering", a.answers)
 }
 
+// DoWithClock runs a command, which must succeed, with a clock that is wrong by offset.
+func (a *Agent) DoWithClock(t testing.TB, offset time.Duration, args ...string) {
+	t.Helper()
+	p := startProcess(t, a.Log, &offset, a.program, append(args, "--config", a.Config)...)
+	if p.Wait(); p.err != nil {
+		t.Fatalf("%v: %v\n%s", args, p.err, Tail(a.Log))
+	}
+}
+
 // SetClock changes by how much the clock of an agent that was started by [Agent.StartWithClock] is wrong.
 func (a *Agent) SetClock(t testing.TB, offset time.Duration) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package outage_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -189,6 +190,19 @@ func TestExtendByALength(t *testing.T) {
 	}
 	if got := dry(destination); got != "nas/1! nas/3!" {
 		t.Errorf("what has ended: %s", got)
+	}
+}
+
+// What was found is said in the log once, with how many manifests of the whole fleet it is about.
+func TestProposal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var said bytes.Buffer
+	r.outages.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	r.outage(start.Add(6*day), start.Add(7*day))
+	r.Must(r.outages.Note(t.Context(), start.Add(7*day+time.Minute)))
+	if got := said.String(); strings.Count(got, "decide whether to extend deadlines") != 1 || !strings.Contains(got, "manifests=4") {
+		t.Errorf("it says %q", got)
 	}
 }
 
