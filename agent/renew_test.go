@@ -59,3 +59,16 @@ func TestRenewedWhileAtWork(t *testing.T) {
 	check(t, <-ended)
 	check(t, a.Close())
 }
+
+// TestRefusedBefore does not renew a certificate because the one before was refused.
+func TestRefusedBefore(t *testing.T) {
+	t.Parallel()
+	a, err := Open(newServer(t).enrolled(t, "nas"))
+	check(t, err)
+	a.refused <- struct{}{}
+	check(t, a.use(a.who()))
+	if len(a.refused) != 0 {
+		t.Error("it is renewed again")
+	}
+	check(t, a.Close())
+}

@@ -206,6 +206,30 @@ func TestProposal(t *testing.T) {
 	}
 }
 
+// Without a tenant the whole fleet is meant, and with one that alone.
+func TestFleet(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tenant, err := r.Registry.Tenant(servertest.Tenant)
+	r.Must(err)
+	tenant.Name = "another"
+	r.Must(r.Registry.CreateTenant(tenant))
+	d, err := r.Registry.CreateDestination("another", "tape", backup.StorageRSYNC, start)
+	r.Must(err)
+	seq, err := r.Sequencers.Add(t.Context(), d, start)
+	r.Must(err)
+	r.seal(seq, 1, start)
+	for tenant, want := range map[string]int{"": 7, servertest.Tenant: 6, "another": 1} {
+		req := outage.Request{Tenant: tenant, By: 5 * day, Courtesy: true, DryRun: true}
+		if got := len(strings.Fields(r.extend(req, start.Add(day)))); got != want {
+			t.Errorf("of tenant %q %d manifests would be extended, want %d", tenant, got, want)
+		}
+		if !strings.Contains(r.extend(req, start.Add(day)), "tape/1+") != (tenant == servertest.Tenant) {
+			t.Errorf("of tenant %q would be extended: %s", tenant, r.extend(req, start.Add(day)))
+		}
+	}
+}
+
 // Run notes presence at once, and ends.
 func TestRun(t *testing.T) {
 	t.Parallel()
