@@ -42,7 +42,7 @@ type Agent struct {
 	client       *uplink.Client
 	destinations []*destination
 	troubles     troubles
-	refused      chan struct{} // holds at most one wish to renew the certificate, which the server refused
+	look         chan bool // holds at most one wish to look at the certificate; true where the server refused it
 
 	beating sync.Mutex // one heartbeat at a time
 	mu      sync.Mutex
@@ -66,7 +66,7 @@ func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault, refused: make(chan struct{}, 1)}
+	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault, look: make(chan bool, 1)}
 	if err := a.open(context.Background()); err != nil {
 		return nil, err
 	}

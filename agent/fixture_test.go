@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
@@ -47,16 +48,20 @@ type fakeServer struct {
 	backupv1.UnimplementedHeartbeatServiceServer
 	authority *identity.Authority
 	address   string
-	watched   chan error    // what the next watch is answered; it stays open where that is nil
-	begun     bool          // whether the logs have their first two entries, or none
-	age       time.Duration // of the certificates that enrolling gives
+	watched   chan error // what the next watch is answered; it stays open where that is nil
+	begun     bool       // whether the logs have their first two entries, or none
 
-	mu    sync.Mutex
-	first [][]byte // the first two entries of the log of the last that was let in
-	beats []*backupv1.HeartbeatRequest
-	heard chan struct{}     // closed and replaced at each heartbeat
-	shown *x509.Certificate // with the last heartbeat
-	stale bool              // heartbeats with a certificate that enrolling gave are refused
+	mu       sync.Mutex
+	first    [][]byte            // the first two entries of the log of the last that was let in
+	age      time.Duration       // of the certificates that enrolling gives
+	inUse    [sha256.Size]byte   // the key hash of the certificate that the agent shows
+	given    [sha256.Size]byte   // of the one that it was given
+	renewed  int                 // how often it was given one
+	replaced int                 // calls with a certificate that was replaced
+	refuse   bool                // the next certificate is refused
+	certs    []*x509.Certificate // that heartbeats were taken with
+	beats    []*backupv1.HeartbeatRequest
+	heard    chan struct{} // closed and replaced at each heartbeat
 }
 
 func newServer(t testing.TB) *fakeServer {
@@ -87,16 +92,17 @@ func (s *fakeServer) Enroll(_ context.Context, m *backupv1.EnrollRequest) (*back
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	cert, err := s.authority.IssueAgent(csr.PublicKey, assign.Origin.Tenant(), csr.Subject.CommonName, time.Now().Add(-s.age))
 	if err != nil {
 		return nil, err
 	}
+	s.inUse = identity.KeyHash(cert)
 	key, err := ledger.NewSigningKey(string(assign.Origin), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.first, err = firstEntries(key, assign); err != nil {
 		return nil, err
 	}
@@ -135,6 +141,9 @@ func (s *fakeServer) batch(origin ledger.Origin, after int64) (*backupv1.EntryBa
 }
 
 func (s *fakeServer) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+	if _, err := s.admit(stream.Context(), false); err != nil {
+		return err
+	}
 	opened := &backupv1.SessionOpened{SessionNumber: 1, ServerTime: timestamppb.Now()}
 	if s.begun {
 		opened.Size = 2
@@ -159,9 +168,36 @@ func (s *fakeServer) WatchLedger(m *backupv1.WatchLedgerRequest, stream grpc.Ser
 	}
 }
 
-// RenewCertificate gives a certificate from now on.
+// admit judges the certificate of a caller as a server does: the next one comes in use, and the one before is refused.
+func (s *fakeServer) admit(ctx context.Context, afterEnd bool) (*x509.Certificate, error) {
+	cert, err := identity.CertificateFromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hash := identity.KeyHash(cert)
+	switch {
+	case hash == s.given && s.refuse:
+		return nil, wire.Error(codes.PermissionDenied, wire.ReasonRevoked, "no")
+	case hash == s.given:
+		s.inUse = s.given
+	case hash != s.inUse:
+		s.replaced++
+		return nil, wire.Error(codes.PermissionDenied, wire.ReasonRevoked, "it was replaced")
+	}
+	if identity.Ended(cert, time.Now()) && !afterEnd {
+		return nil, wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "it ended")
+	}
+	return cert, nil
+}
+
 func (s *fakeServer) RenewCertificate(ctx context.Context, m *backupv1.RenewCertificateRequest) (*backupv1.RenewCertificateResponse, error) {
-	role, err := identity.RoleFromContext(ctx)
+	present, err := s.admit(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	role, err := identity.RoleOf(present)
 	if err != nil {
 		return nil, err
 	}
@@ -173,19 +209,26 @@ func (s *fakeServer) RenewCertificate(ctx context.Context, m *backupv1.RenewCert
 	if err != nil {
 		return nil, err
 	}
-	return &backupv1.RenewCertificateResponse{Certificates: s.authority.ChainOf(cert)}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.given = identity.KeyHash(cert)
+	s.renewed++
+	return &backupv1.RenewCertificateResponse{Certificates: s.authority.ChainOf(cert), ServerTime: timestamppb.Now()}, nil
+}
+
+func (s *fakeServer) renewals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewed
 }
 
 func (s *fakeServer) Heartbeat(ctx context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
-	cert, err := identity.CertificateFromContext(ctx)
+	cert, err := s.admit(ctx, false)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	if s.shown = cert; s.stale && cert.NotAfter.Before(time.Now().Add(identity.AgentLifetime-s.age+time.Minute)) {
-		s.mu.Unlock()
-		return nil, wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "that one is not taken any more")
-	}
+	s.certs = append(s.certs, cert)
 	s.beats = append(s.beats, m)
 	close(s.heard)
 	s.heard = make(chan struct{})

@@ -46,13 +46,13 @@ func (a *Agent) use(id *enroll.Identity) error {
 	}
 	a.beating.Lock() // a heartbeat that is under way says nothing of the new certificate
 	defer a.beating.Unlock()
+	select {
+	case <-a.look: // nor does one that was refused before
+	default:
+	}
 	a.mu.Lock()
 	a.identity, a.accepted = id, false
 	a.mu.Unlock()
-	select {
-	case <-a.refused: // that was the certificate before
-	default:
-	}
 	return a.link.replace(conn)
 }
 
@@ -87,13 +87,14 @@ func (a *Agent) keepCertificate(ctx context.Context) {
 	}
 }
 
-// waitToLook waits until the certificate is to be looked at again, and reports whether because the server refused it.
+// waitToLook waits until the certificate is to be looked at again, and reports whether that is because the server refused
+// it.
 func (a *Agent) waitToLook(ctx context.Context) (refused bool) {
 	timer := time.NewTimer(lookEvery)
 	defer timer.Stop()
 	select {
-	case <-a.refused:
-		return true
+	case refused = <-a.look:
+		return refused
 	case <-timer.C:
 	case <-ctx.Done():
 	}
@@ -137,8 +138,13 @@ func (a *Agent) noteRefusal(err error) {
 	if !enroll.IsRefused(err) {
 		return
 	}
+	a.lookNow(true)
+}
+
+// lookNow has the certificate looked at now.
+func (a *Agent) lookNow(refused bool) {
 	select {
-	case a.refused <- struct{}{}:
+	case a.look <- refused:
 	default:
 	}
 }
@@ -152,6 +158,7 @@ func (a *Agent) noteAccepted(ctx context.Context) {
 	if done {
 		return
 	}
+	a.lookNow(false) // the server's time may be known only now
 	if err := enroll.Accepted(a.options.Config.StateDir); err != nil {
 		a.options.Logger.LogAttrs(ctx, slog.LevelWarn, "certificate of before not removed", slog.Any("error", err))
 	}

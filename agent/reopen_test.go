@@ -132,7 +132,7 @@ func TestClock(t *testing.T) {
 		offset time.Duration
 		words  string
 	}{
-		{0, ""}, {time.Minute, ""}, {10*time.Minute + 30*time.Second, "10 minutes ahead of"}, {-10*time.Minute - 30*time.Second, "10 minutes behind"},
+		{0, ""}, {time.Minute, ""}, {10 * time.Minute, " 10 minutes ahead of"}, {-10 * time.Minute, " 10 minutes behind"},
 		{5*time.Hour + time.Minute, "5 hours ahead of"}, {365*24*time.Hour + time.Hour, "365 days ahead of"}, {-365*24*time.Hour - time.Hour, "365 days behind"}, {0, ""},
 	} {
 		a.clock.Wall = func() time.Time { return time.Now().Add(test.offset) }
@@ -173,5 +173,35 @@ func TestJudgedTime(t *testing.T) {
 	a.clock.Set(server, heard)
 	if off := a.judged().Sub(server.Add(45 * 24 * time.Hour)); off.Abs() > time.Minute {
 		t.Errorf("certificates are judged %v off", off)
+	}
+}
+
+// TestRenewalByServerTime renews the certificate when it is due by the server's time, whatever this machine's clock shows.
+func TestRenewalByServerTime(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		ahead time.Duration // of the server's time
+		due   bool
+	}{{70 * 24 * time.Hour, true}, {10 * 24 * time.Hour, false}} {
+		s := newServer(t)
+		a, err := Open(s.enrolled(t, "nas"))
+		check(t, err)
+		t.Cleanup(func() { check(t, a.Close()) })
+		a.clock.Set(time.Now().Add(test.ahead), time.Now())
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); a.keepCertificate(ctx) }()
+		limit := 10 * time.Second
+		if !test.due {
+			limit = 200 * time.Millisecond
+		}
+		for began := time.Now(); s.renewals() == 0 && time.Since(began) < limit; {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if asked := s.renewals() > 0; asked != test.due {
+			t.Errorf("%v on, by the server's time, the server was asked for the next certificate: %v", test.ahead, asked)
+		}
+		cancel()
+		<-ended
 	}
 }

@@ -70,11 +70,11 @@ func clockText(offset time.Duration) string {
 func spanText(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", int(d.Hours()/24))
+		return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
 	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d hours", int(d.Hours()))
+		return fmt.Sprintf("%d hours", d.Round(time.Hour)/time.Hour)
 	}
-	return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	return fmt.Sprintf("%d minutes", d.Round(time.Minute)/time.Minute)
 }
 
 // lookAtClock logs that this machine's clock is wrong, once, and again when it is right or has jumped.

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -52,6 +53,10 @@ func TestMetrics(t *testing.T) {
 	heartbeats := backupv1.NewHeartbeatServiceClient(g.dial(t))
 	_, err := heartbeats.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{AgentTime: timestamppb.New(time.Now().Add(-time.Hour))})
 	check(t, err)
+
+	if list := f.must(t, "agents --tenant acme"); !regexp.MustCompile(`clock_offset:-3(599|60\d)`).MatchString(fmt.Sprint(list)) {
+		t.Errorf("the operator is not told that the agent's clock is an hour behind: %v", list)
+	}
 
 	samples, text := f.scrape(t)
 	for name, want := range map[string]string{

@@ -75,15 +75,22 @@ func Command(ctx context.Context, name string, args ...string) Result {
 
 // process is a program that runs beside the test, and dies with it.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	log  string // where its standard error goes; what it wrote before stays
-	done chan struct{}
-	err  error // after done
+	name  string
+	cmd   *exec.Cmd
+	clock *clock // nil where it has the machine's
+	log   string // where its standard error goes; what it wrote before stays
+	done  chan struct{}
+	err   error // after done
 }
 
 // start starts a program.
 func start(t testing.TB, log, name string, args ...string) *process {
+	t.Helper()
+	return startProcess(t, log, nil, name, args...)
+}
+
+// startProcess starts a program, with a clock of its own that is wrong by wrong where that is not nil.
+func startProcess(t testing.TB, log string, wrong *time.Duration, name string, args ...string) *process {
 	t.Helper()
 	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
@@ -92,12 +99,18 @@ func start(t testing.TB, log, name string, args ...string) *process {
 	defer file.Close()
 	p := &process{name: filepath.Base(name), cmd: exec.Command(name, args...), log: log, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = file, file
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Ptrace: wrong != nil}
 	started := make(chan error)
 	go func() {
 		// The kernel sends the signal when the thread ends that started the program.
 		runtime.LockOSThread()
 		err := p.cmd.Start()
+		if err == nil && wrong != nil {
+			if p.clock, err = startWithClock(p.cmd.Process.Pid, *wrong); err != nil {
+				p.Kill()
+				_ = p.cmd.Wait()
+			}
+		}
 		started <- err
 		if err == nil {
 			p.err = p.cmd.Wait()

@@ -322,11 +322,18 @@ func TestWrongClock(t *testing.T) {
 			p := newPeer(t)
 			p.skew = skew
 			m := newMachine(t, p, "")
-			p.seal(recordings(3), contentOf)
+			names := recordings(4)
+			m.disk = memdest.New()
+			place, err := dest.New(m.disk, "memory", string(testOrigin))
+			check(t, err)
+			_, err = place.Init(t.Context())
+			check(t, err)
+			m.disk.Plant(names[3], []byte("something else")) // a fault
+			p.seal(names, contentOf)
 			timeOfDay := func(at time.Time) time.Duration { return at.Sub(at.Truncate(24 * time.Hour)) }
 			server := time.Now().UTC().Add(skew)
 			window := schedule.Window{Start: timeOfDay(server.Add(-3 * time.Hour)), End: timeOfDay(server.Add(3 * time.Hour)), Location: time.UTC}
-			err := m.loopIn(func() (schedule.Window, bool) { return window, true }, func(n *Night) {
+			err = m.loopIn(func() (schedule.Window, bool) { return window, true }, func(n *Night) {
 				m.await("the night", func(*store.Ledger) bool {
 					total, err := p.log.Total()
 					return err == nil && total[backup.Confirmed] == 3
@@ -334,11 +341,29 @@ func TestWrongClock(t *testing.T) {
 				for n.Condition().Running {
 					time.Sleep(time.Millisecond)
 				}
-				if last := n.Condition().LastRun; last.Sub(server).Abs() > time.Minute {
-					t.Errorf("the pass ended at %v, by the server's time it is %v", last, server)
+				times := map[string]time.Time{"the end of the pass": n.Condition().LastRun}
+				faults, err := n.Log.Faults(1)
+				check(t, err)
+				times["the fault"] = faults[0].Fault.Last
+				for leaf, err := range n.Log.Entries(0, 100) {
+					check(t, err)
+					if e, err := ledger.ParseEntry(leaf); err == nil && e.Body.Kind() == ledger.KindDelivered {
+						times["the receipt"] = e.Time
+					}
+				}
+				_, times["the agreement"], err = ledger.OpenAgreedHead(n.Log.Agreed(), n.ServerKey, n.Key.Verifier())
+				check(t, err)
+				for what, at := range times {
+					if at.Sub(server).Abs() > time.Minute {
+						t.Errorf("%s is dated %v, by the server's time it is %v", what, at, server)
+					}
+				}
+				if len(times) != 4 {
+					t.Errorf("dates of %v", times)
 				}
 			})
 			check(t, err)
+			m.disk.Plant(names[3], contentOf(names[3]))
 			m.check("at the end")
 		})
 	}

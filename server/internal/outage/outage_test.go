@@ -1,6 +1,7 @@
 package outage_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -189,6 +190,43 @@ func TestExtendByALength(t *testing.T) {
 	}
 	if got := dry(destination); got != "nas/1! nas/3!" {
 		t.Errorf("what has ended: %s", got)
+	}
+}
+
+// What was found is said in the log once, with how many manifests of the whole fleet it is about.
+func TestProposal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var said bytes.Buffer
+	r.outages.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	r.outage(start.Add(6*day), start.Add(7*day))
+	r.Must(r.outages.Note(t.Context(), start.Add(7*day+time.Minute)))
+	if got := said.String(); strings.Count(got, "decide whether to extend deadlines") != 1 || !strings.Contains(got, "manifests=4") {
+		t.Errorf("it says %q", got)
+	}
+}
+
+// Without a tenant the whole fleet is meant, and with one that alone.
+func TestFleet(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tenant, err := r.Registry.Tenant(servertest.Tenant)
+	r.Must(err)
+	tenant.Name = "another"
+	r.Must(r.Registry.CreateTenant(tenant))
+	d, err := r.Registry.CreateDestination("another", "tape", backup.StorageRSYNC, start)
+	r.Must(err)
+	seq, err := r.Sequencers.Add(t.Context(), d, start)
+	r.Must(err)
+	r.seal(seq, 1, start)
+	for tenant, want := range map[string]int{"": 7, servertest.Tenant: 6, "another": 1} {
+		req := outage.Request{Tenant: tenant, By: 5 * day, Courtesy: true, DryRun: true}
+		if got := len(strings.Fields(r.extend(req, start.Add(day)))); got != want {
+			t.Errorf("of tenant %q %d manifests would be extended, want %d", tenant, got, want)
+		}
+		if !strings.Contains(r.extend(req, start.Add(day)), "tape/1+") != (tenant == servertest.Tenant) {
+			t.Errorf("of tenant %q would be extended: %s", tenant, r.extend(req, start.Add(day)))
+		}
 	}
 }
 
