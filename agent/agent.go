@@ -40,7 +40,7 @@ type Agent struct {
 	client       *uplink.Client
 	judged       func() time.Time // the time at which certificates are judged, see identity.JudgedTime
 	destinations []*destination
-	refused      chan struct{} // holds at most one wish to renew the certificate, which the server refused
+	look         chan bool // holds at most one wish to look at the certificate; true where the server refused it
 
 	beating sync.Mutex // one heartbeat at a time
 	mu      sync.Mutex
@@ -70,7 +70,7 @@ func Open(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{options: o, identity: id, db: db, refused: make(chan struct{}, 1)}
+	a := &Agent{options: o, identity: id, db: db, look: make(chan bool, 1)}
 	if err := a.build(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

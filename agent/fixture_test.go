@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -24,6 +26,7 @@ import (
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/join"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 func check(t testing.TB, err error) {
@@ -46,9 +49,15 @@ type fakeServer struct {
 	address   string
 	watched   chan error // what the next watch is answered; it stays open where that is nil
 
-	mu    sync.Mutex
-	beats []*backupv1.HeartbeatRequest
-	heard chan struct{} // closed and replaced at each heartbeat
+	mu       sync.Mutex
+	age      time.Duration       // of the certificates that enrolling gives
+	inUse    [sha256.Size]byte   // the key hash of the certificate that the agent shows
+	given    [sha256.Size]byte   // of the one that it was given
+	replaced int                 // calls with a certificate that was replaced
+	refuse   bool                // the next certificate is refused
+	certs    []*x509.Certificate // that heartbeats were taken with
+	beats    []*backupv1.HeartbeatRequest
+	heard    chan struct{} // closed and replaced at each heartbeat
 }
 
 func newServer(t testing.TB) *fakeServer {
@@ -79,10 +88,13 @@ func (s *fakeServer) Enroll(_ context.Context, m *backupv1.EnrollRequest) (*back
 	if err != nil {
 		return nil, err
 	}
-	cert, err := s.authority.IssueAgent(csr.PublicKey, assign.Origin.Tenant(), csr.Subject.CommonName, time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cert, err := s.authority.IssueAgent(csr.PublicKey, assign.Origin.Tenant(), csr.Subject.CommonName, time.Now().Add(-s.age))
 	if err != nil {
 		return nil, err
 	}
+	s.inUse = identity.KeyHash(cert)
 	key, err := ledger.NewSigningKey(string(assign.Origin), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 	if err != nil {
 		return nil, err
@@ -90,7 +102,57 @@ func (s *fakeServer) Enroll(_ context.Context, m *backupv1.EnrollRequest) (*back
 	return &backupv1.EnrollResponse{Certificates: s.authority.ChainOf(cert), ServerKey: string(key.Verifier())}, nil
 }
 
+// admit judges the certificate of a caller as a server does: the next one comes in use, and the one before is refused.
+func (s *fakeServer) admit(ctx context.Context, afterEnd bool) (*x509.Certificate, error) {
+	cert, err := identity.CertificateFromContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hash := identity.KeyHash(cert)
+	switch {
+	case hash == s.given && s.refuse:
+		return nil, wire.Error(codes.PermissionDenied, wire.ReasonRevoked, "no")
+	case hash == s.given:
+		s.inUse = s.given
+	case hash != s.inUse:
+		s.replaced++
+		return nil, wire.Error(codes.PermissionDenied, wire.ReasonRevoked, "it was replaced")
+	}
+	if identity.Ended(cert, time.Now()) && !afterEnd {
+		return nil, wire.Error(codes.Unauthenticated, wire.ReasonNoCertificate, "it ended")
+	}
+	return cert, nil
+}
+
+func (s *fakeServer) RenewCertificate(ctx context.Context, m *backupv1.RenewCertificateRequest) (*backupv1.RenewCertificateResponse, error) {
+	present, err := s.admit(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	role, err := identity.RoleOf(present)
+	if err != nil {
+		return nil, err
+	}
+	csr, err := x509.ParseCertificateRequest(m.GetCertificateRequest())
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.authority.IssueAgent(csr.PublicKey, role.Tenant, role.Name, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.given = identity.KeyHash(cert)
+	return &backupv1.RenewCertificateResponse{Certificates: s.authority.ChainOf(cert), ServerTime: timestamppb.Now()}, nil
+}
+
 func (s *fakeServer) WatchLedger(_ *backupv1.WatchLedgerRequest, stream grpc.ServerStreamingServer[backupv1.WatchLedgerResponse]) error {
+	if _, err := s.admit(stream.Context(), false); err != nil {
+		return err
+	}
 	opened := &backupv1.SessionOpened{SessionNumber: 1, ServerTime: timestamppb.Now()}
 	if err := stream.Send(&backupv1.WatchLedgerResponse{Event: &backupv1.WatchLedgerResponse_Opened{Opened: opened}}); err != nil {
 		return err
@@ -103,8 +165,13 @@ func (s *fakeServer) WatchLedger(_ *backupv1.WatchLedgerRequest, stream grpc.Ser
 	}
 }
 
-func (s *fakeServer) Heartbeat(_ context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+func (s *fakeServer) Heartbeat(ctx context.Context, m *backupv1.HeartbeatRequest) (*backupv1.HeartbeatResponse, error) {
+	cert, err := s.admit(ctx, false)
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
+	s.certs = append(s.certs, cert)
 	s.beats = append(s.beats, m)
 	close(s.heard)
 	s.heard = make(chan struct{})

@@ -83,13 +83,14 @@ func (a *Agent) keepCertificate(ctx context.Context) {
 	}
 }
 
-// waitToLook waits until the certificate is to be looked at again, and reports whether because the server refused it.
+// waitToLook waits until the certificate is to be looked at again, and reports whether that is because the server refused
+// it.
 func (a *Agent) waitToLook(ctx context.Context) (refused bool) {
 	timer := time.NewTimer(lookEvery)
 	defer timer.Stop()
 	select {
-	case <-a.refused:
-		return true
+	case refused = <-a.look:
+		return refused
 	case <-timer.C:
 	case <-ctx.Done():
 	}
@@ -133,8 +134,13 @@ func (a *Agent) noteRefusal(err error) {
 	if !enroll.IsRefused(err) {
 		return
 	}
+	a.lookNow(true)
+}
+
+// lookNow has the certificate looked at now.
+func (a *Agent) lookNow(refused bool) {
 	select {
-	case a.refused <- struct{}{}:
+	case a.look <- refused:
 	default:
 	}
 }
@@ -148,6 +154,7 @@ func (a *Agent) noteAccepted(ctx context.Context) {
 	if done {
 		return
 	}
+	a.lookNow(false) // the server's time may be known only now
 	if err := enroll.Accepted(a.options.Config.StateDir); err != nil {
 		a.options.Logger.LogAttrs(ctx, slog.LevelWarn, "certificate of before not removed", slog.Any("error", err))
 	}
