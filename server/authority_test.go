@@ -113,7 +113,7 @@ func TestAuthorityOverYears(t *testing.T) {
 			restart()
 			before := f.authority(t, "show")["pin"]
 			rotated := f.authority(t, "rotate-root --root-key "+away)
-			if rotated["pin"] == before || rotated["older_root_expire_time"] == nil {
+			if rotated["pin"] == before || rotated["older_roots_expire_time"] == nil {
 				t.Errorf("rotate-root: %v", rotated)
 			}
 			restart()

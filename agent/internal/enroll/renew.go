@@ -111,17 +111,23 @@ func (i *Identity) renewed(ders [][]byte, key *ecdsa.PrivateKey, at time.Time) (
 	return &next, nil
 }
 
-// Accepted removes what is kept of the certificate before, once the server accepted a call with the one in use.
+// Accepted removes what is kept of the certificate before, once the server accepted a call with the one in use: the
+// credential before, the key that enrolling made, and the files of an earlier version.
 func Accepted(stateDir string) error {
 	dir := filepath.Join(stateDir, identityDir)
-	err := os.Remove(filepath.Join(dir, previousFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if _, err := os.Lstat(filepath.Join(dir, credentialFile)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) { // an earlier version's files are those in use
+			return nil
+		}
+		return fmt.Errorf("look for the credential in use: %w", err)
 	}
-	if err == nil {
-		err = durable.SyncDir(dir)
+	var errs []error
+	for _, name := range []string{previousFile, identity.KeyFile, identity.CertificateFile, identity.SelfIssuedFile} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	if err != nil {
+	if err := errors.Join(append(errs, durable.SyncDir(dir))...); err != nil {
 		return fmt.Errorf("remove what is kept of the certificate before: %w", err)
 	}
 	return nil

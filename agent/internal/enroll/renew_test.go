@@ -251,8 +251,13 @@ func TestRenewalBringsTheNewRoot(t *testing.T) {
 	s.authority = rotated
 	s.mu.Unlock()
 	id.Server = s.serve(t, rotated, []string{"127.0.0.1"})
+	check(t, Accepted(dir)) // of the files of the earlier form, which are in use
 	next, err := s.renew(t, dir, id, at.Add(60*24*time.Hour))
 	check(t, err)
+	check(t, Accepted(dir))
+	if left, err := filepath.Glob(filepath.Join(own, "*.[kc]*")); err != nil || len(left) != 0 {
+		t.Errorf("%v were left, %v", left, err)
+	}
 	if identity.KeyHash(next.Credential.Authority) != rotated.Pin() || len(next.Credential.Roots()) != 2 {
 		t.Errorf("the agent trusts %d roots", len(next.Credential.Roots()))
 	}

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,8 +112,12 @@ func (a *app) showAuthority(state authority.State, changed bool) error {
 		{"root_expire_time", "root ends", root.NotAfter.Format(time.RFC3339)},
 		{"root_key", "root's key", rootKey},
 	}
-	for _, older := range state.Roots()[1:] {
-		values = append(values, value{"older_root_expire_time", "older root, trusted until", older.NotAfter.Format(time.RFC3339)})
+	var older []string
+	for _, root := range state.Roots()[1:] {
+		older = append(older, root.NotAfter.Format(time.RFC3339))
+	}
+	if len(older) > 0 {
+		values = append(values, value{"older_roots_expire_time", "older roots trusted until", strings.Join(older, ", ")})
 	}
 	if state.HasIntermediate() {
 		values = append(values, value{"issuer_expire_time", "intermediate ends", issuer.NotAfter.Format(time.RFC3339)})
