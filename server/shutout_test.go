@@ -69,6 +69,9 @@ func TestRetiredTenantIsShutOut(t *testing.T) {
 	if wire.Reason(err) != wire.ReasonRevoked {
 		t.Errorf("the agent's watch ended with %v, want REVOKED", err)
 	}
+	if at(t, f.must(t, "agents"), "agents", 0, "revoke_time") == nil {
+		t.Error("the list of agents does not say that it was revoked")
+	}
 	for range 2 {
 		_, err = backupv1.NewAdminServiceClient(f.as(t, unknown)).ListDestinations(t.Context(), &backupv1.ListDestinationsRequest{Tenant: "acme"})
 		if wire.Reason(err) != wire.ReasonRevoked {
