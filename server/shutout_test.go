@@ -19,7 +19,7 @@ import (
 // watch opens an agent's watch of its log, and returns it once it was told of the log so far.
 func watch(t *testing.T, conn *grpc.ClientConn, origin ledger.Origin) grpc.ServerStreamingClient[backupv1.WatchLedgerResponse] {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
 	stream, err := backupv1.NewLedgerServiceClient(conn).WatchLedger(ctx, &backupv1.WatchLedgerRequest{
 		Origin: string(origin), ProcessId: make([]byte, 16), Position: &backupv1.LogPosition{},
@@ -68,6 +68,9 @@ func TestRetiredTenantIsShutOut(t *testing.T) {
 	}
 	if wire.Reason(err) != wire.ReasonRevoked {
 		t.Errorf("the agent's watch ended with %v, want REVOKED", err)
+	}
+	if at(t, f.must(t, "agents"), "agents", 0, "revoke_time") == nil {
+		t.Error("the list of agents does not say that it was revoked")
 	}
 	for range 2 {
 		_, err = backupv1.NewAdminServiceClient(f.as(t, unknown)).ListDestinations(t.Context(), &backupv1.ListDestinationsRequest{Tenant: "acme"})
