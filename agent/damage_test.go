@@ -116,7 +116,10 @@ func TestDamageIsRead(t *testing.T) {
 				t.Error("no damage was met")
 			}
 			check(t, conn.Close())
-			for s.next(t).GetDestinations()[0].GetSize() != 2 {
+			for began := time.Now(); s.next(t).GetDestinations()[0].GetSize() != 2; {
+				if time.Since(began) > 30*time.Second {
+					t.Fatal("the agent goes on with its damaged store")
+				}
 				select {
 				case err := <-ended:
 					t.Fatalf("Run = %v", err)
