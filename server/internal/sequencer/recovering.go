@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wolkvox/backup/internal/ledger"
@@ -278,15 +279,16 @@ func (s *Sequencer) fork(ctx context.Context, at time.Time, heads ...[]byte) err
 
 // sizes names heads in a sentence.
 func sizes(heads [][]byte) string {
-	text := "the heads of size"
+	var text strings.Builder
+	text.WriteString("the heads of size")
 	for i, note := range heads {
 		h, _, _ := ledger.ParseHead(note)
 		if i > 0 {
-			text += " and"
+			text.WriteString(" and")
 		}
-		text += fmt.Sprintf(" %d (%x)", h.Size, h.Root[:4])
+		text.WriteString(fmt.Sprintf(" %d (%x)", h.Size, h.Root[:4]))
 	}
-	return text
+	return text.String()
 }
 
 // Cloned raises the alarm that a second process of the agent lives on after it was told to stop.
