@@ -19,6 +19,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/enroll"
 	"github.com/wolkvox/backup/agent/internal/state"
 	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/ballast"
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/store"
@@ -116,7 +117,10 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return a.watchDamage(ctx) })
 	group.Go(func() error { return a.serve(ctx, listener, true) })
 	group.Go(func() error { a.beat(ctx); return nil })
-	group.Go(func() error { a.keepBallast(ctx); return nil })
+	group.Go(func() error {
+		ballast.Keep(ctx, a.options.Config.StateDir, int64(*a.options.Config.StateReserve), a.options.Logger)
+		return nil
+	})
 	group.Go(func() error { a.keepCertificate(ctx); return nil })
 	for _, d := range a.destinations {
 		group.Go(func() error { return d.session.Run(ctx) })

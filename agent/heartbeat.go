@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wolkvox/backup/agent/internal/uplink"
+	"github.com/wolkvox/backup/internal/durable"
 )
 
 // beat sends heartbeats until ctx ends.
@@ -34,7 +35,7 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		reports[i] = d.report()
 	}
 	self := uplink.Self{Version: a.options.Version, Message: strings.Join(a.problems(), "; ")}
-	if free, err := freeBytes(a.options.Config.StateDir); err == nil {
+	if free, err := durable.FreeBytes(a.options.Config.StateDir); err == nil {
 		self.StateFreeBytes = &free
 	}
 	orders, err := a.client.Heartbeat(ctx, self, reports)

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/server/internal/config"
@@ -13,15 +11,11 @@ import (
 // memory maps, which a full volume would kill.
 func stateRoom(c config.Config) func() error {
 	return func() error {
-		dir, err := os.Open(c.StateDir)
+		free, err := durable.FreeBytes(c.StateDir)
 		if err != nil {
 			return fmt.Errorf("look for room on the volume of the server's state: %w", err)
 		}
-		space, err := durable.FreeSpace(dir)
-		if err := errors.Join(err, dir.Close()); err != nil {
-			return fmt.Errorf("look for room on the volume of %s: %w", c.StateDir, err)
-		}
-		if free, reserve := space.FreeBytes, int64(*c.StateReserve); free < reserve {
+		if reserve := int64(*c.StateReserve); free < reserve {
 			return fmt.Errorf("the volume of the server's state (%s) has %d MiB free, and %d MiB stay in reserve: free space there, "+
 				"or lower `state_reserve`; nothing is sealed and no receipt is taken meanwhile, and nothing is lost", c.StateDir, free>>20, reserve>>20)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wolkvox/backup/internal/ballast"
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/server/internal/adminlog"
@@ -116,7 +117,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 			return served.Files, served.Bytes
 		},
 		CertificateEnds: func() map[string]time.Time {
-			return map[string]time.Time{"server": certificate.current().Leaf.NotAfter, "authority": ca.Certificate().NotAfter}
+			return map[string]time.Time{"server": certificate.current().Leaf.NotAfter, "authority": ca.Certificate().NotAfter, "intermediate": ca.Issuer().NotAfter}
 		},
 	}))
 	if err != nil {
@@ -134,6 +135,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return db.Run(running) })
+	group.Go(func() error { ballast.Keep(running, c.StateDir, int64(*c.StateReserve), log); return nil })
 	group.Go(func() error { return watchBackups(running, reg, log) })
 	group.Go(func() error { return watchDamage(running, c.StateDir, db, sequencers, log) })
 	group.Go(func() error { certificate.run(running); return nil })
