@@ -121,7 +121,7 @@ func TestWatch(t *testing.T) {
 	if opened.GetSessionNumber() != session+1 {
 		t.Errorf("another process got session %d", opened.GetSessionNumber())
 	}
-	r.Must(r.Sequencer().CheckSession(2)) // from its first use on it supersedes the other
+	r.Must(r.Sequencer().CheckSession(opened.GetSessionNumber())) // from its first use on it supersedes the other
 	if _, err := again.Recv(); wire.Reason(err) != wire.ReasonSuperseded {
 		t.Errorf("the earlier process: %v", err)
 	}

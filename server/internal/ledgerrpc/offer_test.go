@@ -375,7 +375,7 @@ func TestCloned(t *testing.T) {
 		r.Must(err)
 		later = opened.GetSessionNumber()
 	}
-	r.Must(r.Sequencer().CheckSession(2)) // a session that nobody uses supersedes no other
+	r.Must(r.Sequencer().CheckSession(later)) // a session that nobody uses supersedes no other
 	alarm := func() bool {
 		_, err := r.Registry.Alarm(r.Origin, registry.AlarmCloned)
 		if err != nil && !errors.Is(err, registry.ErrNotFound) {

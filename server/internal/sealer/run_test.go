@@ -50,6 +50,7 @@ func TestRun(t *testing.T) {
 	s.Enroll()
 	session, err := s.Sequencer().OpenSession([16]byte{1})
 	s.Must(err)
+	s.Must(s.Sequencer().CheckSession(session)) // a session counts from its first use on
 	s.Sequencer().Heard(servertest.Agent, session, m.Deadline.Add(time.Second), m.Deadline.Add(time.Second))
 	s.Sealer.CloseDue(t.Context(), m.Deadline.Add(time.Second), time.Second)
 	check(t, s.Sequencer(), "1 "+m.Night.String()+" main/a.gsm:6:withdrawn", "2 "+m.Night.String()+" main/a~2.gsm:10:expired")
