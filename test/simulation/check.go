@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -46,6 +47,9 @@ func (w *world) check() error {
 			}
 		}
 		if err := checkSum(w, "the server's log", log); err != nil {
+			return err
+		}
+		if err := w.noteDecided(d); err != nil {
 			return err
 		}
 	}
@@ -97,8 +101,14 @@ func (w *world) checkEntries(d *destination, log *store.Ledger) error {
 }
 
 func (w *world) checkEntry(d *destination, log *store.Ledger, e ledger.Entry) error {
-	w.seen[e.Body.Kind().String()]++
+	w.saw(e.Body.Kind().String())
 	switch body := e.Body.(type) {
+	case ledger.Delivered:
+		for index := range body.Indexes.All() {
+			if known := d.decided[item{body.Manifest, index, body.Root}]; known != nil && !known.known.IsZero() && e.Time.After(known.known.Add(2*time.Second)) && (!w.storesBack || !w.serverBack) {
+				w.violate("a recording that a person had declined or given up was signed for again")
+			}
+		}
 	case ledger.Sealed:
 		for line, err := range log.Lines(body.Manifest, 0) {
 			if err != nil {
@@ -204,4 +214,13 @@ func (w *world) checkFold(ctx context.Context, whose string, log *store.Ledger) 
 		w.violate("%s: %s", whose, problem)
 	}
 	return err
+}
+
+// checkKept makes sure in the end that the head kept at the destination is signed by the server and by the agent that serves it.
+func (w *world) checkKept(d *destination, log *store.Ledger, files map[string][]byte) {
+	var server, agent ledger.Verifier
+	log.View(func(l *ledger.Log) { server, agent = l.ServerKey, l.AgentKey })
+	if _, _, err := ledger.OpenAgreedHead(files[backup.OwnPrefix+"/head"], server, agent); err != nil {
+		w.violate("the head kept at the destination is not agreed with the agent that serves it (%v)", err)
+	}
 }

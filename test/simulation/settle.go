@@ -154,7 +154,7 @@ func (w *world) alarms(d *destination) (stopped bool, err error) {
 		default:
 			w.violate("the alarm %s stands without a cause", kind)
 		}
-		w.seen["alarm "+kind]++
+		d.alarmed[kind] = true
 	}
 	if stops > 1 {
 		w.violate("more than one alarm stops a log")
@@ -193,6 +193,9 @@ func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
 			pending++
 		}
 	})
+	if retired, retiredErr := w.isRetired(d); retired || retiredErr != nil {
+		return retiredErr
+	}
 	if err == nil && pending > 0 {
 		err = fmt.Errorf("%d items are pending that could be copied (%v)", pending, m.Problems()[d.name])
 	}
@@ -203,7 +206,7 @@ func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
 func allClosed(_ *destination, log *store.Ledger) (err error) {
 	log.View(func(l *ledger.Log) {
 		for _, m := range l.Manifests {
-			if m.Open {
+			if m.Open && !l.Retired {
 				err = fmt.Errorf("manifest %d is open", m.Number)
 			}
 		}
@@ -227,15 +230,23 @@ func (w *world) checkEnd() error {
 		if err != nil {
 			return err
 		}
+		retired, err := w.isRetired(d)
+		if err != nil {
+			return err
+		}
 		files := d.place.Files()
+		untold := d.silent // what nothing told the agent
+		if retired {
+			untold = d.harmed // it looks no more
+		}
 		// Where agent, server and destination all went back, nobody can know.
 		if !w.storesBack || !w.serverBack || !w.placesBack {
-			if err := w.checkConfirmed(d, log, files, d.silent); err != nil {
+			if err := w.checkConfirmed(d, log, files, untold); err != nil {
 				return err
 			}
 		}
 		err = eachItem(log, backup.Expired, func(item backup.Item) {
-			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] {
+			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] && !retired {
 				w.violate("at the destination with the right contents, yet expired")
 			}
 		})
@@ -245,6 +256,15 @@ func (w *world) checkEnd() error {
 		stopped, err := w.alarms(d)
 		if err != nil {
 			return err
+		}
+		if !stopped {
+			w.checkKept(d, log, files)
+			if err := w.checkDecided(d, log); err != nil {
+				return err
+			}
+		}
+		for kind := range d.alarmed {
+			w.saw("alarm " + kind)
 		}
 		for head := range d.agreed {
 			if stopped {
