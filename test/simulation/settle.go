@@ -234,9 +234,13 @@ func (w *world) checkEnd() error {
 		if err != nil {
 			return err
 		}
+		stopped, err := w.alarms(d)
+		if err != nil {
+			return err
+		}
 		files := d.place.Files()
-		untold := d.silent // what nothing told the agent
-		if retired {
+		ended, untold := retired || stopped, d.silent // of what nothing told the agent
+		if ended {
 			untold = d.harmed // it looks no more
 		}
 		// Where agent, server and destination all went back, nobody can know.
@@ -246,14 +250,10 @@ func (w *world) checkEnd() error {
 			}
 		}
 		err = eachItem(log, backup.Expired, func(item backup.Item) {
-			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] && !retired {
+			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] && !ended {
 				w.violate("at the destination with the right contents, yet expired")
 			}
 		})
-		if err != nil {
-			return err
-		}
-		stopped, err := w.alarms(d)
 		if err != nil {
 			return err
 		}
