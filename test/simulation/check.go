@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ func (w *world) check() error {
 			return err
 		}
 		w.checkVisible(d, files)
+		if err := w.checkKept(d, log, files[backup.OwnPrefix+"/head"]); err != nil {
+			return err
+		}
 		w.noteAgreed(d, log.Agreed())
 		for _, m := range w.machines {
 			own, err := m.Ledger(d.origin)
@@ -216,11 +220,32 @@ func (w *world) checkFold(ctx context.Context, whose string, log *store.Ledger) 
 	return err
 }
 
-// checkKept makes sure in the end that the head kept at the destination is signed by the server and by the agent that serves it.
-func (w *world) checkKept(d *destination, log *store.Ledger, files map[string][]byte) {
-	var server, agent ledger.Verifier
-	log.View(func(l *ledger.Log) { server, agent = l.ServerKey, l.AgentKey })
-	if _, _, err := ledger.OpenAgreedHead(files[backup.OwnPrefix+"/head"], server, agent); err != nil {
+// checkKept makes sure that the head kept at the destination is agreed with the agent that the log assigns at its size.
+func (w *world) checkKept(d *destination, log *store.Ledger, note []byte) error {
+	if len(note) == 0 || string(note) == d.kept {
+		return nil
+	}
+	head, _, err := ledger.ParseHead(note)
+	if err != nil {
+		return err
+	}
+	if root, err := log.RootAt(head.Size); errors.Is(err, store.ErrNotFound) || err == nil && root != head.Root {
+		return nil // of a history that the server does not have now
+	} else if err != nil {
+		return err
+	}
+	fold := ledger.NewFold()
+	for leaf, err := range log.Entries(0, head.Size) {
+		if err != nil {
+			return err
+		}
+		if _, _, err := fold.Append(leaf); err != nil {
+			return err
+		}
+	}
+	if _, _, err := ledger.OpenAgreedHead(note, fold.ServerKey, fold.AgentKey); err != nil {
 		w.violate("the head kept at the destination is not agreed with the agent that serves it (%v)", err)
 	}
+	d.kept = string(note)
+	return nil
 }

@@ -412,6 +412,9 @@ func (s *stream) RecvMsg(m any) error {
 			return s.take(m, message)
 		default:
 		}
+		if err := s.held(); err != nil {
+			return err
+		}
 		if s.process.Err() != nil {
 			return errBroken
 		}
@@ -426,17 +429,28 @@ func (s *stream) RecvMsg(m any) error {
 	}
 }
 
+// held waits while what the server says on a watch is held back.
+func (s *stream) held() error {
+	wait := s.link.deafFor()
+	if !s.watch || wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-s.cut:
+	case <-s.process.Done():
+	case <-s.ctx.Done():
+		return status.FromContextError(s.ctx.Err()).Err()
+	}
+	return errBroken
+}
+
 func (s *stream) take(into any, message proto.Message) error {
-	if wait := s.link.deafFor(); s.watch && wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-s.cut:
-			return errBroken
-		case <-s.process.Done():
-			return errBroken
-		case <-s.ctx.Done():
-			return status.FromContextError(s.ctx.Err()).Err()
-		}
+	if err := s.held(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,9 +28,6 @@ type decision struct {
 	gone  bool      // with the store in which its receipt waited
 }
 
-// decidable reports whether a state says that the client decided, or that something else did since.
-func decidable(s backup.State) bool { return s != backup.Pending && s != backup.Expired }
-
 func (w *world) newLink(agent string) *link {
 	return newLink(w.network, serversim.Tenant, agent, func() {
 		if !w.cloned && !w.waitsBack {
@@ -170,10 +167,8 @@ func (w *world) decidedBack(m *machine) error {
 			if err != nil {
 				return err
 			}
-			if r, ok := ledger.ReceiptOf(e.Body); ok && (e.Body.Kind() == ledger.KindWaived || e.Body.Kind() == ledger.KindReleased) {
-				for index := range r.Indexes.All() {
-					waits[item{r.Manifest, index, r.Root}] = true
-				}
+			for _, about := range decidedBy(e) {
+				waits[about] = true
 			}
 		}
 		prepared, err := own.Prepared()
@@ -231,25 +226,38 @@ func (w *world) checkDecided(d *destination, log *store.Ledger) error {
 	if retired, err := w.isRetired(d); err != nil || retired || w.cloned || w.replaced || w.storesBack && w.serverBack {
 		return err
 	}
-	for about, known := range d.decided {
-		var root tlog.Hash
-		log.View(func(l *ledger.Log) {
-			if f, ok := l.Manifest(about.manifest); ok {
-				root = f.Root
-			}
-		})
-		if known.gone || root != about.root {
-			continue
-		}
-		states, err := log.States(about.manifest)
+	size, _ := log.Position()
+	said := map[item]bool{}
+	for leaf, err := range log.Entries(0, size) {
 		if err != nil {
 			return err
 		}
-		if state, _ := states.State(about.index); !decidable(state) {
+		e, err := ledger.ParseEntry(leaf)
+		if err != nil {
+			return err
+		}
+		for _, about := range decidedBy(e) {
+			said[about] = true
+		}
+	}
+	for about, known := range d.decided {
+		if !known.gone && !said[about] {
 			w.violate("a decision of a person was forgotten")
 		}
 	}
 	return nil
+}
+
+// decidedBy returns what an entry says that a person decided about.
+func decidedBy(e ledger.Entry) (all []item) {
+	r, ok := ledger.ReceiptOf(e.Body)
+	if !ok || e.Body.Kind() != ledger.KindWaived && e.Body.Kind() != ledger.KindReleased {
+		return nil
+	}
+	for index := range r.Indexes.All() {
+		all = append(all, item{r.Manifest, index, r.Root})
+	}
+	return all
 }
 
 // observer counts audits by what agents log of them.

@@ -222,9 +222,7 @@ func (w *world) checkEnd() error {
 			up++
 		}
 	}
-	if up > 1 && !w.replaced {
-		w.violate("two processes of one agent live on")
-	}
+	stops := false // an alarm that stops a log leaves no session to end
 	for _, d := range w.destinations {
 		log, err := w.server.Ledger(d.origin)
 		if err != nil {
@@ -238,6 +236,7 @@ func (w *world) checkEnd() error {
 		if err != nil {
 			return err
 		}
+		stops = stops || stopped
 		files := d.place.Files()
 		ended, untold := retired || stopped, d.silent // of what nothing told the agent
 		if ended {
@@ -258,7 +257,6 @@ func (w *world) checkEnd() error {
 			return err
 		}
 		if !stopped {
-			w.checkKept(d, log, files)
 			if err := w.checkDecided(d, log); err != nil {
 				return err
 			}
@@ -277,6 +275,9 @@ func (w *world) checkEnd() error {
 		if err := w.checkFolds(d, log); err != nil {
 			return err
 		}
+	}
+	if up > 1 && !w.replaced && !stops {
+		w.violate("two processes of one agent live on")
 	}
 	return nil
 }

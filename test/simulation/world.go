@@ -62,6 +62,7 @@ type destination struct {
 	agreed  map[ledger.Head]bool              // every head that was ever seen agreed
 	read    tail                              // entries of the server's log that were looked at
 	decided map[item]*decision                // what people declined or gave up
+	kept    string                            // the head kept at the place that was looked at last
 	alarmed map[string]bool                   // kinds of alarms that were raised
 }
 
