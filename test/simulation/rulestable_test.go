@@ -150,7 +150,7 @@ var rules = []rule{
 		old:      "\tif err := announce(w.leaf); err != nil {\n\t\treturn nil, fmt.Errorf(\"announce receipt %d: %w\", w.receipt.Number, err)\n\t}\n\treturn w.leaf, l.enqueuePrepared(w)\n",
 		new:      "\tif err := l.enqueuePrepared(w); err != nil {\n\t\treturn nil, err\n\t}\n\treturn w.leaf, announce(w.leaf)\n",
 		shows:    "audit",
-		schedule: "record:1 kill:15 tick:4 tick:7",
+		schedule: "record:1 kill:46 tick:4 tick:7",
 	},
 	{
 		name: "the kept head is written before it is recorded", file: "agent/internal/night/agree.go",
