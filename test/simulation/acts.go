@@ -52,7 +52,7 @@ var acts = map[string]act{
 	"release":     {1, true, "people", (*world).release},
 	"accept":      {0.8, true, "harm", (*world).accept},
 	"retire":      {0.15, true, "retire", (*world).retire},
-	"histories":   {0.25, true, "histories", (*world).histories},
+	"histories":   {0.4, true, "histories", (*world).histories},
 	"copy-server": {2, true, "back", (*world).copyServer},
 	"back-server": {0.8, true, "back", (*world).serverSetBack},
 }

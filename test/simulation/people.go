@@ -144,7 +144,7 @@ func (w *world) histories(r int) error {
 			return err
 		}
 	}
-	if r%3 == 0 {
+	if r%2 == 0 {
 		return nil
 	}
 	return w.putBack(m, after)

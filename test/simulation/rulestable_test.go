@@ -156,8 +156,8 @@ var rules = []rule{
 		name: "the kept head is written before it is recorded", file: "agent/internal/night/agree.go",
 		old:      "\tif err := place.WriteOwn(ctx, dest.Head, agreed); err != nil {\n\t\treturn err\n\t}\n\treturn n.Log.PutAgreed(agreed)\n",
 		new:      "\tif err := n.Log.PutAgreed(agreed); err != nil {\n\t\treturn err\n\t}\n\treturn place.WriteOwn(ctx, dest.Head, agreed)\n",
-		shows:    "an agreed head is not in the log any more, and no alarm stands",
-		schedule: "record:1 tick:6 copy-server:1 record:1 kill:15 tick:3 delete:0 back-server:1 tick:7",
+		shows:    "audit",
+		schedule: "record:1 tick:6 record:2 kill:66 tick:4 tick:7",
 	},
 	{
 		name: "what an agent holds is not cut off", file: "server/internal/sequencer/offer.go",
