@@ -179,9 +179,15 @@ func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
 	if prepared, err := own.Prepared(); own.OutboxLen() > 0 || prepared != nil || err != nil {
 		return fmt.Errorf("receipts wait (%v)", m.Problems()[d.name])
 	}
-	for whose, note := range map[string][]byte{
-		"the server": log.Agreed(), "the agent": own.Agreed(), "the destination": d.place.Files()[backup.OwnPrefix+"/head"],
-	} {
+	notes := map[string][]byte{"the server": log.Agreed(), "the agent": own.Agreed(), "the destination": d.place.Files()[backup.OwnPrefix+"/head"]}
+	retired, err := w.isRetired(d)
+	if err != nil {
+		return err
+	}
+	if retired && w.placesBack { // nobody looks any more whether a place that has ended went back
+		delete(notes, "the destination")
+	}
+	for whose, note := range notes {
 		if agreed, _, err := ledger.ParseHead(note); err != nil || agreed != head {
 			return fmt.Errorf("%s has not agreed to the latest head (%v)", whose, m.Problems()[d.name])
 		}
@@ -193,10 +199,7 @@ func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
 			pending++
 		}
 	})
-	if retired, retiredErr := w.isRetired(d); retired || retiredErr != nil {
-		return retiredErr
-	}
-	if err == nil && pending > 0 {
+	if err == nil && pending > 0 && !retired {
 		err = fmt.Errorf("%d items are pending that could be copied (%v)", pending, m.Problems()[d.name])
 	}
 	return err
