@@ -293,6 +293,7 @@ func (w *world) harm(r int) error {
 		d.place.Plant(name, []byte("altered"))
 	}
 	if r/4%2 == 0 {
+		d.place.Reconnect() // an audit that is under way would put back what tells the agent
 		d.place.SetOwn("last-delivered", nil)
 	} else {
 		d.silent[name] = true
