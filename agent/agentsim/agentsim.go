@@ -56,6 +56,7 @@ func New(c Config) (*Machine, error) {
 
 // process is one process of the agent, from its start to its end.
 type process struct {
+	ctx     context.Context // ends with it
 	gate    gate
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -72,7 +73,7 @@ func (m *Machine) Start(ctx context.Context, conn grpc.ClientConnInterface) erro
 	}
 	p := &process{}
 	ctx, p.cancel = context.WithCancel(ctx)
-	p.gate.killed = p.cancel
+	p.ctx, p.gate.killed = ctx, p.cancel
 	m.process = p
 	client := newLine(conn, p, func() time.Duration { return m.ClockOffset })
 	beat := &heart{client: client, beating: make(chan struct{}, 1)}

@@ -58,8 +58,8 @@ type heart struct {
 	beating chan struct{} // holds one while a heartbeat is under way; a mutex would stop a bubble's time
 }
 
-// beatEvery is how often.
-const beatEvery = time.Minute
+// beatEvery is how often; less often than an agent, since heartbeats are most of what happens.
+const beatEvery = 4 * time.Minute
 
 func (h *heart) run(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)

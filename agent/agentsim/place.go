@@ -56,6 +56,16 @@ func (p *Place) Mount(mounted bool) {
 	}
 }
 
+// Reconnect ends all handles on the share, if it is mounted.
+func (p *Place) Reconnect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mounted {
+		p.share.Unplug()
+		p.share.Plug()
+	}
+}
+
 // CutPower lets the share lose its power for a moment; survives says of each thing that was not durable whether it is there
 // afterwards.
 func (p *Place) CutPower(survives func() bool) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/serversim"
 )
 
@@ -46,6 +47,12 @@ var acts = map[string]act{
 	"foreign":     {0.8, true, "harm", (*world).foreignFile},
 	"clone":       {0.3, true, "clone", (*world).clone},
 	"long":        {0.4, true, "long", (*world).long},
+	"deaf":        {1, true, "line", (*world).deafen},
+	"waive":       {1.5, true, "people", (*world).waive},
+	"release":     {1, true, "people", (*world).release},
+	"accept":      {0.8, true, "harm", (*world).accept},
+	"retire":      {0.15, true, "retire", (*world).retire},
+	"histories":   {0.4, true, "histories", (*world).histories},
 	"copy-server": {2, true, "back", (*world).copyServer},
 	"back-server": {0.8, true, "back", (*world).serverSetBack},
 }
@@ -105,6 +112,9 @@ func (w *world) replace(r int) error {
 	if _, recovering, err := w.server.Alarms(w.destinations[0].origin); err != nil || recovering {
 		return err
 	}
+	if retired, err := w.isRetired(w.destinations[0]); err != nil || retired {
+		return err
+	}
 	name := fmt.Sprintf("%016x", len(w.machines))
 	w.server.KillAt(0, false)
 	err = w.addMachine(name, machines[0].name)
@@ -118,7 +128,7 @@ func (w *world) replace(r int) error {
 // said takes down whether an operator's act was taken.
 func (w *world) said(err error) {
 	if err != nil {
-		w.seen["refused acts"]++
+		w.saw("refused acts")
 	}
 }
 
@@ -212,8 +222,16 @@ func (w *world) storeBack(r int) error {
 	if err := w.stop(m); err != nil {
 		return err
 	}
+	return w.putBack(m, m.copies[r/3%len(m.copies)])
+}
+
+// putBack replaces a machine's store, on which nothing runs, by a copy.
+func (w *world) putBack(m *machine, s *store.Snapshot) error {
 	w.storesBack = true
-	return m.Restore(m.copies[r/3%len(m.copies)])
+	if err := m.Restore(s); err != nil {
+		return err
+	}
+	return w.decidedBack(m)
 }
 
 func (w *world) deleteStore(r int) error {
@@ -221,8 +239,7 @@ func (w *world) deleteStore(r int) error {
 	if err := w.stop(m); err != nil {
 		return err
 	}
-	w.storesBack = true
-	return m.Restore(nil)
+	return w.putBack(m, nil)
 }
 
 func (w *world) copyPlace(r int) error {
@@ -276,6 +293,7 @@ func (w *world) harm(r int) error {
 		d.place.Plant(name, []byte("altered"))
 	}
 	if r/4%2 == 0 {
+		d.place.Reconnect() // an audit that is under way would put back what tells the agent
 		d.place.SetOwn("last-delivered", nil)
 	} else {
 		d.silent[name] = true
@@ -314,7 +332,7 @@ func (w *world) clone(r int) error {
 		return err
 	}
 	w.cloned = true
-	c := &machine{Machine: copied, name: m.name, link: newLink(w.network, "acme", m.name)}
+	c := &machine{Machine: copied, name: m.name, link: w.newLink(m.name)}
 	w.machines = append(w.machines, c)
 	return c.Start(w.ctx, c.link)
 }

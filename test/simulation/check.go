@@ -2,8 +2,10 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -34,6 +36,9 @@ func (w *world) check() error {
 			return err
 		}
 		w.checkVisible(d, files)
+		if err := w.checkKept(d, log, files[backup.OwnPrefix+"/head"]); err != nil {
+			return err
+		}
 		w.noteAgreed(d, log.Agreed())
 		for _, m := range w.machines {
 			own, err := m.Ledger(d.origin)
@@ -46,6 +51,9 @@ func (w *world) check() error {
 			}
 		}
 		if err := checkSum(w, "the server's log", log); err != nil {
+			return err
+		}
+		if err := w.noteDecided(d); err != nil {
 			return err
 		}
 	}
@@ -97,8 +105,14 @@ func (w *world) checkEntries(d *destination, log *store.Ledger) error {
 }
 
 func (w *world) checkEntry(d *destination, log *store.Ledger, e ledger.Entry) error {
-	w.seen[e.Body.Kind().String()]++
+	w.saw(e.Body.Kind().String())
 	switch body := e.Body.(type) {
+	case ledger.Delivered:
+		for index := range body.Indexes.All() {
+			if known := d.decided[item{body.Manifest, index, body.Root}]; known != nil && !known.known.IsZero() && e.Time.After(known.known.Add(2*time.Second)) && (!w.storesBack || !w.serverBack) {
+				w.violate("a recording that a person had declined or given up was signed for again")
+			}
+		}
 	case ledger.Sealed:
 		for line, err := range log.Lines(body.Manifest, 0) {
 			if err != nil {
@@ -204,4 +218,34 @@ func (w *world) checkFold(ctx context.Context, whose string, log *store.Ledger) 
 		w.violate("%s: %s", whose, problem)
 	}
 	return err
+}
+
+// checkKept makes sure that the head kept at the destination is agreed with the agent that the log assigns at its size.
+func (w *world) checkKept(d *destination, log *store.Ledger, note []byte) error {
+	if len(note) == 0 || string(note) == d.kept {
+		return nil
+	}
+	head, _, err := ledger.ParseHead(note)
+	if err != nil {
+		return err
+	}
+	if root, err := log.RootAt(head.Size); errors.Is(err, store.ErrNotFound) || err == nil && root != head.Root {
+		return nil // of a history that the server does not have now
+	} else if err != nil {
+		return err
+	}
+	fold := ledger.NewFold()
+	for leaf, err := range log.Entries(0, head.Size) {
+		if err != nil {
+			return err
+		}
+		if _, _, err := fold.Append(leaf); err != nil {
+			return err
+		}
+	}
+	if _, _, err := ledger.OpenAgreedHead(note, fold.ServerKey, fold.AgentKey); err != nil {
+		w.violate("the head kept at the destination is not agreed with the agent that serves it (%v)", err)
+	}
+	d.kept = string(note)
+	return nil
 }

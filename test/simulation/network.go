@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/big"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
 )
 
@@ -76,11 +78,14 @@ type link struct {
 	network *network
 	peer    *peer.Peer
 
+	forked func() // told that a receipt was answered with FORK
+
 	mu      sync.Mutex
 	cut     chan struct{} // closed when the connection breaks
 	down    bool
 	mishaps []mishap
 	muted   time.Time // until when no receipts arrive
+	deaf    time.Time // until when nothing that the server says on a watch arrives
 }
 
 // mishap is what befalls one of the next calls.
@@ -102,7 +107,7 @@ const (
 	mishapKinds
 )
 
-func newLink(n *network, tenant, agent string) *link {
+func newLink(n *network, tenant, agent string, forked func()) *link {
 	role := identity.AgentRole(tenant, agent)
 	uri, err := url.Parse(role.String())
 	if err != nil {
@@ -110,7 +115,7 @@ func newLink(n *network, tenant, agent string) *link {
 	}
 	cert := &x509.Certificate{URIs: []*url.URL{uri}, SerialNumber: big.NewInt(1), NotAfter: time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)}
 	state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
-	return &link{network: n, peer: &peer.Peer{AuthInfo: credentials.TLSInfo{State: state}}, cut: make(chan struct{})}
+	return &link{network: n, forked: forked, peer: &peer.Peer{AuthInfo: credentials.TLSInfo{State: state}}, cut: make(chan struct{})}
 }
 
 // setDown cuts the connection, or lets a new one be made.
@@ -146,10 +151,23 @@ func (l *link) isMuted(method string) bool {
 	return strings.HasSuffix(method, "/SubmitReceipts") && time.Now().Before(l.muted)
 }
 
+// deafen holds back for a while what the server says on watches.
+func (l *link) deafen(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deaf = time.Now().Add(d)
+}
+
+func (l *link) deafFor() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.deaf)
+}
+
 // heal forgets what was still to come.
 func (l *link) heal() {
 	l.mu.Lock()
-	l.mishaps, l.muted = nil, time.Time{}
+	l.mishaps, l.muted, l.deaf = nil, time.Time{}, time.Time{}
 	l.mu.Unlock()
 	l.setDown(false)
 }
@@ -229,6 +247,9 @@ func (l *link) Invoke(ctx context.Context, name string, args, reply any, _ ...gr
 		case a.err != nil:
 			return a.err
 		}
+		if r, ok := a.message.(*backupv1.SubmitReceiptsResponse); ok && slices.Contains(r.GetVerdicts(), backupv1.Verdict_VERDICT_FORK) {
+			l.forked()
+		}
 		proto.Merge(reply.(proto.Message), a.message)
 		return nil
 	case <-cut:
@@ -277,7 +298,7 @@ func (l *link) NewStream(ctx context.Context, desc *grpc.StreamDesc, name string
 		return nil, status.Errorf(codes.Unimplemented, "no method %s", name)
 	}
 	serverContext, end := context.WithCancelCause(peer.NewContext(process.ctx, l.peer))
-	s := &stream{ctx: ctx, process: process.ctx, server: serverContext, end: end, cut: cut, mishap: m,
+	s := &stream{ctx: ctx, link: l, watch: strings.HasSuffix(name, "/WatchLedger"), process: process.ctx, server: serverContext, end: end, cut: cut, mishap: m,
 		up: make(chan proto.Message, 8), down: make(chan proto.Message, 8), over: make(chan struct{})}
 	if m.kind == lostAfter {
 		s.left = 1 + int(m.delay/time.Second)%5
@@ -287,7 +308,7 @@ func (l *link) NewStream(ctx context.Context, desc *grpc.StreamDesc, name string
 		s.err = process.stream(handler.service, &serverStream{s}, info, handler.stream.Handler)
 		close(s.over)
 	}
-	if m.kind == late && strings.HasSuffix(name, "/WatchLedger") {
+	if m.kind == late && s.watch {
 		// The request stays on its way while the caller's process may end and another one begin.
 		l.network.calls.Go(func() {
 			defer end(nil)
@@ -316,6 +337,8 @@ func (l *link) NewStream(ctx context.Context, desc *grpc.StreamDesc, name string
 
 // stream is one call with many messages.
 type stream struct {
+	link    *link
+	watch   bool
 	ctx     context.Context // of the caller
 	process context.Context // of the server
 	server  context.Context // of the handler
@@ -389,6 +412,9 @@ func (s *stream) RecvMsg(m any) error {
 			return s.take(m, message)
 		default:
 		}
+		if err := s.held(); err != nil {
+			return err
+		}
 		if s.process.Err() != nil {
 			return errBroken
 		}
@@ -403,7 +429,29 @@ func (s *stream) RecvMsg(m any) error {
 	}
 }
 
+// held waits while what the server says on a watch is held back.
+func (s *stream) held() error {
+	wait := s.link.deafFor()
+	if !s.watch || wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-s.cut:
+	case <-s.process.Done():
+	case <-s.ctx.Done():
+		return status.FromContextError(s.ctx.Err()).Err()
+	}
+	return errBroken
+}
+
 func (s *stream) take(into any, message proto.Message) error {
+	if err := s.held(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left > 0 {

@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,11 +19,15 @@ const root = "../.."
 // rule is one rule of the protocol, how it is left out, and what the simulation then finds.
 type rule struct {
 	name     string
-	file     string // from the top of the repository
-	old, new string // old stands there exactly once
-	shows    string // part of the violation
-	schedule string // one that shows it
+	file     string   // from the top of the repository
+	old, new string   // old stands there exactly once
+	besides  []change // what holds in its place, and is left out with it
+	shows    string   // part of the violation, or what comes about without it only
+	schedule string   // one that shows it
 }
+
+// change is another place of the product that is left out with a rule.
+type change struct{ file, old, new string }
 
 // shownWithin bounds how often the schedule is run until the failure appears: who gets to act first within one instant differs.
 const shownWithin = 60 * time.Second
@@ -55,26 +60,34 @@ func TestRules(t *testing.T) {
 func buildWithout(t *testing.T, r rule) string {
 	t.Helper()
 	dir := t.TempDir()
-	original, err := filepath.Abs(filepath.Join(root, filepath.FromSlash(r.file)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(original)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(source), r.old); n != 1 {
-		t.Fatalf("%s has the text of the rule %d times, not once:\n%s", r.file, n, r.old)
-	}
-	changed := filepath.Join(dir, "changed.go")
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{original: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string]string{changed: strings.Replace(string(source), r.old, r.new, 1), filepath.Join(dir, "overlay.json"): string(overlay)} {
-		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+	replaced := map[string]string{}
+	for i, c := range append([]change{{r.file, r.old, r.new}}, r.besides...) {
+		original, err := filepath.Abs(filepath.Join(root, filepath.FromSlash(c.file)))
+		if err != nil {
 			t.Fatal(err)
 		}
+		from := original
+		if earlier, ok := replaced[original]; ok {
+			from = earlier
+		}
+		source, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(source), c.old); n != 1 {
+			t.Fatalf("%s has the text of the rule %d times, not once:\n%s", c.file, n, c.old)
+		}
+		replaced[original] = filepath.Join(dir, fmt.Sprintf("changed%d.go", i))
+		if err := os.WriteFile(replaced[original], []byte(strings.Replace(string(source), c.old, c.new, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	binary := filepath.Join(dir, "simulation.test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".")

@@ -154,7 +154,7 @@ func (w *world) alarms(d *destination) (stopped bool, err error) {
 		default:
 			w.violate("the alarm %s stands without a cause", kind)
 		}
-		w.seen["alarm "+kind]++
+		d.alarmed[kind] = true
 	}
 	if stops > 1 {
 		w.violate("more than one alarm stops a log")
@@ -179,9 +179,15 @@ func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
 	if prepared, err := own.Prepared(); own.OutboxLen() > 0 || prepared != nil || err != nil {
 		return fmt.Errorf("receipts wait (%v)", m.Problems()[d.name])
 	}
-	for whose, note := range map[string][]byte{
-		"the server": log.Agreed(), "the agent": own.Agreed(), "the destination": d.place.Files()[backup.OwnPrefix+"/head"],
-	} {
+	notes := map[string][]byte{"the server": log.Agreed(), "the agent": own.Agreed(), "the destination": d.place.Files()[backup.OwnPrefix+"/head"]}
+	retired, err := w.isRetired(d)
+	if err != nil {
+		return err
+	}
+	if retired && w.placesBack { // nobody looks any more whether a place that has ended went back
+		delete(notes, "the destination")
+	}
+	for whose, note := range notes {
 		if agreed, _, err := ledger.ParseHead(note); err != nil || agreed != head {
 			return fmt.Errorf("%s has not agreed to the latest head (%v)", whose, m.Problems()[d.name])
 		}
@@ -193,7 +199,7 @@ func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
 			pending++
 		}
 	})
-	if err == nil && pending > 0 {
+	if err == nil && pending > 0 && !retired {
 		err = fmt.Errorf("%d items are pending that could be copied (%v)", pending, m.Problems()[d.name])
 	}
 	return err
@@ -203,7 +209,7 @@ func (w *world) agrees(m *machine, d *destination, log *store.Ledger) error {
 func allClosed(_ *destination, log *store.Ledger) (err error) {
 	log.View(func(l *ledger.Log) {
 		for _, m := range l.Manifests {
-			if m.Open {
+			if m.Open && !l.Retired {
 				err = fmt.Errorf("manifest %d is open", m.Number)
 			}
 		}
@@ -219,32 +225,47 @@ func (w *world) checkEnd() error {
 			up++
 		}
 	}
-	if up > 1 && !w.replaced {
-		w.violate("two processes of one agent live on")
-	}
+	stops := false // an alarm that stops a log leaves no session to end
 	for _, d := range w.destinations {
 		log, err := w.server.Ledger(d.origin)
 		if err != nil {
 			return err
 		}
-		files := d.place.Files()
-		// Where agent, server and destination all went back, nobody can know.
-		if !w.storesBack || !w.serverBack || !w.placesBack {
-			if err := w.checkConfirmed(d, log, files, d.silent); err != nil {
-				return err
-			}
-		}
-		err = eachItem(log, backup.Expired, func(item backup.Item) {
-			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] {
-				w.violate("at the destination with the right contents, yet expired")
-			}
-		})
+		retired, err := w.isRetired(d)
 		if err != nil {
 			return err
 		}
 		stopped, err := w.alarms(d)
 		if err != nil {
 			return err
+		}
+		stops = stops || stopped
+		files := d.place.Files()
+		ended, untold := retired || stopped, d.silent // of what nothing told the agent
+		if ended {
+			untold = d.harmed // it looks no more
+		}
+		// Where agent, server and destination all went back, nobody can know.
+		if !w.storesBack || !w.serverBack || !w.placesBack {
+			if err := w.checkConfirmed(d, log, files, untold); err != nil {
+				return err
+			}
+		}
+		err = eachItem(log, backup.Expired, func(item backup.Item) {
+			if data, ok := files[item.Path]; ok && digestOf(data) == item.Digest && !d.silent[item.Path] && !ended {
+				w.violate("at the destination with the right contents, yet expired")
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if !stopped {
+			if err := w.checkDecided(d, log); err != nil {
+				return err
+			}
+		}
+		for kind := range d.alarmed {
+			w.saw("alarm " + kind)
 		}
 		for head := range d.agreed {
 			if stopped {
@@ -257,6 +278,9 @@ func (w *world) checkEnd() error {
 		if err := w.checkFolds(d, log); err != nil {
 			return err
 		}
+	}
+	if up > 1 && !w.replaced && !stops {
+		w.violate("two processes of one agent live on")
 	}
 	return nil
 }

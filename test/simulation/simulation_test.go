@@ -43,8 +43,8 @@ func TestSchedules(t *testing.T) {
 	explore(t, false, 300*max(1, seconds/8), time.Duration(seconds)*time.Second)
 }
 
-// explore runs at most so many schedules for so long.
-func explore(t *testing.T, onDisk bool, most int, budget time.Duration) {
+// explore runs at most so many schedules for so long, and makes sure that what is named came about.
+func explore(t *testing.T, onDisk bool, most int, budget time.Duration, cameAbout ...string) {
 	t.Helper()
 	given, err := parseSchedule(*scheduleFlag)
 	if err != nil {
@@ -97,6 +97,11 @@ func explore(t *testing.T, onDisk bool, most int, budget time.Duration) {
 		})
 	}
 	running.Wait()
+	for _, what := range cameAbout {
+		if seen[what] == 0 {
+			t.Errorf("%s never came about", what)
+		}
+	}
 	t.Logf("%d schedules in %v, came about: %v", count, time.Since(began).Round(time.Millisecond), seen)
 }
 

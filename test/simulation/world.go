@@ -40,9 +40,10 @@ type world struct {
 	serverBack bool
 	placesBack bool
 	replaced   bool // another agent was assigned
+	waitsBack  bool // a machine's store was set back to a copy in which receipts waited
 
+	mu         sync.Mutex     // guards what follows
 	seen       map[string]int // what came about, to see that schedules reach it
-	mu         sync.Mutex     // guards violations
 	violations []string
 }
 
@@ -60,6 +61,9 @@ type destination struct {
 	silent  map[string]bool                   // those of which nothing tells the agent
 	agreed  map[ledger.Head]bool              // every head that was ever seen agreed
 	read    tail                              // entries of the server's log that were looked at
+	decided map[item]*decision                // what people declined or gave up
+	kept    string                            // the head kept at the place that was looked at last
+	alarmed map[string]bool                   // kinds of alarms that were raised
 }
 
 // machine is an agent's machine and its line.
@@ -73,7 +77,8 @@ type machine struct {
 
 // newWorld begins with a server, one machine, and one or two destinations.
 func newWorld(ctx context.Context, dir string, onDisk bool, destinations int, logger *slog.Logger) (*world, error) {
-	w := &world{ctx: ctx, logger: logger, dir: dir, onDisk: onDisk, source: serversim.NewSource(), network: &network{}, seen: map[string]int{}}
+	w := &world{ctx: ctx, dir: dir, onDisk: onDisk, source: serversim.NewSource(), network: &network{}, seen: map[string]int{}}
+	w.logger = slog.New(observer{logger.Handler(), w})
 	var err error
 	w.server, err = serversim.New(serversim.Config{Source: w.source, Dir: filepath.Join(dir, "server"), OnDisk: onDisk, Logger: logger, Served: w.served, Closed: w.closed})
 	if err != nil {
@@ -84,7 +89,7 @@ func newWorld(ctx context.Context, dir string, onDisk bool, destinations int, lo
 	}
 	for i := range destinations {
 		d := &destination{name: []string{"nas", "usb"}[i], known: map[string]map[backup.Digest]bool{}, foreign: map[string][]byte{},
-			harmed: map[string]bool{}, silent: map[string]bool{}, agreed: map[ledger.Head]bool{}}
+			harmed: map[string]bool{}, silent: map[string]bool{}, agreed: map[ledger.Head]bool{}, decided: map[item]*decision{}, alarmed: map[string]bool{}}
 		if d.origin, d.serverKey, err = w.server.AddDestination(d.name); err != nil {
 			return nil, err
 		}
@@ -113,7 +118,7 @@ func (w *world) addMachine(name, replaces string) error {
 		}
 		c.Destinations = append(c.Destinations, agentsim.Destination{Name: d.name, Origin: d.origin, Key: key, ServerKey: d.serverKey, Place: d.place})
 	}
-	m := &machine{name: name, link: newLink(w.network, serversim.Tenant, name)}
+	m := &machine{name: name, link: w.newLink(name)}
 	var err error
 	if m.Machine, err = agentsim.New(c); err != nil {
 		return err
@@ -221,6 +226,13 @@ func (w *world) close() error {
 	}
 	errs = append(errs, w.stopServer(), w.server.Close())
 	return errors.Join(errs...)
+}
+
+// saw counts that something came about. It is safe for concurrent use.
+func (w *world) saw(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[what]++
 }
 
 // violate records that something happened that must not. It is safe for concurrent use.

@@ -267,8 +267,12 @@ func (s *Sequencer) nothingLeft(ctx context.Context, at time.Time) error {
 	return s.tailLost(ctx, at, wanted(rec)...)
 }
 
-// fork raises the alarm that agents hold two histories, and returns ErrFork.
+// fork raises the alarm that agents hold two histories, and returns ErrFork. It takes the place of the alarm that the log's end
+// is lost, which is not so: one alarm says what people have to decide.
 func (s *Sequencer) fork(ctx context.Context, at time.Time, heads ...[]byte) error {
+	if err := s.registry.ClearAlarm(s.Origin(), registry.AlarmTailLost); err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
 	message := fmt.Sprintf("two histories of the log of %s/%s were signed and handed out, %s: stop the agent that should not run, then restart the log",
 		s.Origin().Tenant(), s.Origin().Destination(), sizes(heads))
 	if err := s.raise(ctx, registry.AlarmFork, at, message, heads...); err != nil {

@@ -577,6 +577,9 @@ func TestFork(t *testing.T) {
 			if err != nil || len(alarm.Heads) != 2 {
 				t.Errorf("alarm %+v, %v", alarm, err)
 			}
+			if r.alarm(registry.AlarmTailLost) {
+				t.Error("the alarm that the end is lost stands beside it")
+			}
 			_, watchErr := r.compare(now.all())
 			_, offerErr := r.offer(whole, whole.all())
 			for what, err := range map[string]error{"a watch": watchErr, "an offer": offerErr, "sealing": r.seq.Seal(t.Context(), r.stage(7, 1), start)} {
