@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -237,5 +238,20 @@ func TestSessionAfterGoingBack(t *testing.T) {
 		if slices.Contains(before, n) {
 			t.Errorf("the number %d was given twice, before the store went back: %v", n, before)
 		}
+	}
+}
+
+// Numbers that a store gives which was begun anew are higher than those of the one that was lost, which may come back.
+func TestSessionAfterLoss(t *testing.T) {
+	t.Parallel()
+	var before int64
+	for range 3 {
+		n, err := openLedger(t, openStore(t, t.TempDir(), Options{})).Session([16]byte{1})
+		must(t, err)
+		if n <= before {
+			t.Errorf("the number %d, after %d in the store that was lost", n, before)
+		}
+		before = n
+		time.Sleep(5 * time.Millisecond) // more than the gap
 	}
 }

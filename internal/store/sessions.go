@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -13,8 +14,10 @@ const maxSessions = 16
 
 // sessionGap bounds how many numbers are left out before the first that is given after the ledger was opened. The store may
 // have gone back in time before, and numbers that it does not know any more may still be in use: that a new one equals one of
-// these is as good as impossible.
-const sessionGap = 1 << 40
+// these is as good as impossible. They begin with the time, in nanoseconds, so that a number given later is higher also where
+// the store that gave the earlier one was lost and comes back afterwards: nobody is superseded by his own past. The gap is
+// about a millisecond, for servers whose clock went back too.
+const sessionGap = 1 << 20
 
 // sessionRecord is the number given last, to whom the last numbers were given, oldest first, and the highest number used.
 type sessionRecord struct {
@@ -55,7 +58,7 @@ func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 	used := r.used()
 	r.Used = &used
 	if r.Last++; !l.numbered {
-		r.Last += rand.Int64N(sessionGap)
+		r.Last = max(r.Last, time.Now().UnixNano()) + rand.Int64N(sessionGap)
 	}
 	r.Sessions = append(r.Sessions, sessionNumber{process, r.Last})
 	r.Sessions = r.Sessions[max(len(r.Sessions)-maxSessions, 0):]

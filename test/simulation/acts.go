@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"testing/synctest"
 	"time"
 
 	"github.com/wolkvox/backup/internal/store"
@@ -75,6 +76,7 @@ func (w *world) tick(r int) error {
 	spans := []time.Duration{50 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second,
 		30 * time.Second, time.Minute, 3 * time.Minute, 10 * time.Minute, 30 * time.Minute}
 	time.Sleep(spans[r%len(spans)])
+	synctest.Wait()
 	return nil
 }
 

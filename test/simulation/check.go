@@ -23,6 +23,7 @@ func isOwn(name string) bool { return strings.HasPrefix(name, backup.OwnPrefix) 
 
 // check looks at everything that must hold at any time. All processes wait.
 func (w *world) check() error {
+	w.checkForked()
 	for _, d := range w.destinations {
 		log, err := w.server.Ledger(d.origin)
 		if err != nil {

@@ -20,7 +20,7 @@ func TestThousands(t *testing.T) {
 		}
 	}
 	explore(t, false, 1<<20, time.Duration(seconds)*time.Second, "alarm CLONED", "alarm FORK", "alarm TAIL_LOST", "cut back",
-		"receipts forked", "accepted", "retired", "rekeyed", "waived", "released", "lost", "withdrawn", "extended")
+		"accepted", "retired", "rekeyed", "waived", "released", "lost", "withdrawn", "extended")
 }
 
 // TestOnDisk runs fewer schedules with stores on disk, which are opened again after every kill.

@@ -29,12 +29,17 @@ type decision struct {
 }
 
 func (w *world) newLink(agent string) *link {
-	return newLink(w.network, serversim.Tenant, agent, func() {
-		if !w.cloned && !w.waitsBack {
-			w.violate("an agent was told that it went back, though it signs only for what it has caught up with")
-		}
-		w.saw("receipts forked")
-	})
+	return newLink(w.network, serversim.Tenant, agent, func() { w.saw("receipts forked") })
+}
+
+// checkForked makes sure that receipts forked only where a store was put back with receipts in it that waited, or copied.
+func (w *world) checkForked() {
+	w.mu.Lock()
+	forked := w.seen["receipts forked"] > 0
+	w.mu.Unlock()
+	if forked && !w.cloned && !w.waitsBack {
+		w.violate("an agent was told that it went back, though it signs only for what it has caught up with")
+	}
 }
 
 // waive lets a person decline what is pending.
