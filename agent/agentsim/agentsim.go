@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -42,8 +43,8 @@ type Machine struct {
 	stores int // how many were made in Dir
 	clones int // how many were made
 
-	// ClockOffset is how wrong the machine's clock is. It is read when a process calls the server.
-	ClockOffset time.Duration
+	// clockOffset is how wrong the machine's clock is, in nanoseconds. It is read when a process calls the server.
+	clockOffset atomic.Int64
 
 	process *process
 }
@@ -66,6 +67,9 @@ type process struct {
 	end error // why it ended by itself
 }
 
+// SetClock makes the machine's clock wrong by an offset. It may be called while a process runs.
+func (m *Machine) SetClock(offset time.Duration) { m.clockOffset.Store(int64(offset)) }
+
 // Start starts a process that calls the server over conn. The one before has ended and was reaped.
 func (m *Machine) Start(ctx context.Context, conn grpc.ClientConnInterface) error {
 	if m.process != nil {
@@ -75,7 +79,7 @@ func (m *Machine) Start(ctx context.Context, conn grpc.ClientConnInterface) erro
 	ctx, p.cancel = context.WithCancel(ctx)
 	p.ctx, p.gate.killed = ctx, p.cancel
 	m.process = p
-	client := newLine(conn, p, func() time.Duration { return m.ClockOffset })
+	client := newLine(conn, p, func() time.Duration { return time.Duration(m.clockOffset.Load()) })
 	beat := &heart{client: client, beating: make(chan struct{}, 1)}
 	for _, d := range m.config.Destinations {
 		part, err := newPart(m.db, p, d, beat, m.config.Logger)

@@ -204,7 +204,7 @@ func (w *world) power(r int) error {
 
 // clock sets a machine's clock wrong: by ten minutes, a year, or back.
 func (w *world) clock(r int) error {
-	w.machine(r).ClockOffset = []time.Duration{0, 10 * time.Minute, 365 * 24 * time.Hour, -10 * time.Minute, -3 * 365 * 24 * time.Hour}[r%5]
+	w.machine(r).SetClock([]time.Duration{0, 10 * time.Minute, 365 * 24 * time.Hour, -10 * time.Minute, -3 * 365 * 24 * time.Hour}[r%5])
 	return nil
 }
 
