@@ -59,7 +59,7 @@ type heart struct {
 }
 
 // beatEvery is how often; less often than an agent, since heartbeats are most of what happens.
-const beatEvery = 4 * time.Minute
+const beatEvery = time.Minute
 
 func (h *heart) run(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
