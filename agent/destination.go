@@ -12,7 +12,6 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
-	"github.com/wolkvox/backup/agent/internal/dest/localdest"
 	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -48,7 +47,11 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	}
 	logger := a.options.Logger.With(slog.String("destination", c.Name))
 	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst)}
-	if d.store, err = dest.New(localdest.New(c.Directory), c.Directory, string(who.Origin)); err != nil {
+	place, err := opener(c)
+	if err != nil {
+		return nil, err
+	}
+	if d.store, err = dest.New(place, c.Location(), string(who.Origin)); err != nil {
 		return nil, err
 	}
 	d.store.Continue(func() string { return previousOf(log, who.ServerKey) })

@@ -196,7 +196,7 @@ func TestWatchSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opener := newHung()
 		opener.release()
-		d := newDestination(t, config.Destination{Directory: "/mnt/nas"}, opener)
+		d := newDestination(t, config.Destination{Place: config.Place{Directory: "/mnt/nas"}}, opener)
 		_, err := d.store.Init(t.Context())
 		check(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -255,7 +255,7 @@ func TestReport(t *testing.T) {
 	log, err := db.Ledger(originOf("nas"))
 	check(t, err)
 	silent := slog.New(slog.DiscardHandler)
-	d := newDestination(t, config.Destination{Directory: filepath.Join(t.TempDir(), "nas")}, memdest.New())
+	d := newDestination(t, config.Destination{Place: config.Place{Directory: filepath.Join(t.TempDir(), "nas")}}, memdest.New())
 	d.session = uplink.NewSession(nil, log, nil, nil, silent)
 	d.night = night.New(night.Config{Log: log, Client: uplink.NewClient(nil, &uplink.ServerClock{}), Session: d.session, Room: func() error { return nil }, Slog: silent})
 	if got := d.report(); got.Health != uplink.HealthIdle || got.Message != "" || got.FreeBytes != -1 || got.FreeInodes != -1 {

@@ -54,7 +54,7 @@ func (d *destination) watchSpace(ctx context.Context) {
 			return seen{space, err}
 		})
 		if !ok {
-			s.err = &dest.UnreachableError{Place: d.config.Directory, Cause: fmt.Errorf("it has not answered for %v", spacePatience)}
+			s.err = &dest.UnreachableError{Place: d.config.Location(), Cause: fmt.Errorf("it has not answered for %v", spacePatience)}
 		}
 		if ctx.Err() != nil {
 			return

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/join"
@@ -153,7 +154,7 @@ func (g *guest) night(t *testing.T, manifest int64) (confirmed int64) {
 	chain := fold.Chains[g.key.Verifier()]
 	receipt, err := ledger.Sign(ledger.Entry{Origin: g.origin, Time: time.Now().UTC().Truncate(time.Second), Body: ledger.Delivered{
 		Receipt: ledger.Receipt{Manifest: manifest, Root: m.Root, Number: chain.Number + 1, Previous: chain.Last, Indexes: all},
-		Method:  ledger.ReadbackUncached, Brought: ledger.BroughtAutomatic,
+		Method:  backup.ReadbackUncached, Brought: ledger.BroughtAutomatic,
 	}}, g.key)
 	check(t, err)
 	res, err := log.SubmitReceipts(ctx, &backupv1.SubmitReceiptsRequest{Origin: string(g.origin), SessionNumber: session, Receipts: [][]byte{receipt}})

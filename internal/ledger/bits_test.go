@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"testing"
+
+	"github.com/wolkvox/backup"
 )
 
 // everyBit calls refused with every text that differs from text by one bit, and with some that lack bytes.
@@ -69,7 +71,7 @@ func TestEveryBitOfProofs(t *testing.T) {
 	b := newBuilder(t, testOrigin)
 	b.assign("agent 1")
 	b.seal(testItems("a", 5)...)
-	b.add(Delivered{b.receipt(1, Range{0, 3}), ReadbackUncached, BroughtAutomatic})
+	b.add(Delivered{b.receipt(1, Range{0, 3}), backup.ReadbackUncached, BroughtAutomatic})
 	server, agent := b.server.Verifier().Fingerprint(), b.agent.Verifier().Fingerprint()
 	everyBit(t, "the proof", b.proof(1, 2).Bytes(), func(text []byte) bool {
 		p, err := ParseProof(text)

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wolkvox/backup"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/wolkvox/backup"
 )
 
 const testOrigin = Origin("wolkvox.com/backup/acme-1/nas/00112233445566778899aabbccddeeff")
@@ -212,7 +213,7 @@ func basicLog(t testing.TB) *builder {
 	b.assign("agent 1")
 	b.seal(testItems("2026/02/28", 10)...)
 	b.seal(testItems("2026/03/01", 3)...)
-	b.add(Delivered{b.receipt(1, Range{0, 3}), ReadbackUncached, BroughtAutomatic})
+	b.add(Delivered{b.receipt(1, Range{0, 3}), backup.ReadbackUncached, BroughtAutomatic})
 	return b
 }
 
@@ -230,7 +231,7 @@ func (b *builder) oneOfEach() map[Kind][]byte {
 	leaves := map[Kind][]byte{KindRekeyed: b.leaf(Rekeyed{b.server.Verifier(), other.Verifier()}, b.server, other)}
 	for _, body := range []Body{
 		Assigned{request}, sealed,
-		Delivered{b.receipt(1, Range{4, 5}, Range{7, 9}), ProviderSHA256Parts(8 << 20), BroughtByHand},
+		Delivered{b.receipt(1, Range{4, 5}, Range{7, 9}), backup.ProviderSHA256Parts(8 << 20), BroughtByHand},
 		Lost{b.receipt(1, Range{0, 0}), LostMissing},
 		Waived{b.receipt(2, Range{0, 2}), WaivedDeclined},
 		Released{b.receipt(1, Range{1, 2}), ReleasedRetention},

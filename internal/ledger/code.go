@@ -3,6 +3,8 @@ package ledger
 import (
 	"fmt"
 	"strings"
+
+	"github.com/wolkvox/backup"
 )
 
 // Kind is the kind of an entry.
@@ -88,49 +90,20 @@ const (
 	RetiredTailLost = "tail-lost" // nobody holds the end of the log any more
 )
 
-// Method says how what is stored was compared with the recorded digest, strongest first. The zero value is no method.
-type Method string
-
-// The methods without a parameter. [ProviderSHA256Parts] makes the one that has one.
-const (
-	ReadbackUncached   Method = "readback-sha256 uncached" // read again past the operating system's cache
-	ReadbackCached     Method = "readback-sha256 cached"   // read again, perhaps from the operating system's cache
-	ProviderSHA256     Method = "provider-sha256"          // computed by the service over the whole object
-	PeerReadbackSHA256 Method = "peer-readback-sha256"     // computed by the machine that stores it over what it stored
-	PeerReadbackSHA512 Method = "peer-readback-sha512"
-	PeerReadbackSHA1   Method = "peer-readback-sha1"
-	PeerReadbackMD5    Method = "peer-readback-md5"
-	ProviderMD5        Method = "provider-md5"
-)
-
+// providerPartsPrefix is how the text of a [backup.ProviderSHA256Parts] method begins.
 const providerPartsPrefix = "provider-sha256-parts "
 
-// ProviderSHA256Parts is the method of a service that computed SHA-256 over parts of partBytes bytes, at least 1.
-func ProviderSHA256Parts(partBytes int64) Method {
-	return Method(appendDecimal([]byte(providerPartsPrefix), partBytes))
-}
-
 // ParseMethod reads a method as it stands in an entry. The error is a [*RefusedError] with TEXT.
-func ParseMethod(s string) (Method, error) {
-	switch m := Method(s); m {
-	case ReadbackUncached, ReadbackCached, ProviderSHA256, PeerReadbackSHA256, PeerReadbackSHA512, PeerReadbackSHA1,
-		PeerReadbackMD5, ProviderMD5:
+func ParseMethod(s string) (backup.Method, error) {
+	switch m := backup.Method(s); m {
+	case backup.ReadbackUncached, backup.ReadbackCached, backup.ProviderSHA256, backup.PeerReadbackSHA256, backup.PeerReadbackSHA512,
+		backup.PeerReadbackSHA1, backup.PeerReadbackMD5, backup.ProviderMD5:
 		return m, nil
 	}
 	if size, ok := strings.CutPrefix(s, providerPartsPrefix); ok {
 		if n, ok := readDecimal(size); ok && n >= 1 {
-			return Method(s), nil
+			return backup.Method(s), nil
 		}
 	}
 	return "", refuse(ReasonText, "%.80q is no method", s)
-}
-
-// PartBytes returns the part size of a [ProviderSHA256Parts] method, and 0 for every other.
-func (m Method) PartBytes() int64 {
-	size, ok := strings.CutPrefix(string(m), providerPartsPrefix)
-	n, _ := readDecimal(size)
-	if !ok {
-		return 0
-	}
-	return n
 }

@@ -3,8 +3,9 @@ package ledger
 import (
 	"time"
 
-	"github.com/wolkvox/backup"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/wolkvox/backup"
 )
 
 // Entry is one act in a ledger.
@@ -129,7 +130,7 @@ type Receipt struct {
 // Delivered says that items are at the destination, compared by Method.
 type Delivered struct {
 	Receipt
-	Method  Method
+	Method  backup.Method
 	Brought string
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/wolkvox/backup"
 )
 
@@ -205,7 +206,7 @@ func (b *builder) randomEntry(r *rand.Rand) {
 	receipt := b.receipt(n, ranges...)
 	switch {
 	case pick < 6:
-		b.add(Delivered{receipt, ReadbackUncached, BroughtAutomatic})
+		b.add(Delivered{receipt, backup.ReadbackUncached, BroughtAutomatic})
 	case pick == 6:
 		b.add(Withdrawn{n, m.Root, NewSet(ranges...), WithdrawnChanged, manifests + 1})
 		b.seal(testItems(fmt.Sprintf("m%03d", manifests), r.IntN(5))...)
@@ -377,7 +378,7 @@ func TestSignRefuses(t *testing.T) {
 		{Entry{testOrigin, testTime, changed(func(r *Receipt) { r.Number = 0 })}, agent},
 		{Entry{testOrigin, testTime, changed(func(r *Receipt) { r.Manifest = MaxDecimal + 1 })}, agent},
 		{Entry{testOrigin, testTime, Delivered{receipt, "crc32c", BroughtAutomatic}}, agent},
-		{Entry{testOrigin, testTime, Delivered{receipt, ProviderSHA256Parts(0), BroughtAutomatic}}, agent},
+		{Entry{testOrigin, testTime, Delivered{receipt, backup.ProviderSHA256Parts(0), BroughtAutomatic}}, agent},
 	} {
 		if leaf, err := Sign(c.entry, c.keys...); err == nil {
 			t.Errorf("case %d: Sign(%+v) gives\n%s", i, c.entry, leaf)

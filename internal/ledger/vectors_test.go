@@ -38,10 +38,10 @@ func completeLedger(t testing.TB) *vectorLedger {
 	first.SourceKeptUntil = b.now.AddDate(0, 2, 0)
 	b.add(first)
 	b.seal()
-	b.add(Delivered{b.receipt(1, Range{0, 5}), ReadbackUncached, BroughtAutomatic})
-	b.add(Delivered{b.receipt(1, Range{6, 6}), ReadbackCached, BroughtByHand})
+	b.add(Delivered{b.receipt(1, Range{0, 5}), backup.ReadbackUncached, BroughtAutomatic})
+	b.add(Delivered{b.receipt(1, Range{6, 6}), backup.ReadbackCached, BroughtByHand})
 	b.add(Lost{b.receipt(1, Range{1, 1}), LostMissing})
-	b.add(Delivered{b.receipt(1, Range{1, 1}), PeerReadbackSHA256, BroughtAutomatic})
+	b.add(Delivered{b.receipt(1, Range{1, 1}), backup.PeerReadbackSHA256, BroughtAutomatic})
 	b.add(Waived{b.receipt(1, Range{7, 7}), WaivedDeclined})
 	b.add(Waived{b.receipt(1, Range{8, 8}), WaivedNotNeeded})
 	b.add(Waived{b.receipt(1, Range{9, 9}), WaivedKeptElsewhere})
@@ -54,13 +54,13 @@ func completeLedger(t testing.TB) *vectorLedger {
 	b.add(Extended{1, b.root(1), first.Deadline.AddDate(0, 0, 3), ExtendedOutage})
 	b.rekey("server 2")
 	b.assign("agent 2")
-	b.add(Delivered{b.receipt(1, Range{3, 3}), ProviderSHA256, BroughtAutomatic})
+	b.add(Delivered{b.receipt(1, Range{3, 3}), backup.ProviderSHA256, BroughtAutomatic})
 	b.add(Forgotten{1, b.root(1), NewSet(Range{4, 4})})
 	for _, outcome := range []string{ErasedFailed, ErasedNoConsent, ErasedImmutable, ErasedAbsent, ErasedDeleted} {
 		b.add(Erased{b.receipt(1, Range{4, 4}), outcome})
 	}
 	b.seal(unusualItems()...)
-	for i, method := range []Method{ProviderSHA256Parts(1), ProviderSHA256Parts(MaxDecimal), PeerReadbackSHA512, PeerReadbackSHA1, PeerReadbackMD5, ProviderMD5} {
+	for i, method := range []backup.Method{backup.ProviderSHA256Parts(1), backup.ProviderSHA256Parts(MaxDecimal), backup.PeerReadbackSHA512, backup.PeerReadbackSHA1, backup.PeerReadbackMD5, backup.ProviderMD5} {
 		b.add(Delivered{b.receipt(4, Range{int64(i), int64(i)}), method, BroughtAutomatic})
 	}
 	for i, reason := range []string{WithdrawnDamaged, WithdrawnLost, WithdrawnName, WithdrawnError} {
@@ -75,7 +75,7 @@ func completeLedger(t testing.TB) *vectorLedger {
 	b.close(1)
 	b.close(3)
 	b.add(Extended{4, b.root(4), b.now.AddDate(1, 0, 0), ExtendedCourtesy})
-	b.add(Delivered{b.receipt(1, Range{0, 1}, Range{7, 8}, Range{10, 10}), ReadbackUncached, BroughtByHand})
+	b.add(Delivered{b.receipt(1, Range{0, 1}, Range{7, 8}, Range{10, 10}), backup.ReadbackUncached, BroughtByHand})
 	b.add(Retired{RetiredEnded})
 	b.rekey("server 3")
 	return v
@@ -123,9 +123,9 @@ func continuedLedger(t testing.TB, complete *vectorLedger) *vectorLedger {
 	b.add(Genesis{backup.StorageAzblob, 10, b.server.Verifier(), &KnownHead{testOrigin, complete.fold.Size, complete.fold.Tree.Root()}})
 	b.assign("agent 1")
 	b.seal(testItems("2026/03/02", 3)...)
-	b.add(Delivered{b.receipt(1, Range{0, 0}), ReadbackUncached, BroughtAutomatic})
+	b.add(Delivered{b.receipt(1, Range{0, 0}), backup.ReadbackUncached, BroughtAutomatic})
 	b.add(Closed{1, b.root(1), Counts{backup.Confirmed: 2, backup.Expired: 1}})
-	b.add(Delivered{b.receipt(1, Range{1, 1}), ReadbackUncached, BroughtAutomatic})
+	b.add(Delivered{b.receipt(1, Range{1, 1}), backup.ReadbackUncached, BroughtAutomatic})
 	b.close(1)
 	b.add(Retired{RetiredTailLost})
 	return &vectorLedger{builder: b, headNote: b.agreedHead()}

@@ -153,7 +153,7 @@ func (a *author) receipt(n int64, indexes ledger.Set) ledger.Receipt {
 }
 
 func (a *author) delivered(n int64, indexes ledger.Set) ledger.Delivered {
-	return ledger.Delivered{Receipt: a.receipt(n, indexes), Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic}
+	return ledger.Delivered{Receipt: a.receipt(n, indexes), Method: backup.ReadbackCached, Brought: ledger.BroughtAutomatic}
 }
 
 func openStore(t testing.TB, dir string, o Options) *DB {

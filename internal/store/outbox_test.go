@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
@@ -26,7 +27,7 @@ func TestOutbox(t *testing.T) {
 		}
 	}
 	delivered := func(r ledger.Receipt) ledger.Body {
-		return ledger.Delivered{Receipt: r, Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic}
+		return ledger.Delivered{Receipt: r, Method: backup.ReadbackCached, Brought: ledger.BroughtAutomatic}
 	}
 	waived := func(r ledger.Receipt) ledger.Body { return ledger.Waived{Receipt: r, Reason: ledger.WaivedDeclined} }
 	must(t, l.Append(a.genesis()))

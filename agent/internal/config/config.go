@@ -40,8 +40,8 @@ type Config struct {
 type Destination struct {
 	// Name is the destination's name as wolkvox knows it.
 	Name string `yaml:"name"`
-	// Directory is a local or mounted directory. Absolute.
-	Directory string `yaml:"directory"`
+	// Place is where it is.
+	Place `yaml:",inline"`
 	// Reserve is what must stay free at the destination. Where not set: 5 % of the volume, at most 20 GiB.
 	Reserve *Size `yaml:"reserve"`
 	// Streams is how many files are fetched at a time, at most 64. 4 where not set. A server may serve fewer at once.
@@ -144,7 +144,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("destinations has %d; an agent serves at most %d: install another agent for the rest", len(c.Destinations), maxDestinations)
 	}
 	names := make(map[string]bool)
-	for i, d := range c.Destinations {
+	for i := range c.Destinations {
+		d := &c.Destinations[i]
 		if err := d.check(); err != nil {
 			return fmt.Errorf("destination %d (%q): %w", i+1, d.Name, err)
 		}
@@ -160,8 +161,8 @@ func (d *Destination) check() error {
 	if err := ledger.CheckLabel(d.Name); err != nil {
 		return fmt.Errorf("name: %w", err)
 	}
-	if !filepath.IsAbs(d.Directory) {
-		return fmt.Errorf("directory is %q; give the absolute path of a local or mounted directory", d.Directory)
+	if err := d.Place.check(); err != nil {
+		return err
 	}
 	if d.Streams < 1 || d.Streams > maxStreams {
 		return fmt.Errorf("streams is %d; give 1 to %d", d.Streams, maxStreams)

@@ -42,8 +42,8 @@ destinations:
 		StateDir: state, Socket: filepath.Join(state, "control.sock"), Proxy: "http://proxy.example:3128",
 		Heartbeat: Duration(DefaultHeartbeat), StateReserve: &stateReserve,
 		Destinations: []Destination{
-			{Name: "nas", Directory: nas, Reserve: &reserve, Streams: 4, Window: &Window{22*time.Hour + 30*time.Minute, 6 * time.Hour}},
-			{Name: "archive", Directory: archive, Streams: 8, BytesPerSecond: &rate},
+			{Name: "nas", Place: Place{Directory: nas}, Reserve: &reserve, Streams: 4, Window: &Window{22*time.Hour + 30*time.Minute, 6 * time.Hour}},
+			{Name: "archive", Place: Place{Directory: archive}, Streams: 8, BytesPerSecond: &rate},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -7,6 +7,7 @@ import "errors"
 type abilities struct {
 	Keeper
 	stager  Stager
+	hasher  Hasher
 	mover   Mover
 	settler Settler
 	lister  Lister
@@ -20,6 +21,7 @@ func abilitiesOf(driver Driver) (abilities, error) {
 		return a, errors.New("the driver cannot keep the marker")
 	}
 	a.stager, _ = driver.(Stager)
+	a.hasher, _ = driver.(Hasher)
 	a.mover, _ = driver.(Mover)
 	a.settler, _ = driver.(Settler)
 	a.lister, _ = driver.(Lister)

@@ -3,6 +3,7 @@ package dest
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,16 +28,16 @@ type Batch struct {
 
 // Result is what became of one file.
 type Result struct {
-	Name     string
-	Digest   backup.Digest // the wanted one
-	Uncached bool          // the stored bytes were read past this machine's caches
-	Adopted  bool          // an equal file was already there
-	Err      error         // nil: complete, compared, and visible; see the package comment
+	Name    string
+	Digest  backup.Digest // the wanted one
+	Method  backup.Method // how what is stored was compared
+	Adopted bool          // an equal file was already there
+	Err     error         // nil: complete, compared, and visible; see the package comment
 }
 
 // judge compares what lies under the name with what is wanted.
 func (r *Result) judge(found Found) {
-	r.Uncached = found.Uncached
+	r.Method = found.Method
 	switch {
 	case found.Err != nil:
 		r.Err = found.Err
@@ -118,7 +119,7 @@ func (b *Batch) Verify(ctx context.Context) error {
 		found := Found{Name: s.name}
 		r, err := b.stage.Open(ctx, s.key)
 		if err == nil {
-			found.Digest, found.Uncached, err = sumAndClose(ctx, r)
+			found.Digest, found.Method, err = sumAndClose(ctx, r)
 		}
 		if ctx.Err() != nil {
 			return
@@ -167,15 +168,20 @@ func (b *Batch) publish(ctx context.Context, round []*Staged) error {
 		}
 	}
 	if len(moves) > 0 {
-		var taken []*Staged
+		var taken, made []*Staged
 		for i, err := range b.stage.Publish(ctx, moves) {
 			if errors.Is(err, fs.ErrExist) && !errors.Is(err, ErrConflict) {
 				taken = append(taken, moving[i])
 			} else if err != nil {
 				moving[i].result.Err = fmt.Errorf("publish %q: %w", moving[i].name, err)
+			} else {
+				made = append(made, moving[i])
 			}
 		}
 		if err := b.stage.SyncNames(ctx); err != nil {
+			return err
+		}
+		if err := b.check(ctx, made); err != nil {
 			return err
 		}
 		if err := b.adopt(ctx, taken); err != nil {
@@ -187,6 +193,32 @@ func (b *Batch) publish(ctx context.Context, round []*Staged) error {
 			if err := b.stage.Remove(s.key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("remove a staged file that is not needed: %w", err)
 			}
+		}
+	}
+	return nil
+}
+
+// check compares what was published where the stage itself is not at the destination, and moves aside what differs.
+func (b *Batch) check(ctx context.Context, made []*Staged) error {
+	checker, ok := b.stage.(Checker)
+	if !ok || len(made) == 0 {
+		return nil
+	}
+	moves := make([]Move, len(made))
+	for i, s := range made {
+		moves[i] = Move{Key: s.key, Name: s.name}
+	}
+	checked, err := checker.Check(ctx, moves)
+	if err != nil {
+		return fmt.Errorf("compare what was published: %w", err)
+	}
+	for i, s := range made {
+		s.result.Method, s.result.Err = checked[i].Method, checked[i].Err
+		if !errors.Is(s.result.Err, ErrReadBack) {
+			continue
+		}
+		if _, err := b.place.MoveAside(ctx, s.name, hex.EncodeToString(s.want.SHA256[:])); err != nil {
+			s.result.Err = errors.Join(s.result.Err, err)
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@
 //	err = batch.Verify(ctx)                             // step 5: reads it back past the caches and hashes it
 //	results, err := batch.Publish(ctx)                  // step 6: makes the equal ones visible, never replacing
 //	for _, r := range results {
-//		// r.Err: nil, ErrConflict, ErrReadBack, or the system's error; r.Uncached chooses the receipt's method
+//		// r.Err: nil, ErrConflict, ErrReadBack, or the system's error; r.Method goes into the receipt
 //	}
 //
 //	err = place.WriteOwn(ctx, dest.LastDelivered, hash) // before the receipt enters the outbox

@@ -88,6 +88,27 @@ type Stage interface {
 	Discard() error
 }
 
+// Checker is a stage that lies elsewhere than what it publishes, as on the agent's own disk: reading it back proves nothing
+// about the destination, so what it published is compared there afterwards.
+type Checker interface {
+	// Check compares published files with the staged ones, in the order of moves. The error of Check itself says that
+	// nothing is known of any of them.
+	Check(ctx context.Context, moves []Move) ([]Checked, error)
+}
+
+// Checked is the outcome of one comparison: nil, [ErrReadBack] where what is stored differs, or another error.
+type Checked struct {
+	Method backup.Method
+	Err    error
+}
+
+// Hasher is a driver that hashes many files at once, where opening one after the other would be slow.
+type Hasher interface {
+	// HashAll returns the SHA-256 and size of what is stored under names, in their order, with the errors that
+	// [Driver.Open] would give. The error of HashAll itself says that nothing is known of any of them.
+	HashAll(ctx context.Context, names []string) ([]Found, error)
+}
+
 // StagedFile is a file being staged.
 type StagedFile interface {
 	io.Writer

@@ -26,7 +26,7 @@ func Example() {
 	if err := copyOne(context.Background(), store, "2026/05/01/call.gsm", []byte("a recording")); err != nil {
 		fmt.Println(err)
 	}
-	// Output: 2026/05/01/call.gsm is complete, durable and visible; read past the caches: true
+	// Output: 2026/05/01/call.gsm is complete, durable and visible; compared by readback-sha256 uncached
 }
 
 func copyOne(ctx context.Context, store *dest.Store, name string, data []byte) (err error) {
@@ -75,7 +75,7 @@ func copyOne(ctx context.Context, store *dest.Store, name string, data []byte) (
 		if r.Err != nil {
 			return r.Err
 		}
-		fmt.Printf("%s is complete, durable and visible; read past the caches: %v\n", r.Name, r.Uncached)
+		fmt.Printf("%s is complete, durable and visible; compared by %s\n", r.Name, r.Method)
 	}
 	return place.WriteOwn(ctx, dest.LastDelivered, []byte("the hash of the receipt\n"))
 }

@@ -21,10 +21,10 @@ const workers = 8
 
 // Found is what lies under one name.
 type Found struct {
-	Name     string
-	Digest   backup.Digest // of what is stored, where Err is nil
-	Uncached bool          // it was read past this machine's caches
-	Err      error         // nil, fs.ErrNotExist (truly absent), ErrConflict (not a regular file), ErrName, or another
+	Name   string
+	Digest backup.Digest // of what is stored, where Err is nil
+	Method backup.Method // how it was learnt
+	Err    error         // nil, fs.ErrNotExist (truly absent), ErrConflict (not a regular file), ErrName, or another
 }
 
 // Hash makes durable and then hashes what lies under names, several files at once, and returns it in the same
@@ -44,12 +44,7 @@ func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
 			return nil, fmt.Errorf("make what is there durable at %s: %w", p.store.label, err)
 		}
 	}
-	err := parallel(ctx, len(found), func(i int) {
-		if found[i].Err == nil {
-			found[i] = p.hashOne(ctx, found[i].Name)
-		}
-	})
-	if err != nil {
+	if err := p.hashAll(ctx, found, valid); err != nil {
 		return nil, fmt.Errorf("hash what is at %s: %w", p.store.label, err)
 	}
 	for i := range found {
@@ -62,6 +57,30 @@ func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
 		}
 	}
 	return found, nil
+}
+
+// hashAll fills in found for the valid names, at once where the driver can.
+func (p *Place) hashAll(ctx context.Context, found []Found, valid []string) error {
+	if p.able.hasher == nil {
+		return parallel(ctx, len(found), func(i int) {
+			if found[i].Err == nil {
+				found[i] = p.hashOne(ctx, found[i].Name)
+			}
+		})
+	}
+	if len(valid) == 0 {
+		return nil
+	}
+	hashed, err := p.able.hasher.HashAll(ctx, valid)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		if found[i].Err == nil {
+			found[i], hashed = hashed[0], hashed[1:]
+		}
+	}
+	return nil
 }
 
 // HashExisting returns the digest of what lies under one name; the error is that of [Found] or of [Place.Hash].
@@ -80,7 +99,7 @@ func (p *Place) hashOne(ctx context.Context, name string) Found {
 		found.Err = fmt.Errorf("open %q: %w", name, err)
 		return found
 	}
-	found.Digest, found.Uncached, err = sumAndClose(ctx, r)
+	found.Digest, found.Method, err = sumAndClose(ctx, r)
 	if err != nil {
 		found.Err = fmt.Errorf("read %q: %w", name, err)
 	}
@@ -97,12 +116,13 @@ func Sum(ctx context.Context, r io.Reader) (backup.Digest, error) {
 	return digestOf(h, n), nil
 }
 
-func sumAndClose(ctx context.Context, r io.ReadCloser) (d backup.Digest, uncached bool, err error) {
+func sumAndClose(ctx context.Context, r io.ReadCloser) (d backup.Digest, method backup.Method, err error) {
 	d, err = Sum(ctx, r)
-	if passer, ok := r.(CachePasser); ok {
-		uncached = passer.PassesCache()
+	method = backup.ReadbackCached
+	if passer, ok := r.(CachePasser); ok && passer.PassesCache() {
+		method = backup.ReadbackUncached
 	}
-	return d, uncached, errors.Join(err, r.Close())
+	return d, method, errors.Join(err, r.Close())
 }
 
 func digestOf(h hash.Hash, sizeBytes int64) backup.Digest {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +29,7 @@ type batch struct {
 	place   *dest.Place
 	stage   *dest.Batch
 	indexes map[string]int64                 // of the items by path
-	present map[ledger.Method][]ledger.Range // what is at the destination and not signed for, by how it was compared
+	present map[backup.Method][]ledger.Range // what is at the destination and not signed for, by how it was compared
 
 	reserved int64        // bytes counted as in flight; guarded by pass.mu
 	received atomic.Int64 // bytes of files staged since the last round
@@ -37,7 +39,7 @@ type batch struct {
 // too: what was staged before it goes on, and finish or discard ends it.
 func (p *pass) fetch(ctx context.Context, w work) (*batch, error) {
 	n := p.night
-	b := &batch{pass: p, work: w, indexes: make(map[string]int64, len(w.items)), present: make(map[ledger.Method][]ledger.Range)}
+	b := &batch{pass: p, work: w, indexes: make(map[string]int64, len(w.items)), present: make(map[backup.Method][]ledger.Range)}
 	if err := n.Room(); err != nil {
 		return b, err
 	}
@@ -80,7 +82,7 @@ func (b *batch) adopt(ctx context.Context) ([]fetch.Item, error) {
 		case f.Err != nil:
 			b.fail(item.Index, f.Err)
 		case f.Digest == item.Digest:
-			b.add(item.Index, f.Uncached)
+			b.add(item.Index, f.Method)
 		default:
 			b.fail(item.Index, fmt.Errorf("%w: %q holds %v, wanted is %v", dest.ErrConflict, item.Path, f.Digest, item.Digest))
 		}
@@ -227,7 +229,7 @@ func (b *batch) round(ctx context.Context) error {
 			if r.Err != nil {
 				b.fail(b.indexes[r.Name], r.Err)
 			} else {
-				b.add(b.indexes[r.Name], r.Uncached)
+				b.add(b.indexes[r.Name], r.Method)
 			}
 		}
 		b.release(sizeBytes)
@@ -256,7 +258,7 @@ func (b *batch) confirm(ctx context.Context) error {
 	}
 	n := b.pass.night
 	present := b.present
-	b.present = make(map[ledger.Method][]ledger.Range)
+	b.present = make(map[backup.Method][]ledger.Range)
 	if len(present) == 0 {
 		return nil
 	}
@@ -266,7 +268,7 @@ func (b *batch) confirm(ctx context.Context) error {
 		return err
 	}
 	confirmed := int64(0)
-	for _, method := range []ledger.Method{ledger.ReadbackUncached, ledger.ReadbackCached} {
+	for _, method := range slices.Sorted(maps.Keys(present)) {
 		for part := range parts(states.Among(ledger.NewSet(present[method]...), backup.Pending, backup.Expired)) {
 			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
 				return err
@@ -297,11 +299,7 @@ func (b *batch) discard() error {
 	return errors.Join(errs...)
 }
 
-func (b *batch) add(index int64, uncached bool) {
-	method := ledger.ReadbackCached
-	if uncached {
-		method = ledger.ReadbackUncached
-	}
+func (b *batch) add(index int64, method backup.Method) {
 	b.present[method] = append(b.present[method], ledger.Range{First: index, Last: index})
 }
 

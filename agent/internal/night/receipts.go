@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -23,7 +24,7 @@ var errForked = errors.New("this agent's state went back in time, and its receip
 // signDelivered signs that items are at the destination, if what stands beside the marker is as log and outbox say. The
 // receipt's hash stands there before the receipt enters the outbox; a receipt that a crash left in between is resolved by
 // [Night.resume].
-func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest int64, items ledger.Set, method ledger.Method) error {
+func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest int64, items ledger.Set, method backup.Method) error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
 	if n.forked {

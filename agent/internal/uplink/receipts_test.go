@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 	"google.golang.org/grpc/codes"
 
+	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -33,7 +34,7 @@ func sign(t *testing.T, h *history, log *store.Ledger, items ledger.Set, times i
 		_, err := log.Enqueue(func(number int64, previous tlog.Hash) ([]byte, error) {
 			return ledger.Sign(ledger.Entry{Origin: testOrigin, Time: noon, Body: ledger.Delivered{
 				Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: number, Previous: previous, Indexes: items},
-				Method:  ledger.ReadbackCached, Brought: ledger.BroughtAutomatic,
+				Method:  backup.ReadbackCached, Brought: ledger.BroughtAutomatic,
 			}}, h.agent)
 		})
 		check(t, err)

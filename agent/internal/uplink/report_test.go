@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -94,7 +95,7 @@ func TestOutboxCounted(t *testing.T) {
 	_, err := log.EnqueueDelivered(func(number int64, previous tlog.Hash) ([]byte, error) {
 		return ledger.Sign(ledger.Entry{Origin: testOrigin, Time: noon, Body: ledger.Delivered{
 			Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: number, Previous: previous, Indexes: ledger.NewSet(ledger.Range{First: 1, Last: 1})},
-			Method:  ledger.ReadbackCached, Brought: ledger.BroughtAutomatic,
+			Method:  backup.ReadbackCached, Brought: ledger.BroughtAutomatic,
 		}}, h.agent)
 	}, func([]byte) error { return errors.New("the destination is away") })
 	if err == nil {

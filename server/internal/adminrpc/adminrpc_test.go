@@ -117,7 +117,7 @@ func deliver(t *testing.T, seq *sequencer.Sequencer, indexes ledger.Set) {
 	m, _ := seq.Manifest(1)
 	receipt, err := ledger.Sign(ledger.Entry{Origin: seq.Origin(), Time: time.Now().UTC().Truncate(time.Second), Body: ledger.Delivered{
 		Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: 1, Indexes: indexes},
-		Method:  ledger.ReadbackCached, Brought: ledger.BroughtAutomatic,
+		Method:  backup.ReadbackCached, Brought: ledger.BroughtAutomatic,
 	}}, key)
 	if err != nil {
 		t.Fatal(err)

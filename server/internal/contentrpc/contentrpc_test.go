@@ -220,7 +220,7 @@ func TestUnavailable(t *testing.T) {
 	r.Look(false, noon)
 	m, _ := r.Sequencer().Manifest(1)
 	leaf, err := ledger.Sign(ledger.Entry{Origin: r.Origin, Time: noon, Body: ledger.Delivered{
-		Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: 1, Indexes: all(1)}, Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic,
+		Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: 1, Indexes: all(1)}, Method: backup.ReadbackCached, Brought: ledger.BroughtAutomatic,
 	}}, r.key)
 	r.Must(err)
 	_, err = r.Sequencer().SubmitReceipts(t.Context(), r.session, [][]byte{leaf})

@@ -243,7 +243,7 @@ func TestSubmit(t *testing.T) {
 	m, _ := r.Sequencer().Manifest(1)
 	leaf, err := ledger.Sign(ledger.Entry{Origin: r.Origin, Time: noon, Body: ledger.Delivered{
 		Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: 1, Indexes: ledger.NewSet(ledger.Range{})},
-		Method:  ledger.ReadbackUncached, Brought: ledger.BroughtAutomatic,
+		Method:  backup.ReadbackUncached, Brought: ledger.BroughtAutomatic,
 	}}, r.key)
 	r.Must(err)
 	submit := func(session int64, receipts ...[]byte) ([]backupv1.Verdict, error) {

@@ -182,7 +182,7 @@ func (p *party) deliver(t *testing.T, index int64) {
 		receipt.Previous = sha256.Sum256(p.last)
 	}
 	leaf, err := ledger.Sign(ledger.Entry{Origin: p.seq.Origin(), Time: noon, Body: ledger.Delivered{
-		Receipt: receipt, Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic,
+		Receipt: receipt, Method: backup.ReadbackCached, Brought: ledger.BroughtAutomatic,
 	}}, p.key)
 	if err != nil {
 		t.Fatal(err)

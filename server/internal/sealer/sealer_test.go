@@ -60,7 +60,7 @@ func confirm(t *testing.T, s *servertest.Server, key *ledger.SigningKey, receipt
 	m, _ := s.Sequencer().Manifest(receipt.Manifest)
 	receipt.Root = m.Root
 	leaf, err := ledger.Sign(ledger.Entry{Origin: s.Origin, Time: noon, Body: ledger.Delivered{
-		Receipt: receipt, Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic,
+		Receipt: receipt, Method: backup.ReadbackCached, Brought: ledger.BroughtAutomatic,
 	}}, key)
 	s.Must(err)
 	session, err := s.Sequencer().OpenSession([16]byte{1})

@@ -148,7 +148,7 @@ func (r *rig) receipt(manifest int64, indexes ledger.Set, change func(*ledger.Re
 	if change != nil {
 		change(&receipt)
 	}
-	leaf := r.sign(ledger.Delivered{Receipt: receipt, Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic}, r.agent)
+	leaf := r.sign(ledger.Delivered{Receipt: receipt, Method: backup.ReadbackCached, Brought: ledger.BroughtAutomatic}, r.agent)
 	if change == nil {
 		r.number, r.previous = receipt.Number, sha256.Sum256(leaf)
 	}
@@ -206,7 +206,7 @@ func TestVerdicts(t *testing.T) {
 		{"a manifest that is not sealed", r.receipt(1, set(7, 7), func(x *ledger.Receipt) { x.Number, x.Manifest = 3, 3 }), BadRoot},
 		{"an index beyond the manifest", r.receipt(1, set(10, 10), func(x *ledger.Receipt) { x.Number, x.Previous = 3, sha256.Sum256(two) }), BadRoot},
 		{"another key", r.sign(ledger.Delivered{Receipt: ledger.Receipt{Manifest: 1, Root: m.Root, Number: 1, Indexes: set(7, 7)},
-			Method: ledger.ReadbackCached, Brought: ledger.BroughtAutomatic}, stranger), NotAssigned},
+			Method: backup.ReadbackCached, Brought: ledger.BroughtAutomatic}, stranger), NotAssigned},
 	}
 	for _, test := range tests {
 		if got := r.submit(session, test.leaf); !slices.Equal(got, []Verdict{test.want}) {

@@ -197,7 +197,13 @@ type DestinationStatus struct {
 	// The last fault; unset where there is none.
 	LastFault *Fault `protobuf:"bytes,12,opt,name=last_fault,json=lastFault,proto3" json:"last_fault,omitempty"`
 	// When a run last came to its end; unset where none did since the process started.
-	LastRunTime   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=last_run_time,json=lastRunTime,proto3" json:"last_run_time,omitempty"`
+	LastRunTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=last_run_time,json=lastRunTime,proto3" json:"last_run_time,omitempty"`
+	// The last check; unset where there was none since the process started.
+	Check *CheckReport `protobuf:"bytes,14,opt,name=check,proto3" json:"check,omitempty"`
+	// Set while it is paused.
+	Pause *Pause `protobuf:"bytes,15,opt,name=pause,proto3" json:"pause,omitempty"`
+	// Set while the destination is left alone after a fault.
+	Circuit       *Circuit `protobuf:"bytes,16,opt,name=circuit,proto3" json:"circuit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -319,6 +325,27 @@ func (x *DestinationStatus) GetLastFault() *Fault {
 func (x *DestinationStatus) GetLastRunTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LastRunTime
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetCheck() *CheckReport {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetPause() *Pause {
+	if x != nil {
+		return x.Pause
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetCircuit() *Circuit {
+	if x != nil {
+		return x.Circuit
 	}
 	return nil
 }
@@ -929,6 +956,702 @@ func (x *AcceptLossesResponse) GetAuditedCount() int64 {
 	return 0
 }
 
+// CheckRequest says what to check.
+type CheckRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination's name in the configuration; empty for all.
+	Destination   string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CheckRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+// CheckResponse is one line, or the end of one destination.
+type CheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination's name.
+	Destination string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	// The line; unset in the last response of a destination.
+	Line *CheckLine `protobuf:"bytes,2,opt,name=line,proto3" json:"line,omitempty"`
+	// The whole; set in the last response of a destination.
+	Report        *CheckReport `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CheckResponse) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *CheckResponse) GetLine() *CheckLine {
+	if x != nil {
+		return x.Line
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetReport() *CheckReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// PlanRunRequest says what to plan.
+type PlanRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination's name in the configuration; empty for all.
+	Destination   string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRunRequest) Reset() {
+	*x = PlanRunRequest{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRunRequest) ProtoMessage() {}
+
+func (x *PlanRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRunRequest.ProtoReflect.Descriptor instead.
+func (*PlanRunRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PlanRunRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+// PlanRunResponse has the plans.
+type PlanRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One plan per destination, in the order of the configuration.
+	Plans         []*RunPlan `protobuf:"bytes,1,rep,name=plans,proto3" json:"plans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRunResponse) Reset() {
+	*x = PlanRunResponse{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRunResponse) ProtoMessage() {}
+
+func (x *PlanRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRunResponse.ProtoReflect.Descriptor instead.
+func (*PlanRunResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PlanRunResponse) GetPlans() []*RunPlan {
+	if x != nil {
+		return x.Plans
+	}
+	return nil
+}
+
+// RunPlan is what a run would do.
+type RunPlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination's name.
+	Destination string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	// Pending recordings that would be fetched, or found to be there already.
+	ItemCount int64 `protobuf:"varint,2,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
+	// Their bytes.
+	Bytes int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The rate of the last runs; unset where none was measured.
+	MeasuredBytesPerSecond *int64 `protobuf:"varint,4,opt,name=measured_bytes_per_second,json=measuredBytesPerSecond,proto3,oneof" json:"measured_bytes_per_second,omitempty"`
+	// The limit that holds now; unset where there is none.
+	LimitBytesPerSecond *int64 `protobuf:"varint,5,opt,name=limit_bytes_per_second,json=limitBytesPerSecond,proto3,oneof" json:"limit_bytes_per_second,omitempty"`
+	// How long it would take at the lower of the two; unset where neither is known.
+	EstimatedDuration *durationpb.Duration `protobuf:"bytes,6,opt,name=estimated_duration,json=estimatedDuration,proto3" json:"estimated_duration,omitempty"`
+	// The earliest deadline among them; unset where nothing is pending.
+	FirstDeadlineTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=first_deadline_time,json=firstDeadlineTime,proto3" json:"first_deadline_time,omitempty"`
+	// What keeps a run from beginning by itself now; empty where nothing does.
+	Hindrance     string `protobuf:"bytes,8,opt,name=hindrance,proto3" json:"hindrance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunPlan) Reset() {
+	*x = RunPlan{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunPlan) ProtoMessage() {}
+
+func (x *RunPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunPlan.ProtoReflect.Descriptor instead.
+func (*RunPlan) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RunPlan) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *RunPlan) GetItemCount() int64 {
+	if x != nil {
+		return x.ItemCount
+	}
+	return 0
+}
+
+func (x *RunPlan) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *RunPlan) GetMeasuredBytesPerSecond() int64 {
+	if x != nil && x.MeasuredBytesPerSecond != nil {
+		return *x.MeasuredBytesPerSecond
+	}
+	return 0
+}
+
+func (x *RunPlan) GetLimitBytesPerSecond() int64 {
+	if x != nil && x.LimitBytesPerSecond != nil {
+		return *x.LimitBytesPerSecond
+	}
+	return 0
+}
+
+func (x *RunPlan) GetEstimatedDuration() *durationpb.Duration {
+	if x != nil {
+		return x.EstimatedDuration
+	}
+	return nil
+}
+
+func (x *RunPlan) GetFirstDeadlineTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstDeadlineTime
+	}
+	return nil
+}
+
+func (x *RunPlan) GetHindrance() string {
+	if x != nil {
+		return x.Hindrance
+	}
+	return ""
+}
+
+// PauseDestinationRequest says what to pause.
+type PauseDestinationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination's name in the configuration; empty for all.
+	Destination string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	// Until when and why.
+	Pause         *Pause `protobuf:"bytes,2,opt,name=pause,proto3" json:"pause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseDestinationRequest) Reset() {
+	*x = PauseDestinationRequest{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseDestinationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseDestinationRequest) ProtoMessage() {}
+
+func (x *PauseDestinationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseDestinationRequest.ProtoReflect.Descriptor instead.
+func (*PauseDestinationRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PauseDestinationRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *PauseDestinationRequest) GetPause() *Pause {
+	if x != nil {
+		return x.Pause
+	}
+	return nil
+}
+
+// PauseDestinationResponse names what is paused.
+type PauseDestinationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The names of the destinations that are paused now.
+	Destinations  []string `protobuf:"bytes,1,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseDestinationResponse) Reset() {
+	*x = PauseDestinationResponse{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseDestinationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseDestinationResponse) ProtoMessage() {}
+
+func (x *PauseDestinationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseDestinationResponse.ProtoReflect.Descriptor instead.
+func (*PauseDestinationResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PauseDestinationResponse) GetDestinations() []string {
+	if x != nil {
+		return x.Destinations
+	}
+	return nil
+}
+
+// ResumeDestinationRequest says what to resume.
+type ResumeDestinationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The destination's name in the configuration; empty for all.
+	Destination   string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeDestinationRequest) Reset() {
+	*x = ResumeDestinationRequest{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeDestinationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeDestinationRequest) ProtoMessage() {}
+
+func (x *ResumeDestinationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeDestinationRequest.ProtoReflect.Descriptor instead.
+func (*ResumeDestinationRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ResumeDestinationRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+// ResumeDestinationResponse names what was paused.
+type ResumeDestinationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The names of the destinations that were paused until now.
+	Destinations  []string `protobuf:"bytes,1,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeDestinationResponse) Reset() {
+	*x = ResumeDestinationResponse{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeDestinationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeDestinationResponse) ProtoMessage() {}
+
+func (x *ResumeDestinationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeDestinationResponse.ProtoReflect.Descriptor instead.
+func (*ResumeDestinationResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ResumeDestinationResponse) GetDestinations() []string {
+	if x != nil {
+		return x.Destinations
+	}
+	return nil
+}
+
+// MoveDestinationRequest names a destination.
+type MoveDestinationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name in the configuration, required.
+	Destination string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	// Whether what is missing at the new place may be signed as lost although it is more than 1 % of what is confirmed.
+	AcceptLosses  bool `protobuf:"varint,2,opt,name=accept_losses,json=acceptLosses,proto3" json:"accept_losses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveDestinationRequest) Reset() {
+	*x = MoveDestinationRequest{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveDestinationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveDestinationRequest) ProtoMessage() {}
+
+func (x *MoveDestinationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveDestinationRequest.ProtoReflect.Descriptor instead.
+func (*MoveDestinationRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *MoveDestinationRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *MoveDestinationRequest) GetAcceptLosses() bool {
+	if x != nil {
+		return x.AcceptLosses
+	}
+	return false
+}
+
+// MoveDestinationResponse is a step of progress.
+type MoveDestinationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the new place is, for a person.
+	Location string `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
+	// How many confirmed recordings are looked for.
+	WantedCount int64 `protobuf:"varint,2,opt,name=wanted_count,json=wantedCount,proto3" json:"wanted_count,omitempty"`
+	// How many were looked for so far.
+	AuditedCount int64 `protobuf:"varint,3,opt,name=audited_count,json=auditedCount,proto3" json:"audited_count,omitempty"`
+	// How many of them are missing or altered.
+	LostCount int64 `protobuf:"varint,4,opt,name=lost_count,json=lostCount,proto3" json:"lost_count,omitempty"`
+	// Set with the last step.
+	Result        *MoveResult `protobuf:"bytes,5,opt,name=result,proto3,oneof" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveDestinationResponse) Reset() {
+	*x = MoveDestinationResponse{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveDestinationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveDestinationResponse) ProtoMessage() {}
+
+func (x *MoveDestinationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveDestinationResponse.ProtoReflect.Descriptor instead.
+func (*MoveDestinationResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *MoveDestinationResponse) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
+func (x *MoveDestinationResponse) GetWantedCount() int64 {
+	if x != nil {
+		return x.WantedCount
+	}
+	return 0
+}
+
+func (x *MoveDestinationResponse) GetAuditedCount() int64 {
+	if x != nil {
+		return x.AuditedCount
+	}
+	return 0
+}
+
+func (x *MoveDestinationResponse) GetLostCount() int64 {
+	if x != nil {
+		return x.LostCount
+	}
+	return 0
+}
+
+func (x *MoveDestinationResponse) GetResult() *MoveResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// MoveResult is how a move ended.
+type MoveResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the new place is in use: both sides agree on what is there.
+	Complete bool `protobuf:"varint,1,opt,name=complete,proto3" json:"complete,omitempty"`
+	// One sentence for a person: what is next.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveResult) Reset() {
+	*x = MoveResult{}
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveResult) ProtoMessage() {}
+
+func (x *MoveResult) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_agent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveResult.ProtoReflect.Descriptor instead.
+func (*MoveResult) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_agent_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *MoveResult) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *MoveResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
@@ -944,7 +1667,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\fdestinations\x18\x06 \x03(\v2$.wolkvox.backup.v1.DestinationStatusR\fdestinations\x12A\n" +
 	"\fclock_offset\x18\a \x01(\v2\x19.google.protobuf.DurationH\x00R\vclockOffset\x88\x01\x01\x12\x1a\n" +
 	"\bproblems\x18\b \x03(\tR\bproblemsB\x0f\n" +
-	"\r_clock_offset\"\xbc\x04\n" +
+	"\r_clock_offset\"\xd8\x05\n" +
 	"\x11DestinationStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
@@ -961,7 +1684,10 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\arunning\x18\v \x01(\bR\arunning\x127\n" +
 	"\n" +
 	"last_fault\x18\f \x01(\v2\x18.wolkvox.backup.v1.FaultR\tlastFault\x12>\n" +
-	"\rlast_run_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vlastRunTimeB\r\n" +
+	"\rlast_run_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vlastRunTime\x124\n" +
+	"\x05check\x18\x0e \x01(\v2\x1e.wolkvox.backup.v1.CheckReportR\x05check\x12.\n" +
+	"\x05pause\x18\x0f \x01(\v2\x18.wolkvox.backup.v1.PauseR\x05pause\x124\n" +
+	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuitB\r\n" +
 	"\v_free_bytes\".\n" +
 	"\n" +
 	"RunRequest\x12 \n" +
@@ -999,14 +1725,65 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\x14AcceptLossesResponse\x12\x1d\n" +
 	"\n" +
 	"lost_count\x18\x01 \x01(\x03R\tlostCount\x12#\n" +
-	"\raudited_count\x18\x02 \x01(\x03R\fauditedCount2\xdb\x04\n" +
+	"\raudited_count\x18\x02 \x01(\x03R\fauditedCount\"0\n" +
+	"\fCheckRequest\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\"\x9b\x01\n" +
+	"\rCheckResponse\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x120\n" +
+	"\x04line\x18\x02 \x01(\v2\x1c.wolkvox.backup.v1.CheckLineR\x04line\x126\n" +
+	"\x06report\x18\x03 \x01(\v2\x1e.wolkvox.backup.v1.CheckReportR\x06report\"2\n" +
+	"\x0ePlanRunRequest\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\"C\n" +
+	"\x0fPlanRunResponse\x120\n" +
+	"\x05plans\x18\x01 \x03(\v2\x1a.wolkvox.backup.v1.RunPlanR\x05plans\"\xc7\x03\n" +
+	"\aRunPlan\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x12\x1d\n" +
+	"\n" +
+	"item_count\x18\x02 \x01(\x03R\titemCount\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12>\n" +
+	"\x19measured_bytes_per_second\x18\x04 \x01(\x03H\x00R\x16measuredBytesPerSecond\x88\x01\x01\x128\n" +
+	"\x16limit_bytes_per_second\x18\x05 \x01(\x03H\x01R\x13limitBytesPerSecond\x88\x01\x01\x12H\n" +
+	"\x12estimated_duration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x11estimatedDuration\x12J\n" +
+	"\x13first_deadline_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x11firstDeadlineTime\x12\x1c\n" +
+	"\thindrance\x18\b \x01(\tR\thindranceB\x1c\n" +
+	"\x1a_measured_bytes_per_secondB\x19\n" +
+	"\x17_limit_bytes_per_second\"k\n" +
+	"\x17PauseDestinationRequest\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x12.\n" +
+	"\x05pause\x18\x02 \x01(\v2\x18.wolkvox.backup.v1.PauseR\x05pause\">\n" +
+	"\x18PauseDestinationResponse\x12\"\n" +
+	"\fdestinations\x18\x01 \x03(\tR\fdestinations\"<\n" +
+	"\x18ResumeDestinationRequest\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\"?\n" +
+	"\x19ResumeDestinationResponse\x12\"\n" +
+	"\fdestinations\x18\x01 \x03(\tR\fdestinations\"_\n" +
+	"\x16MoveDestinationRequest\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x12#\n" +
+	"\raccept_losses\x18\x02 \x01(\bR\facceptLosses\"\xe3\x01\n" +
+	"\x17MoveDestinationResponse\x12\x1a\n" +
+	"\blocation\x18\x01 \x01(\tR\blocation\x12!\n" +
+	"\fwanted_count\x18\x02 \x01(\x03R\vwantedCount\x12#\n" +
+	"\raudited_count\x18\x03 \x01(\x03R\fauditedCount\x12\x1d\n" +
+	"\n" +
+	"lost_count\x18\x04 \x01(\x03R\tlostCount\x12:\n" +
+	"\x06result\x18\x05 \x01(\v2\x1d.wolkvox.backup.v1.MoveResultH\x00R\x06result\x88\x01\x01B\t\n" +
+	"\a_result\"B\n" +
+	"\n" +
+	"MoveResult\x12\x1a\n" +
+	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xc4\b\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
 	"\x0fInitDestination\x12).wolkvox.backup.v1.InitDestinationRequest\x1a*.wolkvox.backup.v1.InitDestinationResponse\x12n\n" +
 	"\x11VerifyAgentLedger\x12+.wolkvox.backup.v1.VerifyAgentLedgerRequest\x1a,.wolkvox.backup.v1.VerifyAgentLedgerResponse\x12p\n" +
 	"\x11ExportAgentLedger\x12+.wolkvox.backup.v1.ExportAgentLedgerRequest\x1a,.wolkvox.backup.v1.ExportAgentLedgerResponse0\x01\x12_\n" +
-	"\fAcceptLosses\x12&.wolkvox.backup.v1.AcceptLossesRequest\x1a'.wolkvox.backup.v1.AcceptLossesResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\fAcceptLosses\x12&.wolkvox.backup.v1.AcceptLossesRequest\x1a'.wolkvox.backup.v1.AcceptLossesResponse\x12L\n" +
+	"\x05Check\x12\x1f.wolkvox.backup.v1.CheckRequest\x1a .wolkvox.backup.v1.CheckResponse0\x01\x12P\n" +
+	"\aPlanRun\x12!.wolkvox.backup.v1.PlanRunRequest\x1a\".wolkvox.backup.v1.PlanRunResponse\x12k\n" +
+	"\x10PauseDestination\x12*.wolkvox.backup.v1.PauseDestinationRequest\x1a+.wolkvox.backup.v1.PauseDestinationResponse\x12n\n" +
+	"\x11ResumeDestination\x12+.wolkvox.backup.v1.ResumeDestinationRequest\x1a,.wolkvox.backup.v1.ResumeDestinationResponse\x12j\n" +
+	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once
@@ -1020,7 +1797,7 @@ func file_wolkvox_backup_v1_agent_proto_rawDescGZIP() []byte {
 	return file_wolkvox_backup_v1_agent_proto_rawDescData
 }
 
-var file_wolkvox_backup_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_wolkvox_backup_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),          // 0: wolkvox.backup.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),         // 1: wolkvox.backup.v1.GetStatusResponse
@@ -1036,46 +1813,82 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*ExportAgentLedgerResponse)(nil), // 11: wolkvox.backup.v1.ExportAgentLedgerResponse
 	(*AcceptLossesRequest)(nil),       // 12: wolkvox.backup.v1.AcceptLossesRequest
 	(*AcceptLossesResponse)(nil),      // 13: wolkvox.backup.v1.AcceptLossesResponse
-	(*timestamppb.Timestamp)(nil),     // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 15: google.protobuf.Duration
-	(*Night)(nil),                     // 16: wolkvox.backup.v1.Night
-	(*StateCounts)(nil),               // 17: wolkvox.backup.v1.StateCounts
-	(*LogPosition)(nil),               // 18: wolkvox.backup.v1.LogPosition
-	(*Fault)(nil),                     // 19: wolkvox.backup.v1.Fault
-	(*LedgerReport)(nil),              // 20: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 21: wolkvox.backup.v1.ExportedFile
+	(*CheckRequest)(nil),              // 14: wolkvox.backup.v1.CheckRequest
+	(*CheckResponse)(nil),             // 15: wolkvox.backup.v1.CheckResponse
+	(*PlanRunRequest)(nil),            // 16: wolkvox.backup.v1.PlanRunRequest
+	(*PlanRunResponse)(nil),           // 17: wolkvox.backup.v1.PlanRunResponse
+	(*RunPlan)(nil),                   // 18: wolkvox.backup.v1.RunPlan
+	(*PauseDestinationRequest)(nil),   // 19: wolkvox.backup.v1.PauseDestinationRequest
+	(*PauseDestinationResponse)(nil),  // 20: wolkvox.backup.v1.PauseDestinationResponse
+	(*ResumeDestinationRequest)(nil),  // 21: wolkvox.backup.v1.ResumeDestinationRequest
+	(*ResumeDestinationResponse)(nil), // 22: wolkvox.backup.v1.ResumeDestinationResponse
+	(*MoveDestinationRequest)(nil),    // 23: wolkvox.backup.v1.MoveDestinationRequest
+	(*MoveDestinationResponse)(nil),   // 24: wolkvox.backup.v1.MoveDestinationResponse
+	(*MoveResult)(nil),                // 25: wolkvox.backup.v1.MoveResult
+	(*timestamppb.Timestamp)(nil),     // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 27: google.protobuf.Duration
+	(*Night)(nil),                     // 28: wolkvox.backup.v1.Night
+	(*StateCounts)(nil),               // 29: wolkvox.backup.v1.StateCounts
+	(*LogPosition)(nil),               // 30: wolkvox.backup.v1.LogPosition
+	(*Fault)(nil),                     // 31: wolkvox.backup.v1.Fault
+	(*CheckReport)(nil),               // 32: wolkvox.backup.v1.CheckReport
+	(*Pause)(nil),                     // 33: wolkvox.backup.v1.Pause
+	(*Circuit)(nil),                   // 34: wolkvox.backup.v1.Circuit
+	(*LedgerReport)(nil),              // 35: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 36: wolkvox.backup.v1.ExportedFile
+	(*CheckLine)(nil),                 // 37: wolkvox.backup.v1.CheckLine
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
-	14, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 1: wolkvox.backup.v1.GetStatusResponse.destinations:type_name -> wolkvox.backup.v1.DestinationStatus
-	15, // 2: wolkvox.backup.v1.GetStatusResponse.clock_offset:type_name -> google.protobuf.Duration
-	16, // 3: wolkvox.backup.v1.DestinationStatus.nights:type_name -> wolkvox.backup.v1.Night
-	17, // 4: wolkvox.backup.v1.DestinationStatus.counts:type_name -> wolkvox.backup.v1.StateCounts
-	18, // 5: wolkvox.backup.v1.DestinationStatus.position:type_name -> wolkvox.backup.v1.LogPosition
-	18, // 6: wolkvox.backup.v1.DestinationStatus.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	19, // 7: wolkvox.backup.v1.DestinationStatus.last_fault:type_name -> wolkvox.backup.v1.Fault
-	14, // 8: wolkvox.backup.v1.DestinationStatus.last_run_time:type_name -> google.protobuf.Timestamp
-	5,  // 9: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
-	18, // 10: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	20, // 11: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	21, // 12: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	0,  // 13: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
-	3,  // 14: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
-	6,  // 15: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
-	8,  // 16: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
-	10, // 17: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
-	12, // 18: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
-	1,  // 19: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 20: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 21: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 22: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 23: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 24: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	27, // 2: wolkvox.backup.v1.GetStatusResponse.clock_offset:type_name -> google.protobuf.Duration
+	28, // 3: wolkvox.backup.v1.DestinationStatus.nights:type_name -> wolkvox.backup.v1.Night
+	29, // 4: wolkvox.backup.v1.DestinationStatus.counts:type_name -> wolkvox.backup.v1.StateCounts
+	30, // 5: wolkvox.backup.v1.DestinationStatus.position:type_name -> wolkvox.backup.v1.LogPosition
+	30, // 6: wolkvox.backup.v1.DestinationStatus.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	31, // 7: wolkvox.backup.v1.DestinationStatus.last_fault:type_name -> wolkvox.backup.v1.Fault
+	26, // 8: wolkvox.backup.v1.DestinationStatus.last_run_time:type_name -> google.protobuf.Timestamp
+	32, // 9: wolkvox.backup.v1.DestinationStatus.check:type_name -> wolkvox.backup.v1.CheckReport
+	33, // 10: wolkvox.backup.v1.DestinationStatus.pause:type_name -> wolkvox.backup.v1.Pause
+	34, // 11: wolkvox.backup.v1.DestinationStatus.circuit:type_name -> wolkvox.backup.v1.Circuit
+	5,  // 12: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
+	30, // 13: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	35, // 14: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	36, // 15: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	37, // 16: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
+	32, // 17: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
+	18, // 18: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
+	27, // 19: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
+	26, // 20: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
+	33, // 21: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
+	25, // 22: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
+	0,  // 23: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
+	3,  // 24: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
+	6,  // 25: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
+	8,  // 26: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
+	10, // 27: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
+	12, // 28: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
+	14, // 29: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
+	16, // 30: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
+	19, // 31: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
+	21, // 32: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
+	23, // 33: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
+	1,  // 34: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 35: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 36: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 37: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 38: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 39: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 40: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 41: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 42: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 43: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 44: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	34, // [34:45] is the sub-list for method output_type
+	23, // [23:34] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_agent_proto_init() }
@@ -1087,13 +1900,15 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[2].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[4].OneofWrappers = []any{}
+	file_wolkvox_backup_v1_agent_proto_msgTypes[18].OneofWrappers = []any{}
+	file_wolkvox_backup_v1_agent_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_agent_proto_rawDesc), len(file_wolkvox_backup_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

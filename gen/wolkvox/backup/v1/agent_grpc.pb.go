@@ -25,6 +25,11 @@ const (
 	AgentService_VerifyAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/VerifyAgentLedger"
 	AgentService_ExportAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/ExportAgentLedger"
 	AgentService_AcceptLosses_FullMethodName      = "/wolkvox.backup.v1.AgentService/AcceptLosses"
+	AgentService_Check_FullMethodName             = "/wolkvox.backup.v1.AgentService/Check"
+	AgentService_PlanRun_FullMethodName           = "/wolkvox.backup.v1.AgentService/PlanRun"
+	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
+	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
+	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -59,6 +64,27 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION NO_LOSSES (no audit waits for a decision).
 	// Who may call: whoever may open the socket.
 	AcceptLosses(ctx context.Context, in *AcceptLossesRequest, opts ...grpc.CallOption) (*AcceptLossesResponse, error)
+	// Check tries whether a destination would take a night's recordings, and streams a line for everything that it looks at.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CheckResponse], error)
+	// PlanRun says what a run would fetch now and how long it would take; it fetches nothing.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	PlanRun(ctx context.Context, in *PlanRunRequest, opts ...grpc.CallOption) (*PlanRunResponse, error)
+	// PauseDestination keeps nights from beginning by themselves, also after a restart. Receipts and heartbeats go on.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the time has passed).
+	// Who may call: whoever may open the socket.
+	PauseDestination(ctx context.Context, in *PauseDestinationRequest, opts ...grpc.CallOption) (*PauseDestinationResponse, error)
+	// ResumeDestination ends a pause; without one it changes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	ResumeDestination(ctx context.Context, in *ResumeDestinationRequest, opts ...grpc.CallOption) (*ResumeDestinationResponse, error)
+	// MoveDestination takes the place that the configuration now names as the new place of the same ledger: it marks it, looks
+	// for everything that is confirmed, and streams how far it has come. What is not there is lost at the new place.
+	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
+	// Who may call: whoever may open the socket.
+	MoveDestination(ctx context.Context, in *MoveDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MoveDestinationResponse], error)
 }
 
 type agentServiceClient struct {
@@ -147,6 +173,74 @@ func (c *agentServiceClient) AcceptLosses(ctx context.Context, in *AcceptLossesR
 	return out, nil
 }
 
+func (c *agentServiceClient) Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CheckResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[2], AgentService_Check_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CheckRequest, CheckResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_CheckClient = grpc.ServerStreamingClient[CheckResponse]
+
+func (c *agentServiceClient) PlanRun(ctx context.Context, in *PlanRunRequest, opts ...grpc.CallOption) (*PlanRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlanRunResponse)
+	err := c.cc.Invoke(ctx, AgentService_PlanRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentServiceClient) PauseDestination(ctx context.Context, in *PauseDestinationRequest, opts ...grpc.CallOption) (*PauseDestinationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseDestinationResponse)
+	err := c.cc.Invoke(ctx, AgentService_PauseDestination_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentServiceClient) ResumeDestination(ctx context.Context, in *ResumeDestinationRequest, opts ...grpc.CallOption) (*ResumeDestinationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeDestinationResponse)
+	err := c.cc.Invoke(ctx, AgentService_ResumeDestination_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentServiceClient) MoveDestination(ctx context.Context, in *MoveDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MoveDestinationResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[3], AgentService_MoveDestination_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[MoveDestinationRequest, MoveDestinationResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_MoveDestinationClient = grpc.ServerStreamingClient[MoveDestinationResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -179,6 +273,27 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION NO_LOSSES (no audit waits for a decision).
 	// Who may call: whoever may open the socket.
 	AcceptLosses(context.Context, *AcceptLossesRequest) (*AcceptLossesResponse, error)
+	// Check tries whether a destination would take a night's recordings, and streams a line for everything that it looks at.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	Check(*CheckRequest, grpc.ServerStreamingServer[CheckResponse]) error
+	// PlanRun says what a run would fetch now and how long it would take; it fetches nothing.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	PlanRun(context.Context, *PlanRunRequest) (*PlanRunResponse, error)
+	// PauseDestination keeps nights from beginning by themselves, also after a restart. Receipts and heartbeats go on.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the time has passed).
+	// Who may call: whoever may open the socket.
+	PauseDestination(context.Context, *PauseDestinationRequest) (*PauseDestinationResponse, error)
+	// ResumeDestination ends a pause; without one it changes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	ResumeDestination(context.Context, *ResumeDestinationRequest) (*ResumeDestinationResponse, error)
+	// MoveDestination takes the place that the configuration now names as the new place of the same ledger: it marks it, looks
+	// for everything that is confirmed, and streams how far it has come. What is not there is lost at the new place.
+	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
+	// Who may call: whoever may open the socket.
+	MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -206,6 +321,21 @@ func (UnimplementedAgentServiceServer) ExportAgentLedger(*ExportAgentLedgerReque
 }
 func (UnimplementedAgentServiceServer) AcceptLosses(context.Context, *AcceptLossesRequest) (*AcceptLossesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AcceptLosses not implemented")
+}
+func (UnimplementedAgentServiceServer) Check(*CheckRequest, grpc.ServerStreamingServer[CheckResponse]) error {
+	return status.Error(codes.Unimplemented, "method Check not implemented")
+}
+func (UnimplementedAgentServiceServer) PlanRun(context.Context, *PlanRunRequest) (*PlanRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanRun not implemented")
+}
+func (UnimplementedAgentServiceServer) PauseDestination(context.Context, *PauseDestinationRequest) (*PauseDestinationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) ResumeDestination(context.Context, *ResumeDestinationRequest) (*ResumeDestinationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error {
+	return status.Error(codes.Unimplemented, "method MoveDestination not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -322,6 +452,82 @@ func _AgentService_AcceptLosses_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AgentService_Check_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CheckRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).Check(m, &grpc.GenericServerStream[CheckRequest, CheckResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_CheckServer = grpc.ServerStreamingServer[CheckResponse]
+
+func _AgentService_PlanRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).PlanRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_PlanRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).PlanRun(ctx, req.(*PlanRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AgentService_PauseDestination_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseDestinationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).PauseDestination(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_PauseDestination_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).PauseDestination(ctx, req.(*PauseDestinationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AgentService_ResumeDestination_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeDestinationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).ResumeDestination(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_ResumeDestination_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).ResumeDestination(ctx, req.(*ResumeDestinationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AgentService_MoveDestination_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(MoveDestinationRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).MoveDestination(m, &grpc.GenericServerStream[MoveDestinationRequest, MoveDestinationResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_MoveDestinationServer = grpc.ServerStreamingServer[MoveDestinationResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -345,6 +551,18 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "AcceptLosses",
 			Handler:    _AgentService_AcceptLosses_Handler,
 		},
+		{
+			MethodName: "PlanRun",
+			Handler:    _AgentService_PlanRun_Handler,
+		},
+		{
+			MethodName: "PauseDestination",
+			Handler:    _AgentService_PauseDestination_Handler,
+		},
+		{
+			MethodName: "ResumeDestination",
+			Handler:    _AgentService_ResumeDestination_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -355,6 +573,16 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ExportAgentLedger",
 			Handler:       _AgentService_ExportAgentLedger_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Check",
+			Handler:       _AgentService_Check_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "MoveDestination",
+			Handler:       _AgentService_MoveDestination_Handler,
 			ServerStreams: true,
 		},
 	},

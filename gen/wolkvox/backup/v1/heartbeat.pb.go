@@ -259,7 +259,13 @@ type DestinationReport struct {
 	// Items confirmed since the process started.
 	ConfirmedCount int64 `protobuf:"varint,11,opt,name=confirmed_count,json=confirmedCount,proto3" json:"confirmed_count,omitempty"`
 	// Bytes fetched since the process started.
-	FetchedBytes  int64 `protobuf:"varint,12,opt,name=fetched_bytes,json=fetchedBytes,proto3" json:"fetched_bytes,omitempty"`
+	FetchedBytes int64 `protobuf:"varint,12,opt,name=fetched_bytes,json=fetchedBytes,proto3" json:"fetched_bytes,omitempty"`
+	// The last check of the destination; unset where there was none since the process started.
+	Check *CheckReport `protobuf:"bytes,13,opt,name=check,proto3" json:"check,omitempty"`
+	// Set while it is paused.
+	Pause *Pause `protobuf:"bytes,14,opt,name=pause,proto3" json:"pause,omitempty"`
+	// Set while the destination is left alone after a fault.
+	Circuit       *Circuit `protobuf:"bytes,15,opt,name=circuit,proto3" json:"circuit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -376,6 +382,27 @@ func (x *DestinationReport) GetFetchedBytes() int64 {
 		return x.FetchedBytes
 	}
 	return 0
+}
+
+func (x *DestinationReport) GetCheck() *CheckReport {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *DestinationReport) GetPause() *Pause {
+	if x != nil {
+		return x.Pause
+	}
+	return nil
+}
+
+func (x *DestinationReport) GetCircuit() *Circuit {
+	if x != nil {
+		return x.Circuit
+	}
+	return nil
 }
 
 // HeartbeatResponse brings back the server's word.
@@ -766,7 +793,7 @@ const file_wolkvox_backup_v1_heartbeat_proto_rawDesc = "" +
 	"\fdestinations\x18\x04 \x03(\v2$.wolkvox.backup.v1.DestinationReportR\fdestinations\x12-\n" +
 	"\x10state_free_bytes\x18\x05 \x01(\x03H\x00R\x0estateFreeBytes\x88\x01\x01\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessageB\x13\n" +
-	"\x11_state_free_bytes\"\x84\x04\n" +
+	"\x11_state_free_bytes\"\xa0\x05\n" +
 	"\x11DestinationReport\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12%\n" +
 	"\x0esession_number\x18\x02 \x01(\x03R\rsessionNumber\x12\x12\n" +
@@ -783,7 +810,10 @@ const file_wolkvox_backup_v1_heartbeat_proto_rawDesc = "" +
 	"\x10free_inode_count\x18\n" +
 	" \x01(\x03H\x01R\x0efreeInodeCount\x88\x01\x01\x12'\n" +
 	"\x0fconfirmed_count\x18\v \x01(\x03R\x0econfirmedCount\x12#\n" +
-	"\rfetched_bytes\x18\f \x01(\x03R\ffetchedBytesB\r\n" +
+	"\rfetched_bytes\x18\f \x01(\x03R\ffetchedBytes\x124\n" +
+	"\x05check\x18\r \x01(\v2\x1e.wolkvox.backup.v1.CheckReportR\x05check\x12.\n" +
+	"\x05pause\x18\x0e \x01(\v2\x18.wolkvox.backup.v1.PauseR\x05pause\x124\n" +
+	"\acircuit\x18\x0f \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuitB\r\n" +
 	"\v_free_bytesB\x13\n" +
 	"\x11_free_inode_count\"\x99\x01\n" +
 	"\x11HeartbeatResponse\x12;\n" +
@@ -852,33 +882,39 @@ var file_wolkvox_backup_v1_heartbeat_proto_goTypes = []any{
 	(*ItemFault)(nil),             // 8: wolkvox.backup.v1.ItemFault
 	(*ReportFaultsResponse)(nil),  // 9: wolkvox.backup.v1.ReportFaultsResponse
 	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
-	(*IndexRange)(nil),            // 12: wolkvox.backup.v1.IndexRange
-	(*Fault)(nil),                 // 13: wolkvox.backup.v1.Fault
+	(*CheckReport)(nil),           // 11: wolkvox.backup.v1.CheckReport
+	(*Pause)(nil),                 // 12: wolkvox.backup.v1.Pause
+	(*Circuit)(nil),               // 13: wolkvox.backup.v1.Circuit
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*IndexRange)(nil),            // 15: wolkvox.backup.v1.IndexRange
+	(*Fault)(nil),                 // 16: wolkvox.backup.v1.Fault
 }
 var file_wolkvox_backup_v1_heartbeat_proto_depIdxs = []int32{
 	10, // 0: wolkvox.backup.v1.HeartbeatRequest.agent_time:type_name -> google.protobuf.Timestamp
 	3,  // 1: wolkvox.backup.v1.HeartbeatRequest.destinations:type_name -> wolkvox.backup.v1.DestinationReport
 	10, // 2: wolkvox.backup.v1.DestinationReport.echoed_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: wolkvox.backup.v1.DestinationReport.health:type_name -> wolkvox.backup.v1.DestinationHealth
-	10, // 4: wolkvox.backup.v1.HeartbeatResponse.server_time:type_name -> google.protobuf.Timestamp
-	5,  // 5: wolkvox.backup.v1.HeartbeatResponse.destinations:type_name -> wolkvox.backup.v1.DestinationOrder
-	1,  // 6: wolkvox.backup.v1.DestinationOrder.status:type_name -> wolkvox.backup.v1.AssignmentStatus
-	6,  // 7: wolkvox.backup.v1.DestinationOrder.window:type_name -> wolkvox.backup.v1.NightWindow
-	11, // 8: wolkvox.backup.v1.NightWindow.start:type_name -> google.protobuf.Duration
-	11, // 9: wolkvox.backup.v1.NightWindow.end:type_name -> google.protobuf.Duration
-	8,  // 10: wolkvox.backup.v1.ReportFaultsRequest.faults:type_name -> wolkvox.backup.v1.ItemFault
-	12, // 11: wolkvox.backup.v1.ItemFault.indexes:type_name -> wolkvox.backup.v1.IndexRange
-	13, // 12: wolkvox.backup.v1.ItemFault.fault:type_name -> wolkvox.backup.v1.Fault
-	2,  // 13: wolkvox.backup.v1.HeartbeatService.Heartbeat:input_type -> wolkvox.backup.v1.HeartbeatRequest
-	7,  // 14: wolkvox.backup.v1.HeartbeatService.ReportFaults:input_type -> wolkvox.backup.v1.ReportFaultsRequest
-	4,  // 15: wolkvox.backup.v1.HeartbeatService.Heartbeat:output_type -> wolkvox.backup.v1.HeartbeatResponse
-	9,  // 16: wolkvox.backup.v1.HeartbeatService.ReportFaults:output_type -> wolkvox.backup.v1.ReportFaultsResponse
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 4: wolkvox.backup.v1.DestinationReport.check:type_name -> wolkvox.backup.v1.CheckReport
+	12, // 5: wolkvox.backup.v1.DestinationReport.pause:type_name -> wolkvox.backup.v1.Pause
+	13, // 6: wolkvox.backup.v1.DestinationReport.circuit:type_name -> wolkvox.backup.v1.Circuit
+	10, // 7: wolkvox.backup.v1.HeartbeatResponse.server_time:type_name -> google.protobuf.Timestamp
+	5,  // 8: wolkvox.backup.v1.HeartbeatResponse.destinations:type_name -> wolkvox.backup.v1.DestinationOrder
+	1,  // 9: wolkvox.backup.v1.DestinationOrder.status:type_name -> wolkvox.backup.v1.AssignmentStatus
+	6,  // 10: wolkvox.backup.v1.DestinationOrder.window:type_name -> wolkvox.backup.v1.NightWindow
+	14, // 11: wolkvox.backup.v1.NightWindow.start:type_name -> google.protobuf.Duration
+	14, // 12: wolkvox.backup.v1.NightWindow.end:type_name -> google.protobuf.Duration
+	8,  // 13: wolkvox.backup.v1.ReportFaultsRequest.faults:type_name -> wolkvox.backup.v1.ItemFault
+	15, // 14: wolkvox.backup.v1.ItemFault.indexes:type_name -> wolkvox.backup.v1.IndexRange
+	16, // 15: wolkvox.backup.v1.ItemFault.fault:type_name -> wolkvox.backup.v1.Fault
+	2,  // 16: wolkvox.backup.v1.HeartbeatService.Heartbeat:input_type -> wolkvox.backup.v1.HeartbeatRequest
+	7,  // 17: wolkvox.backup.v1.HeartbeatService.ReportFaults:input_type -> wolkvox.backup.v1.ReportFaultsRequest
+	4,  // 18: wolkvox.backup.v1.HeartbeatService.Heartbeat:output_type -> wolkvox.backup.v1.HeartbeatResponse
+	9,  // 19: wolkvox.backup.v1.HeartbeatService.ReportFaults:output_type -> wolkvox.backup.v1.ReportFaultsResponse
+	18, // [18:20] is the sub-list for method output_type
+	16, // [16:18] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_heartbeat_proto_init() }

@@ -221,6 +221,67 @@ func (StorageKind) EnumDescriptor() ([]byte, []int) {
 	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{2}
 }
 
+// CheckVerdict is what one line of a check found. A higher number is worse.
+type CheckVerdict int32
+
+const (
+	// No verdict; never sent.
+	CheckVerdict_CHECK_VERDICT_UNSPECIFIED CheckVerdict = 0
+	// It is as it should be.
+	CheckVerdict_CHECK_VERDICT_GOOD CheckVerdict = 1
+	// It could not be learnt; nothing follows.
+	CheckVerdict_CHECK_VERDICT_UNKNOWN CheckVerdict = 2
+	// It works, and somebody should look at it.
+	CheckVerdict_CHECK_VERDICT_WARNING CheckVerdict = 3
+	// Recordings cannot be copied, or not safely.
+	CheckVerdict_CHECK_VERDICT_BAD CheckVerdict = 4
+)
+
+// Enum value maps for CheckVerdict.
+var (
+	CheckVerdict_name = map[int32]string{
+		0: "CHECK_VERDICT_UNSPECIFIED",
+		1: "CHECK_VERDICT_GOOD",
+		2: "CHECK_VERDICT_UNKNOWN",
+		3: "CHECK_VERDICT_WARNING",
+		4: "CHECK_VERDICT_BAD",
+	}
+	CheckVerdict_value = map[string]int32{
+		"CHECK_VERDICT_UNSPECIFIED": 0,
+		"CHECK_VERDICT_GOOD":        1,
+		"CHECK_VERDICT_UNKNOWN":     2,
+		"CHECK_VERDICT_WARNING":     3,
+		"CHECK_VERDICT_BAD":         4,
+	}
+)
+
+func (x CheckVerdict) Enum() *CheckVerdict {
+	p := new(CheckVerdict)
+	*p = x
+	return p
+}
+
+func (x CheckVerdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckVerdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_wolkvox_backup_v1_item_proto_enumTypes[3].Descriptor()
+}
+
+func (CheckVerdict) Type() protoreflect.EnumType {
+	return &file_wolkvox_backup_v1_item_proto_enumTypes[3]
+}
+
+func (x CheckVerdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckVerdict.Descriptor instead.
+func (CheckVerdict) EnumDescriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{3}
+}
+
 // IndexRange is a run of indexes of one manifest, both ends included.
 type IndexRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -923,6 +984,280 @@ func (x *LedgerReport) GetProblems() []string {
 	return nil
 }
 
+// CheckLine is one line of a check.
+type CheckLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was looked at: one of the words that docs/administrator.md lists, such as "space".
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// What was found.
+	Verdict CheckVerdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=wolkvox.backup.v1.CheckVerdict" json:"verdict,omitempty"`
+	// One sentence for a person: what was found and, where it is not good, what to do next. No secrets.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// The class of the fault, as in Fault; empty where there is none.
+	Class string `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
+	// Whose matter it is, as in Fault; empty where there is no fault.
+	Party string `protobuf:"bytes,5,opt,name=party,proto3" json:"party,omitempty"`
+	// The provider's or the operating system's own code; empty where there is none.
+	Code          string `protobuf:"bytes,6,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckLine) Reset() {
+	*x = CheckLine{}
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckLine) ProtoMessage() {}
+
+func (x *CheckLine) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckLine.ProtoReflect.Descriptor instead.
+func (*CheckLine) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CheckLine) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *CheckLine) GetVerdict() CheckVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return CheckVerdict_CHECK_VERDICT_UNSPECIFIED
+}
+
+func (x *CheckLine) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *CheckLine) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *CheckLine) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *CheckLine) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+// CheckReport is the outcome of a check of one destination.
+type CheckReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was made, by the server's clock as the agent knows it.
+	CheckTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
+	// The worst of all lines.
+	Verdict CheckVerdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=wolkvox.backup.v1.CheckVerdict" json:"verdict,omitempty"`
+	// The lines, in the order in which they were looked at. A heartbeat carries those that are not good, at most 16.
+	Lines         []*CheckLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckReport) Reset() {
+	*x = CheckReport{}
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckReport) ProtoMessage() {}
+
+func (x *CheckReport) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckReport.ProtoReflect.Descriptor instead.
+func (*CheckReport) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CheckReport) GetCheckTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckTime
+	}
+	return nil
+}
+
+func (x *CheckReport) GetVerdict() CheckVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return CheckVerdict_CHECK_VERDICT_UNSPECIFIED
+}
+
+func (x *CheckReport) GetLines() []*CheckLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+// Pause says until when nothing is copied by itself.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Until when; unset for: until it is resumed.
+	UntilTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
+	// Why, in the words of who asked for it; may be empty.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Pause) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
+func (x *Pause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Circuit says that a destination is left alone after a fault that hit it as a whole.
+type Circuit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The fault.
+	Fault *Fault `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"`
+	// Since when.
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	// When it is tried next.
+	NextTryTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next_try_time,json=nextTryTime,proto3" json:"next_try_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Circuit) Reset() {
+	*x = Circuit{}
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Circuit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Circuit) ProtoMessage() {}
+
+func (x *Circuit) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Circuit.ProtoReflect.Descriptor instead.
+func (*Circuit) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Circuit) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+func (x *Circuit) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SinceTime
+	}
+	return nil
+}
+
+func (x *Circuit) GetNextTryTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextTryTime
+	}
+	return nil
+}
+
 var File_wolkvox_backup_v1_item_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_item_proto_rawDesc = "" +
@@ -990,7 +1325,28 @@ const file_wolkvox_backup_v1_item_proto_rawDesc = "" +
 	"\n" +
 	"item_count\x18\x04 \x01(\x03R\titemCount\x126\n" +
 	"\x06counts\x18\x05 \x01(\v2\x1e.wolkvox.backup.v1.StateCountsR\x06counts\x12\x1a\n" +
-	"\bproblems\x18\x06 \x03(\tR\bproblems*\xd5\x01\n" +
+	"\bproblems\x18\x06 \x03(\tR\bproblems\"\xba\x01\n" +
+	"\tCheckLine\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x129\n" +
+	"\averdict\x18\x02 \x01(\x0e2\x1f.wolkvox.backup.v1.CheckVerdictR\averdict\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
+	"\x05class\x18\x04 \x01(\tR\x05class\x12\x14\n" +
+	"\x05party\x18\x05 \x01(\tR\x05party\x12\x12\n" +
+	"\x04code\x18\x06 \x01(\tR\x04code\"\xb7\x01\n" +
+	"\vCheckReport\x129\n" +
+	"\n" +
+	"check_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckTime\x129\n" +
+	"\averdict\x18\x02 \x01(\x0e2\x1f.wolkvox.backup.v1.CheckVerdictR\averdict\x122\n" +
+	"\x05lines\x18\x03 \x03(\v2\x1c.wolkvox.backup.v1.CheckLineR\x05lines\"Z\n" +
+	"\x05Pause\x129\n" +
+	"\n" +
+	"until_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb4\x01\n" +
+	"\aCircuit\x12.\n" +
+	"\x05fault\x18\x01 \x01(\v2\x18.wolkvox.backup.v1.FaultR\x05fault\x129\n" +
+	"\n" +
+	"since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12>\n" +
+	"\rnext_try_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vnextTryTime*\xd5\x01\n" +
 	"\tItemState\x12\x1a\n" +
 	"\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ITEM_STATE_PENDING\x10\x01\x12\x18\n" +
@@ -1012,7 +1368,13 @@ const file_wolkvox_backup_v1_item_proto_rawDesc = "" +
 	"\x14STORAGE_KIND_WOLKVOX\x10\x01\x12\x16\n" +
 	"\x12STORAGE_KIND_RSYNC\x10\x02\x12\x17\n" +
 	"\x13STORAGE_KIND_AZBLOB\x10\x03\x12\x13\n" +
-	"\x0fSTORAGE_KIND_S3\x10\x04B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x0fSTORAGE_KIND_S3\x10\x04*\x92\x01\n" +
+	"\fCheckVerdict\x12\x1d\n" +
+	"\x19CHECK_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CHECK_VERDICT_GOOD\x10\x01\x12\x19\n" +
+	"\x15CHECK_VERDICT_UNKNOWN\x10\x02\x12\x19\n" +
+	"\x15CHECK_VERDICT_WARNING\x10\x03\x12\x15\n" +
+	"\x11CHECK_VERDICT_BAD\x10\x04B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_item_proto_rawDescOnce sync.Once
@@ -1026,40 +1388,53 @@ func file_wolkvox_backup_v1_item_proto_rawDescGZIP() []byte {
 	return file_wolkvox_backup_v1_item_proto_rawDescData
 }
 
-var file_wolkvox_backup_v1_item_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wolkvox_backup_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_wolkvox_backup_v1_item_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_wolkvox_backup_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_wolkvox_backup_v1_item_proto_goTypes = []any{
 	(ItemState)(0),                // 0: wolkvox.backup.v1.ItemState
 	(MediaKind)(0),                // 1: wolkvox.backup.v1.MediaKind
 	(StorageKind)(0),              // 2: wolkvox.backup.v1.StorageKind
-	(*IndexRange)(nil),            // 3: wolkvox.backup.v1.IndexRange
-	(*LogPosition)(nil),           // 4: wolkvox.backup.v1.LogPosition
-	(*StateCounts)(nil),           // 5: wolkvox.backup.v1.StateCounts
-	(*Fault)(nil),                 // 6: wolkvox.backup.v1.Fault
-	(*Night)(nil),                 // 7: wolkvox.backup.v1.Night
-	(*Item)(nil),                  // 8: wolkvox.backup.v1.Item
-	(*ExportedFile)(nil),          // 9: wolkvox.backup.v1.ExportedFile
-	(*LedgerReport)(nil),          // 10: wolkvox.backup.v1.LedgerReport
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(CheckVerdict)(0),             // 3: wolkvox.backup.v1.CheckVerdict
+	(*IndexRange)(nil),            // 4: wolkvox.backup.v1.IndexRange
+	(*LogPosition)(nil),           // 5: wolkvox.backup.v1.LogPosition
+	(*StateCounts)(nil),           // 6: wolkvox.backup.v1.StateCounts
+	(*Fault)(nil),                 // 7: wolkvox.backup.v1.Fault
+	(*Night)(nil),                 // 8: wolkvox.backup.v1.Night
+	(*Item)(nil),                  // 9: wolkvox.backup.v1.Item
+	(*ExportedFile)(nil),          // 10: wolkvox.backup.v1.ExportedFile
+	(*LedgerReport)(nil),          // 11: wolkvox.backup.v1.LedgerReport
+	(*CheckLine)(nil),             // 12: wolkvox.backup.v1.CheckLine
+	(*CheckReport)(nil),           // 13: wolkvox.backup.v1.CheckReport
+	(*Pause)(nil),                 // 14: wolkvox.backup.v1.Pause
+	(*Circuit)(nil),               // 15: wolkvox.backup.v1.Circuit
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_wolkvox_backup_v1_item_proto_depIdxs = []int32{
-	11, // 0: wolkvox.backup.v1.Fault.last_time:type_name -> google.protobuf.Timestamp
-	5,  // 1: wolkvox.backup.v1.Night.counts:type_name -> wolkvox.backup.v1.StateCounts
-	11, // 2: wolkvox.backup.v1.Night.deadline_time:type_name -> google.protobuf.Timestamp
-	11, // 3: wolkvox.backup.v1.Night.sealed_time:type_name -> google.protobuf.Timestamp
-	6,  // 4: wolkvox.backup.v1.Night.last_fault:type_name -> wolkvox.backup.v1.Fault
+	16, // 0: wolkvox.backup.v1.Fault.last_time:type_name -> google.protobuf.Timestamp
+	6,  // 1: wolkvox.backup.v1.Night.counts:type_name -> wolkvox.backup.v1.StateCounts
+	16, // 2: wolkvox.backup.v1.Night.deadline_time:type_name -> google.protobuf.Timestamp
+	16, // 3: wolkvox.backup.v1.Night.sealed_time:type_name -> google.protobuf.Timestamp
+	7,  // 4: wolkvox.backup.v1.Night.last_fault:type_name -> wolkvox.backup.v1.Fault
 	1,  // 5: wolkvox.backup.v1.Item.kind:type_name -> wolkvox.backup.v1.MediaKind
-	11, // 6: wolkvox.backup.v1.Item.recorded_time:type_name -> google.protobuf.Timestamp
+	16, // 6: wolkvox.backup.v1.Item.recorded_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: wolkvox.backup.v1.Item.state:type_name -> wolkvox.backup.v1.ItemState
-	6,  // 8: wolkvox.backup.v1.Item.last_fault:type_name -> wolkvox.backup.v1.Fault
-	4,  // 9: wolkvox.backup.v1.LedgerReport.position:type_name -> wolkvox.backup.v1.LogPosition
-	4,  // 10: wolkvox.backup.v1.LedgerReport.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	5,  // 11: wolkvox.backup.v1.LedgerReport.counts:type_name -> wolkvox.backup.v1.StateCounts
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 8: wolkvox.backup.v1.Item.last_fault:type_name -> wolkvox.backup.v1.Fault
+	5,  // 9: wolkvox.backup.v1.LedgerReport.position:type_name -> wolkvox.backup.v1.LogPosition
+	5,  // 10: wolkvox.backup.v1.LedgerReport.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	6,  // 11: wolkvox.backup.v1.LedgerReport.counts:type_name -> wolkvox.backup.v1.StateCounts
+	3,  // 12: wolkvox.backup.v1.CheckLine.verdict:type_name -> wolkvox.backup.v1.CheckVerdict
+	16, // 13: wolkvox.backup.v1.CheckReport.check_time:type_name -> google.protobuf.Timestamp
+	3,  // 14: wolkvox.backup.v1.CheckReport.verdict:type_name -> wolkvox.backup.v1.CheckVerdict
+	12, // 15: wolkvox.backup.v1.CheckReport.lines:type_name -> wolkvox.backup.v1.CheckLine
+	16, // 16: wolkvox.backup.v1.Pause.until_time:type_name -> google.protobuf.Timestamp
+	7,  // 17: wolkvox.backup.v1.Circuit.fault:type_name -> wolkvox.backup.v1.Fault
+	16, // 18: wolkvox.backup.v1.Circuit.since_time:type_name -> google.protobuf.Timestamp
+	16, // 19: wolkvox.backup.v1.Circuit.next_try_time:type_name -> google.protobuf.Timestamp
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_item_proto_init() }
@@ -1072,8 +1447,8 @@ func file_wolkvox_backup_v1_item_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_item_proto_rawDesc), len(file_wolkvox_backup_v1_item_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   8,
+			NumEnums:      4,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
