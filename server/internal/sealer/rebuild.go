@@ -22,7 +22,7 @@ const rebuiltAtOnce = 10_000
 func (s *Sealer) ready(ctx context.Context, p *place) error {
 	recovering, err := p.seq.Recovering()
 	if err == nil && !recovering {
-		err = p.seq.RebuildCatalog(ctx, func(ctx context.Context, _ int64) error { return s.rebuild(ctx, p) })
+		err = p.seq.RebuildCatalog(ctx, func(ctx context.Context) error { return s.rebuild(ctx, p) })
 	}
 	if err == nil {
 		err = p.seq.Ready()
