@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -174,16 +173,11 @@ func (a *Agent) serverProblem() error {
 // memory maps, which a full disk would kill.
 func stateRoom(c config.Config) func() error {
 	return func() error {
-		dir, err := os.Open(c.StateDir)
+		free, err := durable.FreeBytes(c.StateDir)
 		if err != nil {
 			return fmt.Errorf("look for room on the volume of the agent's state: %w", err)
 		}
-		defer dir.Close()
-		space, err := durable.FreeSpace(dir)
-		if err != nil {
-			return fmt.Errorf("look for room on the volume of %s: %w", c.StateDir, err)
-		}
-		if free, reserve := space.FreeBytes, int64(*c.StateReserve); free < reserve {
+		if reserve := int64(*c.StateReserve); free < reserve {
 			return fmt.Errorf("the volume of the agent's own state (%s) has %d MiB free, and %d MiB stay in reserve: "+
 				"free space there, or lower `state_reserve`; nothing is copied meanwhile, and nothing is lost", c.StateDir, free>>20, reserve>>20)
 		}

@@ -53,6 +53,7 @@ var confined = []struct {
 	// Simulated machines are for simulations; no program has them.
 	{"./agent/agentsim", []string{"./test/..."}},
 	{"./server/serversim", []string{"./test/..."}},
+	{"./internal/simgate", []string{"./agent/agentsim", "./server/serversim", "./test/..."}},
 	{"github.com/dgraph-io/badger/...", []string{"./internal/store", "./server/internal/registry"}},
 	{"github.com/kardianos/service/...", []string{"./internal/daemon"}},
 	{"golang.org/x/sys/windows/svc/...", []string{"./internal/daemon"}},

@@ -49,9 +49,15 @@ const idleCheck = 30 * time.Second
 // window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
 	var passes, settling rest
+	seen := int64(0) // the size of the log when something was last done about it
 	for {
 		changed := n.Log.Changed()
-		timer := time.NewTimer(n.untilPass(n.now(), passes.left(time.Now()), window))
+		size, _ := n.Log.Position()
+		wait := n.untilPass(n.now(), passes.left(time.Now()), window)
+		if size != seen && wait > 0 {
+			wait = 0 // it has changed already
+		}
+		timer := time.NewTimer(wait)
 		var answer chan<- Outcome
 		between := false // it is no time for a pass
 		p := newPass(n)
@@ -63,7 +69,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			between = true
 		case <-timer.C:
 			between = n.untilPass(n.now(), passes.left(time.Now()), window) > 0
-			if between && (settling.left(time.Now()) > 0 || n.settled()) {
+			if between && size == seen && (settling.left(time.Now()) > 0 || n.settled()) {
 				continue
 			}
 			if w, known := window(); known {
@@ -71,6 +77,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			}
 		}
 		timer.Stop()
+		seen = size
 		var err error
 		switch {
 		case ctx.Err() != nil:

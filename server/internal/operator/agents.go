@@ -71,7 +71,7 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 		for _, d := range agent.GetDestinations() {
 			free := ""
 			if d.FreeBytes != nil {
-				free = size(d.GetFreeBytes())
+				free = bytesText(d.GetFreeBytes())
 			}
 			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock,
 				originDestination(d.GetOrigin()), label(d.GetHealth(), "DESTINATION_HEALTH_"), d.GetOutboxCount(), free, d.GetMessage())

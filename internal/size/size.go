@@ -1,4 +1,5 @@
-package config
+// Package size reads numbers of bytes as people write them in configurations and commands. It does not write them for people.
+package size
 
 import (
 	"fmt"
@@ -9,12 +10,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Size is a number of bytes.
+// Size is a number of bytes, never negative where it was read.
 type Size int64
 
-// UnmarshalYAML reads a size such as 1048576, "512KiB", "20GiB" or "1TB".
+// UnmarshalYAML reads a size such as 1048576, "512KiB", "20GiB" or "1TB". The error names the line.
 func (s *Size) UnmarshalYAML(node *yaml.Node) error {
-	v, err := ParseSize(node.Value)
+	v, err := Parse(node.Value)
 	if err != nil {
 		return fmt.Errorf("line %d: %w", node.Line, err)
 	}
@@ -22,9 +23,9 @@ func (s *Size) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// ParseSize reads a whole number of bytes, or one followed by KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB,
-// TiB (powers of 1024).
-func ParseSize(text string) (Size, error) {
+// Parse reads a whole number of bytes, or one followed by KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB,
+// TiB (powers of 1024). The error names the text and how to write it.
+func Parse(text string) (Size, error) {
 	digits := strings.TrimRight(text, "KMGTiB")
 	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
 	unit, known := map[string]int64{
