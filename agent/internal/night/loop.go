@@ -49,7 +49,10 @@ const idleCheck = 30 * time.Second
 // window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
 	var passes, settling rest
-	seen := int64(0) // the size of the log when something was last done about it
+	var seen int64 // the size of the log when something was last done about it
+	if n.settled() {
+		seen, _ = n.Log.Position()
+	}
 	for {
 		changed := n.Log.Changed()
 		size, _ := n.Log.Position()
