@@ -210,7 +210,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 // Guard returns the interceptors that every call passes.
 func (s *Server) Guard() (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
-	guard := authz.Guard{Admission: enroll.NewAdmission(s.registry, noClones{}, s.config.Logger)}
+	guard := authz.Guard{Admission: enroll.NewAdmission(s.registry, s.set.Serves, noClones{}, s.config.Logger)}
 	return guard.Unary, guard.Stream
 }
 

@@ -87,19 +87,12 @@ func (r *Registry) Renew(tenant, name string, current [sha256.Size]byte, next Ne
 // Admit judges the certificate that an agent shows with a call. The one in use is admitted. One that comes next is put
 // in use by that, and the one before is refused from then on: the one that [Registry.Renew] kept, and, as a registry
 // that was put back to an older copy has forgotten some, every one that ends later than the one in use; the authority
-// issued it to this agent, or it would not have come so far. For the same reasons an agent that is not known was let in and
-// forgotten: it is known again from then on.
+// issued it to this agent, or it would not have come so far.
 //
-// Errors are [ErrNotFound] for a tenant that does not exist and [*ReplacedError]. It costs no read of the database
+// Errors are [ErrNotFound] for an agent that was not let in and [*ReplacedError]. It costs no read of the database
 // where nothing changes.
 func (r *Registry) Admit(tenant, name string, shown Certificate, at time.Time) error {
 	a, err := r.admitted(tenant, name)
-	if errors.Is(err, ErrNotFound) {
-		if err := r.readmit(tenant, name, shown, at); err != nil {
-			return fmt.Errorf("admit agent %s/%s, which is not known: %w", tenant, name, err)
-		}
-		a, err = r.admitted(tenant, name)
-	}
 	if err != nil {
 		return fmt.Errorf("admit agent %s/%s: %w", tenant, name, err)
 	}
@@ -112,10 +105,11 @@ func (r *Registry) Admit(tenant, name string, shown Certificate, at time.Time) e
 	return r.activate(tenant, name, shown, at)
 }
 
-// readmit keeps an agent that was forgotten with the certificate that it shows, unless somebody else did meanwhile. What its
-// machine said of itself is not known.
-func (r *Registry) readmit(tenant, name string, shown Certificate, at time.Time) error {
-	return r.updateAgents(func(txn *badger.Txn) error {
+// Readmit keeps an agent that was let in and that the registry, put back to an older copy, has forgotten, with the certificate that it
+// shows. What its machine said of itself is not known. It does nothing where the agent is known. The error is [ErrNotFound]
+// for a tenant that does not exist.
+func (r *Registry) Readmit(tenant, name string, shown Certificate, at time.Time) error {
+	err := r.updateAgents(func(txn *badger.Txn) error {
 		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
 			return err
 		}
@@ -124,6 +118,10 @@ func (r *Registry) readmit(tenant, name string, shown Certificate, at time.Time)
 		}
 		return keepAgent(txn, Agent{Tenant: tenant, Name: name, KeyHash: shown.KeyHash, CertificateEnd: shown.End.UTC(), EnrolledAt: at.UTC()})
 	})
+	if err != nil {
+		return fmt.Errorf("readmit agent %s/%s: %w", tenant, name, err)
+	}
+	return nil
 }
 
 // ReplacedError is [ErrReplaced], with the agent and the time.

@@ -39,8 +39,8 @@ func TestAdmit(t *testing.T) {
 	if err := admit(9, end); !errors.Is(err, ErrReplaced) {
 		t.Errorf("one of another key that ends no later: %v, want ErrReplaced", err)
 	}
-	if err := r.Admit("nobody", agentB, shown(1, end), at); !errors.Is(err, ErrNotFound) {
-		t.Errorf("an agent of no tenant: %v, want ErrNotFound", err)
+	if err := r.Admit("acme", agentB, shown(1, end), at); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an agent that was not let in: %v, want ErrNotFound", err)
 	}
 	first, err := r.Renew("acme", agentA, hash(1), NextCertificate{KeyHash: hash(2), Certificate: []byte("second"), At: renewed}, always)
 	check(t, err)
@@ -99,21 +99,28 @@ func TestAdmitAfterARestore(t *testing.T) {
 	if err := r.Admit("acme", agentA, shown(1, at.AddDate(0, 0, 90)), at.Add(time.Hour)); !errors.Is(err, ErrReplaced) {
 		t.Errorf("the one that the older copy knew: %v, want ErrReplaced", err)
 	}
-	check(t, r.CreateTenant(Tenant{Name: "acme", TimeZone: "UTC"}))
-	// It takes up an agent that it forgot as a whole, with its certificates from then on.
-	for key, end := range []time.Time{at.AddDate(0, 0, 60), at.AddDate(0, 0, 90)} {
-		if err := r.Admit("acme", agentB, shown(byte(20+key), end), at); err != nil {
-			t.Errorf("certificate %d of an agent that the older copy does not know: %v", key, err)
-		}
-		a, err := r.Agent("acme", agentB)
-		check(t, err)
-		want := Agent{Tenant: "acme", Name: agentB, KeyHash: hash(byte(20 + key)), CertificateEnd: end, EnrolledAt: at}
-		if diff := cmp.Diff(want, a); diff != "" {
-			t.Errorf("the agent (-want +got):\n%s", diff)
-		}
+	check(t, r.Close())
+}
+
+// An agent that the older copy does not know at all is readmitted with its certificate, and judged by it from then on.
+func TestReadmit(t *testing.T) {
+	t.Parallel()
+	r := open(t, t.TempDir())
+	end := at.AddDate(0, 0, 60)
+	if err := r.Readmit("acme", agentB, shown(1, end), at); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an agent of no tenant: %v, want ErrNotFound", err)
 	}
-	if err := r.Admit("acme", agentB, shown(20, at.AddDate(0, 0, 60)), at); !errors.Is(err, ErrReplaced) {
-		t.Errorf("its first one again: %v, want ErrReplaced", err)
+	check(t, r.CreateTenant(Tenant{Name: "acme", TimeZone: "UTC"}))
+	check(t, r.Readmit("acme", agentB, shown(1, end), at))
+	check(t, r.Readmit("acme", agentB, shown(9, end), at)) // somebody else's, who came at the same time
+	a, err := r.Agent("acme", agentB)
+	check(t, err)
+	if diff := cmp.Diff(Agent{Tenant: "acme", Name: agentB, KeyHash: hash(1), CertificateEnd: end, EnrolledAt: at}, a); diff != "" {
+		t.Errorf("the agent (-want +got):\n%s", diff)
+	}
+	check(t, r.Admit("acme", agentB, shown(1, end), at))
+	if err := r.Admit("acme", agentB, shown(9, end), at); !errors.Is(err, ErrReplaced) {
+		t.Errorf("a certificate of another key: %v, want ErrReplaced", err)
 	}
 	check(t, r.Close())
 }
