@@ -8,6 +8,7 @@ var found = []struct{ name, schedule string }{
 	{"an agent that a server put back does not know", "copy-server:314 replace:498 tick:810 back-server:743"},
 	{"ledgers of another history beside a later registry", "copy-server:465 copy-server:129 record:320 copy-server:85 back-server:951 tick:129 back-server:248"},
 	{"a history that ends within one step", "clone:497 wake:775 histories:550"},
+	{"agent, server and destination all go back", "copy-place:794 histories:390 back-place:672"},
 }
 
 // TestFound runs them again.
