@@ -38,7 +38,7 @@ func TestSchedules(t *testing.T) { explore(t, false, 300, 8*time.Second) }
 // -schedules there is nothing to run.
 func TestMany(t *testing.T) {
 	if *schedulesFlag > 0 {
-		explore(t, false, *schedulesFlag, 24*time.Hour, "alarm CLONED", "alarm FORK", "alarm TAIL_LOST", "cut back",
+		explore(t, false, *schedulesFlag, 24*time.Hour, "alarm CLONED", "alarm FORK", "alarm TAIL_LOST",
 			"accepted", "retired", "rekeyed", "waived", "released", "lost", "withdrawn", "extended")
 	}
 }
