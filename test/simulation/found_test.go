@@ -9,6 +9,7 @@ var found = []struct{ name, schedule string }{
 	{"ledgers of another history beside a later registry", "copy-server:465 copy-server:129 record:320 copy-server:85 back-server:951 tick:129 back-server:248"},
 	{"a history that ends within one step", "clone:497 wake:775 histories:550"},
 	{"agent, server and destination all go back", "copy-place:794 histories:390 back-place:672"},
+	{"what is being fetched comes back with the share", "record:567 copy-place:557 tick:841 copy-place:471 copy-place:308 back-place:531 tick:349 record:539 tick:310 back-place:584"},
 }
 
 // TestFound runs them again.
