@@ -20,7 +20,7 @@ type Agent struct {
 	Platform       string            `json:"platform"`  // such as "linux/amd64"
 	KeyHash        [sha256.Size]byte `json:"key_hash"`  // of its certificate's public key (SubjectPublicKeyInfo)
 	CertificateEnd time.Time         `json:"certificate_end"`
-	EnrolledAt     time.Time         `json:"enrolled_at"`
+	EnrolledAt     time.Time         `json:"enrolled_at"` // or since when it is known again after a restore
 }
 
 // Heartbeat is what an agent said when it was last heard.
