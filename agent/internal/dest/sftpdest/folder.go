@@ -134,6 +134,15 @@ func (h *handle) provenAbsent(ctx context.Context, name string, err error) error
 	return absent(name)
 }
 
+// vanished turns an err that says that a folder which was seen is not found any more into dest.ErrUnreachable: another file
+// system may be mounted there, or none. Other errors are returned as they are.
+func (h *handle) vanished(err error) error {
+	if isStatus(err, fxNoSuchFile) {
+		return h.sftp.unreachable(fmt.Errorf("a folder that was there is gone from %s: %w", h.root, err))
+	}
+	return err
+}
+
 // absent is the error of a name that is truly absent.
 func absent(name string) error {
 	return &dest.CodeError{Space: dest.SpaceSFTP, Number: fxNoSuchFile, Name: "SSH_FX_NO_SUCH_FILE",

@@ -130,7 +130,7 @@ func (h *handle) writeSynced(ctx context.Context, name string, data []byte) erro
 		return err
 	})
 	if err != nil {
-		return h.withEvidence(ctx, err, int64(len(data)))
+		return h.vanished(h.withEvidence(ctx, err, int64(len(data))))
 	}
 	if len(data) > 0 {
 		err = h.do(ctx, "write", name, func() error { _, err := f.WriteAt(data, 0); return err })

@@ -35,7 +35,7 @@ func (s *stage) create(ctx context.Context, key string) (*stagedFile, error) {
 		return err
 	})
 	if err != nil {
-		return nil, h.withEvidence(ctx, err, 0)
+		return nil, h.vanished(h.withEvidence(ctx, err, 0))
 	}
 	return f, nil
 }
