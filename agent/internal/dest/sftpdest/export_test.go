@@ -9,3 +9,8 @@ func (s *SFTP) Hurry() {
 		grace: 50 * time.Millisecond, cleanup: time.Second,
 	}
 }
+
+// HurryLine shortens how long a line may be silent, and nothing else.
+func (s *SFTP) HurryLine() {
+	s.timing.keepalive, s.timing.dead = 50*time.Millisecond, time.Second
+}
