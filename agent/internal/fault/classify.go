@@ -25,7 +25,7 @@ func found() []struct {
 		is  error
 		row row
 	}{
-		{dest.ErrConflict, row{code: "CONFLICT", class: ClassIntegrity, topic: topicConflict}},
+		{dest.ErrConflict, row{code: "CONFLICT", class: ClassIntegrity, topic: topicConflict, item: true}},
 		{dest.ErrReadBack, row{code: "READ_BACK", class: ClassIntegrity, topic: topicReadBack}},
 		{dest.ErrForeignMarker, row{code: "FOREIGN_MARKER", class: ClassDestConfig, topic: topicForeignMarker}},
 		{dest.ErrNoMarker, row{code: "NO_MARKER", class: ClassDestLost, topic: topicNoMarker}},

@@ -5,7 +5,7 @@ package fault
 func linuxRows() map[uint64]row {
 	return map[uint64]row{
 		28:  {code: "ENOSPC", class: ClassCapacity},
-		27:  {code: "EFBIG", class: ClassCapacity, topic: topicTooLarge},
+		27:  {code: "EFBIG", class: ClassCapacity, topic: topicTooLarge, item: true},
 		122: {code: "EDQUOT", class: ClassQuota},
 
 		30:  {code: "EROFS", class: ClassDestConfig, topic: topicReadOnly},
@@ -15,8 +15,8 @@ func linuxRows() map[uint64]row {
 		5:   {code: "EIO", class: ClassIntegrity},
 		117: {code: "EUCLEAN", class: ClassIntegrity},
 		74:  {code: "EBADMSG", class: ClassIntegrity},
-		17:  {code: "EEXIST", class: ClassIntegrity, topic: topicConflict},
-		21:  {code: "EISDIR", class: ClassIntegrity, topic: topicConflict},
+		17:  {code: "EEXIST", class: ClassIntegrity, topic: topicConflict, item: true},
+		21:  {code: "EISDIR", class: ClassIntegrity, topic: topicConflict, item: true},
 
 		116: {code: "ESTALE", class: ClassDestLost},
 		107: {code: "ENOTCONN", class: ClassDestLost},
@@ -29,8 +29,8 @@ func linuxRows() map[uint64]row {
 		6:   {code: "ENXIO", class: ClassDestLost},
 		121: {code: "EREMOTEIO", class: ClassDestLost},
 		123: {code: "ENOMEDIUM", class: ClassDestLost},
-		2:   {code: "ENOENT", class: ClassDestLost, topic: topicMissing},
-		20:  {code: "ENOTDIR", class: ClassDestLost, topic: topicMissing},
+		2:   {code: "ENOENT", class: ClassDestLost, topic: topicMissing, item: true},
+		20:  {code: "ENOTDIR", class: ClassDestLost, topic: topicMissing, item: true},
 
 		104: {code: "ECONNRESET", class: ClassNetwork},
 		111: {code: "ECONNREFUSED", class: ClassNetwork, topic: topicRefused},

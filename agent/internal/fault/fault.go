@@ -55,6 +55,7 @@ type row struct {
 	party string // empty for that of the class
 	topic topic  // of the sentence; empty for that of the class
 	vague bool   // any other code that is there says more
+	item  bool   // it is about one file, whatever the class: the destination as a whole is not left alone
 }
 
 func (r row) partyOrDefault() string {
@@ -81,12 +82,26 @@ func Of(err error) Fault { return Teller{}.Of(err) }
 
 // Of classifies an error of the destination. The message is valid UTF-8 of at most 1 KiB.
 func (t Teller) Of(err error) Fault {
+	for part := range parts(err) {
+		if told, ok := part.(interface{ Told() Fault }); ok {
+			f := told.Told() // it was put into words before
+			f.Message = cut(f.Message, maxMessageBytes)
+			return f
+		}
+	}
 	r := classify(err)
 	sentence := t.sentence(r)
 	if shortage, ok := errors.AsType[*ShortageError](err); ok && r.code == codeReserve {
 		return t.fault(r, shortage.sentence(t), "")
 	}
 	return t.fault(r, sentence, err.Error())
+}
+
+// Whole reports whether an error, also one that a single item met, may be about the destination as a whole: whether a row of
+// them means that it is left alone, as the [Policy] of its class says.
+func Whole(err error) bool {
+	r := classify(err)
+	return !r.item && PolicyOf(r.class).OpensAfter > 0
 }
 
 // SourceUnreadable is the fault of an item that the server cannot read at the moment.
