@@ -31,6 +31,7 @@ const (
 	CodeReadRefused   = "READ_REFUSED"   // the peer lets nothing be read at this place
 	CodeNotFound      = "NOT_FOUND"      // what the place is configured with is not at the server: a module, a folder
 	CodeWrongProtocol = "WRONG_PROTOCOL" // the peer speaks something else
+	CodeImmutable     = "IMMUTABLE"      // what is there cannot be changed by anybody: immutable attribute, WORM
 )
 
 // CodeError is an error of a driver with the code that the peer or the tool gave. Package fault turns codes into classes
