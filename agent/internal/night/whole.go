@@ -3,12 +3,15 @@ package night
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/fetch"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 // placeError is what the destination answered, or that it did not. It reads as people are told of it.
@@ -72,6 +75,20 @@ func (p *pass) hit(ctx context.Context, err error) error {
 	p.addFault(0, ledger.Set{}, whole.fault)
 	p.mu.Unlock()
 	return p.report(ctx)
+}
+
+// LeftAlone says why and until when the destination is left alone, by the server's clock; nil where it is not.
+func (n *Night) LeftAlone() *wire.LeftAlone {
+	state, open := n.Circuit.State()
+	if !open {
+		return nil
+	}
+	f, ahead := state.Fault, n.now().Sub(time.Now())
+	since := state.Since.Add(ahead)
+	return &wire.LeftAlone{
+		Fault: store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: since, Attempts: 1},
+		Since: since, NextTry: state.NextTry.Add(ahead),
+	}
 }
 
 // few is how many bad items say nothing about the destination.

@@ -70,6 +70,8 @@ type Report struct {
 	FreeInodes     int64  // -1 where not known
 	ConfirmedItems int64  // since the process started
 	FetchedBytes   int64  // since the process started
+	// LeftAlone says that nothing is tried for a while; nil where it is.
+	LeftAlone *wire.LeftAlone
 }
 
 // Order is what the server wants of one destination; the zero value for one that this session does not serve.
@@ -128,7 +130,7 @@ func (c *Client) report(r Report) *backupv1.DestinationReport {
 	m := &backupv1.DestinationReport{
 		Origin: string(log.Origin()), SessionNumber: number,
 		Health: backupv1.DestinationHealth(r.Health), Message: strings.ToValidUTF8(r.Message, "?"),
-		ConfirmedCount: r.ConfirmedItems, FetchedBytes: r.FetchedBytes,
+		ConfirmedCount: r.ConfirmedItems, FetchedBytes: r.FetchedBytes, Circuit: wire.Circuit(r.LeftAlone),
 	}
 	if heard := c.Clock.Heard(); !heard.IsZero() {
 		m.EchoedTime = timestamppb.New(heard)

@@ -8,7 +8,7 @@ import (
 )
 
 // maxCauses is how many causes of one destination are told apart: agents name them, and an agent can make up any number.
-const maxCauses = 16
+const maxCauses = 32
 
 // cause is what faults have in common.
 type cause struct{ class, party string }

@@ -96,7 +96,7 @@ func TestCollector(t *testing.T) {
 	text := answer(t, NewCollector(newState(s)), NewCalls())
 	for _, want := range []string{
 		`wolkvox_faults{class="disk-full",destination="nas",party="client",tenant="acme"} 10`,
-		`wolkvox_faults{class="other",destination="nas",party="other",tenant="acme"} 37`,
+		`wolkvox_faults{class="other",destination="nas",party="other",tenant="acme"} 21`,
 		`wolkvox_alarm_timestamp_seconds{destination="nas",kind="TAIL_LOST",tenant="acme"} 1.7731`,
 		`wolkvox_recovering{destination="nas",tenant="acme"} 1`,
 		`wolkvox_items{destination="nas",state="pending",tenant="acme"} 100`,
