@@ -16,8 +16,8 @@ import (
 
 // placeError is what the destination answered, or that it did not. It reads as people are told of it.
 type placeError struct {
-	fault fault.Fault
-	cause error
+	fault   fault.Fault
+	cause   error
 	opening bool // it is an error of opening the place
 	tripped bool // items met it, and the destination is to be left alone because of it
 }
