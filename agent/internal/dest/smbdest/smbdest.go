@@ -7,6 +7,10 @@
 // (hirochachacha) never does, which is right for recordings. Sessions of both are watched on their way in (see wire.go),
 // because neither tells a guest from a user.
 //
+// That a rename does not replace is as good as the server makes it. A Windows server does it in one step. Samba (4.17) looks
+// and then renames, so of two clients that take the same name at the same instant both may be told that they have it; one
+// agent serves a destination, and other programs have no reason for these names.
+//
 // A server that does not answer does not hold the agent up: when a context ends, a call that is under way gets some seconds
 // more, and then the connection is cut and the handle is dead.
 package smbdest
