@@ -3,6 +3,8 @@
 package nas
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/wolkvox/backup/test/fleet"
@@ -48,9 +50,11 @@ type cases struct {
 // said is what the agent says of a fault.
 type said struct {
 	class, party string
-	code         string // "" where it depends on the instant
+	code         string // some, where it depends on the instant; "" for any
 	open         bool   // the destination is left alone
 }
+
+func (s said) codeIs(code string) bool { return s.code == "" || slices.Contains(strings.Fields(s.code), code) }
 
 // Faults that are the same by every way to a peer.
 var nothing = said{}
@@ -61,8 +65,8 @@ func drivers() []driver {
 	return []driver{
 		{"mounted", startMounted, "readback-sha256 cached", false, cases{
 			killed:   said{"dest-lost", "client", "ENOTCONN", true},
-			full:     said{"capacity", "client", "ENOSPC", true},
-			noInodes: said{"capacity", "client", "ENOSPC", true},
+			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
 			locked:   said{"permission", "client", "EACCES", false},
 			readOnly: said{"dest-config", "client", "EROFS", false},
 			slow:     nothing,
@@ -81,8 +85,8 @@ func drivers() []driver {
 		}},
 		{"sftp", startSFTP, "readback-sha256 cached", false, cases{
 			killed:   lost,
-			full:     said{"capacity", "client", "ENOSPC", true},
-			noInodes: said{"capacity", "client", "ENOSPC", true},
+			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
 			locked:   said{"credential", "client", "", true},
 			readOnly: said{"permission", "client", "SSH_FX_PERMISSION_DENIED", false},
 			slow:     nothing,
@@ -101,8 +105,8 @@ func drivers() []driver {
 		}},
 		{"rsync", startRsync, "peer-readback-sha1", true, cases{
 			killed:   lost,
-			full:     said{"capacity", "client", "ENOSPC", true},
-			noInodes: said{"capacity", "client", "ENOSPC", true},
+			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
 			locked:   said{"credential", "client", "", true},
 			readOnly: said{"permission", "client", "", false},
 			slow:     nothing,
@@ -111,8 +115,8 @@ func drivers() []driver {
 		}},
 		{"rsync-ssh", startRsyncSSH, "peer-readback-sha1", true, cases{
 			killed:   lost,
-			full:     said{"capacity", "client", "ENOSPC", true},
-			noInodes: said{"capacity", "client", "ENOSPC", true},
+			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
 			locked:   said{"credential", "client", "", true},
 			readOnly: said{"dest-config", "client", "EROFS", false},
 			slow:     nothing,
