@@ -12,6 +12,7 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -27,6 +28,7 @@ type destination struct {
 	session *uplink.Session
 	night   *night.Night
 	limiter *rate.Limiter
+	faults  fault.Teller
 	space   spaceWatch
 	head    look[keptHead] // of the session's goroutine
 
@@ -47,6 +49,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	}
 	logger := a.options.Logger.With(slog.String("destination", c.Name))
 	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst)}
+	d.faults = fault.Teller{Language: a.options.Config.Language, Place: c.Location()}
 	place, err := opener(c)
 	if err != nil {
 		return nil, err
@@ -58,7 +61,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
-		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Patience: patience, Slog: logger,
+		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Patience: patience, Slog: logger,
 	})
 	return d, nil
 }

@@ -91,7 +91,7 @@ func (n *Night) checkMarksLocked(ctx context.Context, place *dest.Place) error {
 			return fmt.Errorf("%w: it knows of no receipt", errWentBack)
 		}
 	case err != nil:
-		return err
+		return n.atPlace(err)
 	case !any || !bytes.Equal(mark, formatMark(last)):
 		return fmt.Errorf("%w: it knows of another last receipt", errWentBack)
 	}
@@ -110,7 +110,7 @@ func (n *Night) checkKeptHead(ctx context.Context, place *dest.Place) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: it keeps no agreed head", errWentBack)
 	case err != nil:
-		return err
+		return n.atPlace(err)
 	}
 	head, _, err := ledger.ParseHead(kept)
 	if err == nil && head.Origin != n.Log.Origin() {
@@ -149,7 +149,7 @@ func (n *Night) resume(ctx context.Context) error {
 	if err := n.Room(); err != nil {
 		return err
 	}
-	place, err := n.Dest.Open(ctx)
+	place, err := n.openStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (n *Night) sweepOnce(ctx context.Context, place *dest.Place) error {
 		return nil
 	}
 	if err := place.SweepStaging(ctx); err != nil {
-		return err
+		return n.atPlace(err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -209,7 +209,7 @@ func (n *Night) sweepOnce(ctx context.Context, place *dest.Place) error {
 // openPlace opens the destination for a batch: the marker says that it is the place, what stands beside it that it
 // did not go back.
 func (n *Night) openPlace(ctx context.Context) (*dest.Place, error) {
-	place, err := n.Dest.Open(ctx)
+	place, err := n.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
