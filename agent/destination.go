@@ -13,6 +13,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -26,6 +27,7 @@ type destination struct {
 	store   *dest.Store
 	session *uplink.Session
 	night   *night.Night
+	probe   *probe.Probe
 	limiter *rate.Limiter
 	space   spaceWatch
 	head    look[keptHead] // of the session's goroutine
@@ -60,6 +62,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
 		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Patience: patience, Slog: logger,
 	})
+	d.probe = a.newProbe(d, logger)
 	return d, nil
 }
 
@@ -168,6 +171,9 @@ func (d *destination) report() uplink.Report {
 		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes}
 	if condition.Running {
 		r.Health = uplink.HealthRunning
+	}
+	if check, ok := d.probe.Last(); ok {
+		r.Check = &check
 	}
 	problem := d.session.Problem()
 	if condition.Problem != nil && !uplink.ForPeople(problem) {
