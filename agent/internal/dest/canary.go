@@ -52,10 +52,11 @@ func (c *Canary) Write(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	p := c.place
-	if err := p.able.RemoveOwn(ctx, canaryOwn); err != nil {
-		return fmt.Errorf("remove what an earlier trial left: %w", err)
+	if _, err := p.able.ReadOwn(ctx, canaryOwn); !errors.Is(err, fs.ErrNotExist) {
+		if err := p.able.RemoveOwn(ctx, canaryOwn); err != nil {
+			return fmt.Errorf("remove what an earlier trial left: %w", err)
+		}
 	}
-	c.named = true
 	if p.able.stager == nil {
 		if err := c.put(ctx, c.content); err != nil {
 			return fmt.Errorf("store a file: %w", err)
@@ -173,10 +174,12 @@ func (c *Canary) Remove(ctx context.Context) error {
 }
 
 func (c *Canary) publish(ctx context.Context, key string) error {
+	c.named = true
 	return c.stage.Publish(ctx, []Move{{Key: key, Name: backup.OwnPrefix + "/" + canaryOwn}})[0]
 }
 
 func (c *Canary) put(ctx context.Context, content []byte) error {
+	c.named = true
 	return c.place.driver.Put(ctx, backup.OwnPrefix+"/"+canaryOwn, bytes.NewReader(content), int64(len(content)), Absent)
 }
 

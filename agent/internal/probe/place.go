@@ -40,24 +40,23 @@ func (c *check) place(ctx context.Context) {
 		return
 	}
 	taken, ok := c.marker(ctx, place)
-	switch {
-	case !ok:
-		c.notTried(SubjectMarker, SubjectHistory)
-	case taken:
+	if !ok { // what is no destination is not written to, and its space says nothing
+		c.notTried(SubjectMarker, afterPlace...)
+		c.notTried(SubjectMarker, afterMarker...)
+		return
+	}
+	if taken {
 		c.unknown(SubjectHistory, "not compared before this agent's ledger has taken the place over")
-	default:
+	} else {
 		c.history(ctx, place)
 	}
 	c.room(ctx, place)
-	switch {
-	case c.silentOn != "":
+	if c.silentOn != "" {
 		c.notTried(c.silentOn, afterMarker...)
-	case !ok: // what is no destination is not written to
-		c.notTried(SubjectMarker, afterMarker...)
-	default:
-		canary = place.NewCanary()
-		c.canary(ctx, canary)
+		return
 	}
+	canary = place.NewCanary()
+	c.canary(ctx, canary)
 }
 
 // reach opens the place and says who answers, and reports whether one does.
