@@ -159,7 +159,7 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 	}
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
-			Name: d.config.Name, Location: d.config.Location(), Log: d.log, Night: d.night, Store: d.store,
+			Name: d.config.Name, Location: d.config.Location(), Faults: d.faults, Log: d.log, Night: d.night, Store: d.store,
 			Space: d.space.get, LogProblem: d.logProblem, Probe: d.probe,
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
@@ -29,6 +30,7 @@ type destination struct {
 	night   *night.Night
 	probe   *probe.Probe
 	limiter *rate.Limiter
+	faults  fault.Teller
 	space   spaceWatch
 	head    look[keptHead] // of the session's goroutine
 
@@ -49,6 +51,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	}
 	logger := a.options.Logger.With(slog.String("destination", c.Name))
 	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst)}
+	d.faults = fault.Teller{Language: a.options.Config.Language, Place: c.Location()}
 	place, err := opener(c)
 	if err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
-		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Patience: patience, Slog: logger,
+		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Patience: patience, Slog: logger,
 	})
 	d.probe = a.newProbe(d, logger)
 	return d, nil

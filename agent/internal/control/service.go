@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/probe"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -43,7 +44,8 @@ type Service struct {
 // Destination is what the service tells of and does with one destination.
 type Destination struct {
 	Name     string
-	Location string // for a person
+	Location string       // for a person
+	Faults   fault.Teller // puts faults into words
 	Log      *store.Ledger
 	Night    *night.Night
 	Store    *dest.Store

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -36,6 +37,7 @@ type Config struct {
 	Reserve   func(space dest.Space) int64 // bytes that must stay free at the destination
 	Room      func() error                 // nil while the volume of the agent's own state has its reserve
 	Agreed    func(context.Context) error  // hands an agreed head to the server
+	Faults    fault.Teller                 // puts faults into words
 	// Patience is how long a pass waits for the server before it is given up.
 	Patience time.Duration
 	Slog     *slog.Logger

@@ -223,14 +223,14 @@ func (p *pass) received(manifest int64, outcome fetch.Outcome) {
 	case outcome.Unavailable == uplink.SourceChanged:
 		p.awaited[manifest] = p.awaited[manifest].Union(item)
 	case outcome.Unavailable != uplink.Available:
-		p.addFault(manifest, item, fault.SourceUnreadable())
+		p.addFault(manifest, item, p.night.Faults.SourceUnreadable())
 	case p.tries[id]+1 < maxDigestTries:
 		p.tries[id]++
 		p.taken[manifest] = p.taken[manifest].Difference(item)
-		p.addFault(manifest, item, fault.DigestMismatch())
+		p.addFault(manifest, item, p.night.Faults.DigestMismatch())
 	default:
 		p.awaited[manifest] = p.awaited[manifest].Union(item)
-		p.addFault(manifest, item, fault.DigestMismatch())
+		p.addFault(manifest, item, p.night.Faults.DigestMismatch())
 	}
 }
 
@@ -246,7 +246,7 @@ func (p *pass) addFault(manifest int64, items ledger.Set, f fault.Fault) {
 func (p *pass) fail(manifest int64, items ledger.Set, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.addFault(manifest, items, fault.Of(err))
+	p.addFault(manifest, items, p.night.Faults.Of(err))
 }
 
 // reportFaults is how many faults one report carries.
@@ -266,7 +266,7 @@ func (p *pass) report(ctx context.Context) error {
 			if err := n.Log.PutFault(manifest, items, kept); err != nil {
 				return err
 			}
-			report = append(report, uplink.ItemFault{Manifest: manifest, Items: items, Fault: kept, DigestMismatch: f == fault.DigestMismatch()})
+			report = append(report, uplink.ItemFault{Manifest: manifest, Items: items, Fault: kept, DigestMismatch: f.IsDigestMismatch()})
 			n.count(func(c *Progress) { c.FaultItems += items.Len() })
 		}
 	}
@@ -307,7 +307,7 @@ func (p *pass) giveUpAwaited() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for manifest, items := range p.awaited {
-		p.addFault(manifest, items, fault.SourceChanged())
+		p.addFault(manifest, items, p.night.Faults.SourceChanged())
 	}
 	clear(p.awaited)
 }
