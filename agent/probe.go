@@ -23,7 +23,7 @@ const (
 func (a *Agent) newProbe(d *destination, logger *slog.Logger) *probe.Probe {
 	place := d.config.Place
 	return probe.New(probe.Config{
-		Name: d.config.Name, Location: d.config.Location(), Store: d.store,
+		Name: d.config.Name, Location: d.config.Location(), Store: d.store, Faults: d.faults,
 		Mounted: place.Directory != "", Login: place.Login != nil || place.SMB != nil || place.SFTP != nil || place.Rsync != nil && asksLogin(place.Rsync),
 		JudgeKept: d.night.JudgeKept, Pending: d.night.Pending, Reserve: d.reserve,
 		Server: a.askServer, ServerAddress: a.who().Server, Now: a.now, ClockOffset: a.clock.Offset,

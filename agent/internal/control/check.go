@@ -4,6 +4,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/wire"
 )
@@ -18,9 +19,10 @@ func (s *Service) Check(request *backupv1.CheckRequest, stream grpc.ServerStream
 		}
 		chosen = []Destination{d}
 	}
+	ctx := circuit.Force(stream.Context()) // a person asks
 	for _, d := range chosen {
 		var unsent error
-		report, err := d.Probe.Run(stream.Context(), func(line backup.CheckLine) {
+		report, err := d.Probe.Run(ctx, func(line backup.CheckLine) {
 			if unsent == nil {
 				unsent = stream.Send(&backupv1.CheckResponse{Destination: d.Name, Line: wire.CheckLine(line)})
 			}

@@ -14,27 +14,18 @@ import (
 
 // check is one check under way. It belongs to one goroutine.
 type check struct {
-	probe *Probe
-	show  func(backup.CheckLine)
-	lines []backup.CheckLine
-	facts []dest.Fact
-	space dest.Space // as far as known
-	known bool       // space is
+	probe   *Probe
+	show    func(backup.CheckLine)
+	lines   []backup.CheckLine
+	facts   []dest.Fact
+	space   dest.Space // as far as known
+	known   bool       // space is
+	pending int64      // recordings that wait, as far as known
 
 	mute      bool          // a step was not answered in time
 	silentOn  string        // the subject of that step
 	abandoned chan struct{} // closed when the step that hangs has come back; nil where none hangs
 }
-
-// Classes and parties of what is no error of a place.
-const (
-	classNetwork    = "network"
-	classCredential = "credential"
-	classCapacity   = "capacity"
-	classClock      = "clock"
-	classLocal      = "local"
-	classConfig     = "dest-config"
-)
 
 func (c *check) add(line backup.CheckLine) {
 	line.Message = strings.ToValidUTF8(line.Message, "?")
@@ -89,17 +80,13 @@ func (c *check) notTried(cause string, subjects ...string) {
 }
 
 // bad adds a line about an error, in the words of package fault.
-func (c *check) bad(subject string, err error) {
-	f := fault.Of(err)
-	c.badSaying(subject, f, f.Message)
-}
+func (c *check) bad(subject string, err error) { c.fault(subject, c.probe.Faults.Of(err)) }
 
-// badSaying adds a line about a fault in other words.
-func (c *check) badSaying(subject string, f fault.Fault, message string) {
+func (c *check) fault(subject string, f fault.Fault) {
 	if c.mute && c.silentOn == "" {
 		c.silentOn = subject
 	}
-	c.add(backup.CheckLine{Subject: subject, Verdict: backup.CheckBad, Message: message, Class: f.Class, Party: f.Party, Code: f.Code})
+	c.add(backup.CheckLine{Subject: subject, Verdict: backup.CheckBad, Message: f.Message, Class: f.Class, Party: f.Party, Code: f.Code})
 }
 
 // subjectOf returns what an error of opening a place is about.
@@ -116,7 +103,7 @@ func subjectOf(err error, mounted bool) string {
 			return SubjectProgram
 		}
 	}
-	if fault.Of(err).Class == classCredential {
+	if fault.Of(err).Class == fault.ClassCredential {
 		return SubjectAccount
 	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok && mounted && isMissing(errno) {

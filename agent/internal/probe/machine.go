@@ -24,7 +24,7 @@ const (
 func (c *check) machine(server error) {
 	p := c.probe
 	if err := p.StateRoom(); err != nil {
-		c.add(backup.CheckLine{Subject: SubjectState, Verdict: backup.CheckBad, Message: err.Error(), Class: classLocal, Party: fault.PartyClient, Code: "STATE_ROOM"})
+		c.add(backup.CheckLine{Subject: SubjectState, Verdict: backup.CheckBad, Message: err.Error(), Class: fault.ClassLocal, Party: fault.PartyClient, Code: "STATE_ROOM"})
 	} else {
 		c.good(SubjectState, "the volume of the agent's own state has its reserve")
 	}
@@ -34,7 +34,7 @@ func (c *check) machine(server error) {
 }
 
 func (c *check) server(err error) {
-	line := backup.CheckLine{Subject: SubjectServer, Verdict: backup.CheckBad, Party: fault.PartyNetwork, Class: classNetwork, Code: "UNREACHABLE"}
+	line := backup.CheckLine{Subject: SubjectServer, Verdict: backup.CheckBad, Party: fault.PartyNetwork, Class: fault.ClassNetwork, Code: "UNREACHABLE"}
 	switch _, intercepted := errors.AsType[*uplink.InterceptedError](err); {
 	case err == nil:
 		c.good(SubjectServer, "wolkvox answers at %s, and nobody is in between", c.probe.ServerAddress)
@@ -42,7 +42,7 @@ func (c *check) server(err error) {
 	case intercepted:
 		line.Party, line.Code, line.Message = fault.PartyClient, "TLS_INTERCEPTED", err.Error()
 	case enroll.IsRefused(err):
-		line.Class, line.Party, line.Code = classCredential, fault.PartyClient, "REFUSED"
+		line.Class, line.Party, line.Code = fault.ClassCredential, fault.PartyClient, "REFUSED"
 		line.Message = fmt.Sprintf("wolkvox refuses this agent (%v): ask wolkvox for a join string, and run `wolkvox-agent enroll` with it", err)
 	case errors.Is(err, errSilent), errors.Is(err, context.DeadlineExceeded):
 		line.Message = fmt.Sprintf("wolkvox at %s has not answered for %v: check the name, the port, the firewall and the proxy", c.probe.ServerAddress, c.probe.Patience)
@@ -57,7 +57,7 @@ func (c *check) server(err error) {
 
 func (c *check) certificate(end, now time.Time) {
 	left := end.Sub(now)
-	line := backup.CheckLine{Subject: SubjectCertificate, Verdict: backup.CheckBad, Class: classCredential, Party: fault.PartyClient, Code: "CERTIFICATE_EXPIRED"}
+	line := backup.CheckLine{Subject: SubjectCertificate, Verdict: backup.CheckBad, Class: fault.ClassCredential, Party: fault.PartyClient, Code: "CERTIFICATE_EXPIRED"}
 	switch {
 	case left <= 0:
 		line.Message = fmt.Sprintf("the agent's certificate ended on %s: keep the server reachable, which may still renew it; if this stays, "+
@@ -84,7 +84,7 @@ func (c *check) clock() {
 	case offset.Abs() < ClockTolerance:
 		c.good(SubjectClock, "it differs from wolkvox's by %v", offset.Abs().Round(time.Second))
 	default:
-		c.add(backup.CheckLine{Subject: SubjectClock, Verdict: backup.CheckWarning, Message: ClockText(offset), Class: classClock, Party: fault.PartyClient, Code: "CLOCK_OFFSET"})
+		c.add(backup.CheckLine{Subject: SubjectClock, Verdict: backup.CheckWarning, Message: ClockText(offset), Class: fault.ClassClock, Party: fault.PartyClient, Code: "CLOCK_OFFSET"})
 	}
 }
 

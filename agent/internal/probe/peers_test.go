@@ -57,9 +57,9 @@ func TestRealPlaces(t *testing.T) {
 				}
 			}
 			t.Fatal("it has inodes left")
-		}, []want{{SubjectWrite, backup.CheckBad, []string{"inodes", "0 are left"}}, {SubjectInodes, backup.CheckBad, []string{"only 0 more files"}}, {SubjectSpace, backup.CheckGood, nil}}},
+		}, []want{{SubjectWrite, backup.CheckBad, []string{"room for only 0 more files (inodes)"}}, {SubjectInodes, backup.CheckBad, []string{"only 0 more files"}}, {SubjectSpace, backup.CheckGood, nil}}},
 		"few inodes": {"size=16m,nr_inodes=100", func(*testing.T, string) {},
-			[]want{{SubjectWrite, backup.CheckGood, nil}, {SubjectInodes, backup.CheckBad, []string{"files fit", "pending"}}}},
+			[]want{{SubjectWrite, backup.CheckGood, nil}, {SubjectInodes, backup.CheckBad, []string{"room for only", "more files"}}}},
 		"read-only": {"size=16m", func(t *testing.T, dir string) { mount(t, "-o", "remount,ro", dir) },
 			[]want{{SubjectWrite, backup.CheckBad, []string{"read-only"}}, {SubjectMarker, backup.CheckGood, nil}, {SubjectDelete, backup.CheckUnknown, nil}}},
 		"unmounted": {"size=16m", func(t *testing.T, dir string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"github.com/wolkvox/backup"
@@ -94,11 +93,7 @@ func (c *check) notReached(err error) {
 	if cause != SubjectPlace {
 		c.unknown(SubjectPlace, "%s was not opened, because of what is said of %s", p.Location, cause)
 	}
-	if _, own := errors.AsType[*dest.CodeError](err); cause == SubjectPath && !own {
-		c.badSaying(cause, fault.Of(err), fmt.Sprintf("%s does not exist on this machine: mount the share, or correct `directory` in the configuration", p.Location))
-	} else {
-		c.bad(cause, err)
-	}
+	c.bad(cause, err)
 	c.notTried(cause, afterPlace...)
 	c.notTried(cause, afterMarker...)
 }
@@ -114,12 +109,6 @@ func (c *check) marker(ctx context.Context, place *dest.Place) (takenOver, ok bo
 	case p.Store.TakesOver(err):
 		c.good(SubjectMarker, "this is the place of the log that this one continues; the next run takes it over")
 		return true, true
-	case errors.Is(err, dest.ErrNoMarker):
-		c.badSaying(SubjectMarker, fault.Of(err), fmt.Sprintf("%s has no marker, so nothing is written there: if it is a share, mount it; "+
-			"if it is a new destination, run `wolkvox-agent destination init %s`", p.Location, p.Name))
-	case errors.Is(err, dest.ErrMarker):
-		c.badSaying(SubjectMarker, fault.Of(err), fmt.Sprintf("the marker of %s was altered (%v), so nothing is written there: "+
-			"restore .wolkvox/marker from a backup, or configure another folder", p.Location, err))
 	default:
 		c.bad(SubjectMarker, err)
 	}
@@ -145,11 +134,11 @@ func (c *check) history(ctx context.Context, place *dest.Place) {
 	case errors.Is(err, night.ErrBusy):
 		c.unknown(SubjectHistory, "not compared now: %v, and each batch compares it anyway", err)
 	case errors.Is(err, night.ErrWentBack):
-		c.add(backup.CheckLine{Subject: SubjectHistory, Verdict: backup.CheckBad, Class: classConfig, Party: fault.PartyClient, Code: "WENT_BACK",
+		c.add(backup.CheckLine{Subject: SubjectHistory, Verdict: backup.CheckBad, Class: fault.ClassDestConfig, Party: fault.PartyClient, Code: "WENT_BACK",
 			Message: fmt.Sprintf("%v: make sure that the right share is mounted, and not an older copy of it; the next night first reads all that is "+
 				"confirmed, signs for what is gone and copies it again, and asks before it does so for more than 1 %%", err)})
 	case errors.Is(err, night.ErrKeptUnknown):
-		c.add(backup.CheckLine{Subject: SubjectHistory, Verdict: backup.CheckWarning, Class: classConfig, Party: fault.PartyWolkvox, Code: "KEPT_AHEAD",
+		c.add(backup.CheckLine{Subject: SubjectHistory, Verdict: backup.CheckWarning, Class: fault.ClassDestConfig, Party: fault.PartyWolkvox, Code: "KEPT_AHEAD",
 			Message: fmt.Sprintf("%v as soon as the server answers; keep the place as it is, and call wolkvox if this stays", err)})
 	default:
 		c.bad(SubjectHistory, err)
@@ -197,15 +186,12 @@ func (c *check) canary(ctx context.Context, canary *dest.Canary) {
 
 // stepFailed adds a line about an error of writing. A place without inodes calls itself full.
 func (c *check) stepFailed(subject string, err error) {
-	f := fault.Of(err)
-	if c.known && errors.Is(err, syscall.ENOSPC) && c.space.FreeInodes >= 0 && c.space.FreeInodes < fewInodes && c.space.FreeBytes > canaryRoom {
-		f.Message = fmt.Sprintf("no more files fit: %d are left (inodes), although %s are free: remove files that are not needed, or enlarge "+
-			"the file system or its number of inodes: %v", c.space.FreeInodes, sizeText(c.space.FreeBytes), err)
+	f := c.probe.Faults.Of(err)
+	if f.Class == fault.ClassCapacity && c.known && c.space.FreeInodes >= 0 && c.space.FreeInodes < fewInodes {
+		f.Message = c.probe.Faults.Of(c.inodeShortage()).Message
 	}
-	c.badSaying(subject, f, f.Message)
+	c.fault(subject, f)
 }
 
-const (
-	fewInodes  = 16        // what a check needs at most
-	canaryRoom = 256 << 10 // where less is free it may be the bytes that lack
-)
+// fewInodes is what a check needs at most.
+const fewInodes = 16

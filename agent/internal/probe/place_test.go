@@ -161,13 +161,13 @@ func TestSentences(t *testing.T) {
 		change func(t *testing.T, c Config, disk *memdest.Disk) Config
 		want   want
 	}{
-		"full disk":       {failing(desttest.OpWrite, pathError(syscall.ENOSPC)), want{SubjectWrite, backup.CheckBad, []string{"full", "free"}}},
+		"full disk":       {failing(desttest.OpWrite, pathError(syscall.ENOSPC)), want{SubjectWrite, backup.CheckBad, []string{"is full", "free space"}}},
 		"read-only share": {failing(desttest.OpNewStage, pathError(syscall.EROFS)), want{SubjectWrite, backup.CheckBad, []string{"read-only"}}},
 		"no rights":       {failing(desttest.OpNewStage, pathError(syscall.EACCES)), want{SubjectWrite, backup.CheckBad, []string{"denied"}}},
 		"unreadable":      {failing(desttest.OpReadOwn, pathError(syscall.EIO)), want{SubjectMarker, backup.CheckBad, []string{"input/output"}}},
 		"unplugged":       {func(_ *testing.T, c Config, disk *memdest.Disk) Config { disk.Unplug(); return c }, want{SubjectPlace, backup.CheckBad, []string{"unplugged"}}},
 		"no marker": {func(t *testing.T, _ Config, _ *memdest.Disk) Config { return well(t, memdest.New()) },
-			want{SubjectMarker, backup.CheckBad, []string{"mount it", "wolkvox-agent destination init nas"}}},
+			want{SubjectMarker, backup.CheckBad, []string{"mount it", "wolkvox-agent destination init"}}},
 		"foreign marker": {func(t *testing.T, c Config, disk *memdest.Disk) Config {
 			other := strings.Replace(testOrigin, "/nas/", "/tape/", 1)
 			var err error
@@ -180,7 +180,7 @@ func TestSentences(t *testing.T) {
 			must(t, err)
 			must(t, driver.(dest.Keeper).WriteOwn(t.Context(), "marker", []byte("hello")))
 			return c
-		}, want{SubjectMarker, backup.CheckBad, []string{"altered", ".wolkvox/marker"}}},
+		}, want{SubjectMarker, backup.CheckBad, []string{"restore", ".wolkvox/marker"}}},
 		"the log before": {func(t *testing.T, c Config, disk *memdest.Disk) Config {
 			var err error
 			c.Store, err = dest.New(disk, "/mnt/nas", strings.Replace(testOrigin, "/0011", "/1111", 1))
@@ -252,8 +252,12 @@ func TestDrivers(t *testing.T) {
 		"mapped drive":      {own(dest.CodeMappedDrive, `Z: is a mapped drive; configure \\nas\backup`), SubjectPath, `\\nas\backup`},
 		"missing rsync":     {own(dest.CodeProgram, "the program rsync is not installed"), SubjectProgram, "rsync"},
 		"old rsync":         {own(dest.CodeProgramOld, "rsync 2.6.9 is too old"), SubjectProgram, "2.6.9"},
+		"locked account":    {&dest.CodeError{Space: dest.SpaceNTStatus, Number: 0xC0000234, Name: "STATUS_ACCOUNT_LOCKED_OUT", Cause: errX}, SubjectAccount, "locked out"},
+		"expired password":  {&dest.CodeError{Space: dest.SpaceNTStatus, Number: 0xC0000071, Name: "STATUS_PASSWORD_EXPIRED", Cause: errX}, SubjectAccount, "has expired"},
+		"refused login":     {&dest.CodeError{Space: dest.SpaceNTStatus, Number: 0xC000006D, Name: "STATUS_LOGON_FAILURE", Cause: errX}, SubjectAccount, "password"},
+		"no share":          {&dest.CodeError{Space: dest.SpaceNTStatus, Number: 0xC00000CC, Name: "STATUS_BAD_NETWORK_NAME", Cause: errX}, SubjectPlace, "no such share"},
 		"silent":            {own(dest.CodeServerSilent, "no answer within 20s"), SubjectPlace, "20s"},
-		"unmounted":         {&os.PathError{Op: "open", Path: "/mnt/nas", Err: syscall.ENOENT}, SubjectPath, "mount the share"},
+		"unmounted":         {&os.PathError{Op: "open", Path: "/mnt/nas", Err: syscall.ENOENT}, SubjectPath, "it is mounted"},
 		"stale":             {&os.PathError{Op: "open", Path: "/mnt/nas", Err: syscall.EIO}, SubjectPlace, "input/output"},
 	} {
 		t.Run(name, func(t *testing.T) {

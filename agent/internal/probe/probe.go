@@ -12,6 +12,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
 )
 
@@ -46,6 +47,7 @@ type Config struct {
 	Mounted  bool   // the place is a path of this machine, which may not be mounted
 	Login    bool   // the place asks who the agent is
 	Store    *dest.Store
+	Faults   fault.Teller // puts errors of the place into words
 
 	JudgeKept func(night.Kept) error                     // see [night.Night.JudgeKept]
 	Pending   func() (items, sizeBytes int64, err error) // what waits to be copied

@@ -42,6 +42,7 @@ func (c *check) room(ctx context.Context, place *dest.Place) {
 // fits compares what is free with what is pending.
 func (c *check) fits() {
 	items, sizeBytes, err := c.probe.Pending()
+	c.pending = items
 	if err != nil {
 		c.bad(SubjectSpace, fmt.Errorf("read what is pending: %w", err))
 		c.notTried(SubjectSpace, SubjectInodes)
@@ -53,7 +54,7 @@ func (c *check) fits() {
 	case items == 0 && c.space.FreeBytes >= reserve:
 		c.good(SubjectSpace, "%s; nothing is pending", free)
 	case items == 0:
-		c.add(backup.CheckLine{Subject: SubjectSpace, Verdict: backup.CheckBad, Class: classCapacity, Party: fault.PartyClient, Code: "RESERVE",
+		c.add(backup.CheckLine{Subject: SubjectSpace, Verdict: backup.CheckBad, Class: fault.ClassCapacity, Party: fault.PartyClient, Code: "RESERVE",
 			Message: free + ", so nothing more is copied: free space there, or lower `reserve` in the configuration"})
 	case c.space.FreeBytes-reserve >= sizeBytes:
 		c.good(SubjectSpace, "%s; the %d recordings that are pending (%s) fit", free, items, sizeText(sizeBytes))
@@ -66,10 +67,13 @@ func (c *check) fits() {
 	case inodes < 0:
 		c.good(SubjectInodes, "the place tells of no limit to the number of files")
 	case inodes < items+spareInodes:
-		c.add(backup.CheckLine{Subject: SubjectInodes, Verdict: backup.CheckBad, Class: classCapacity, Party: fault.PartyClient, Code: "INODES",
-			Message: fmt.Sprintf("only %d more files fit (inodes), and %d recordings are pending beside %d that stay in reserve: remove files "+
-				"that are not needed, or enlarge the file system or its number of inodes", inodes, items, spareInodes)})
+		c.bad(SubjectInodes, c.inodeShortage())
 	default:
 		c.good(SubjectInodes, "%d more files fit", inodes)
 	}
+}
+
+// inodeShortage is the error of a place that takes too few more files.
+func (c *check) inodeShortage() error {
+	return fault.NewShortage(dest.Space{FreeBytes: 1, FreeInodes: c.space.FreeInodes}, 0, 0, int(c.pending))
 }
