@@ -28,6 +28,7 @@ type Env struct {
 	FlipStaged func(t *testing.T)                           // flips a bit in every staged file that is not empty
 	Unplug     func(t *testing.T) (plug func())             // makes the place unreachable
 	CutPower   func(survives func() bool)                   // nil where the place cannot; see memdest.Disk.CutPower
+	NoSpace    bool                                         // the place cannot tell its space
 	Slow       bool                                         // syncs take long: each crash point gets one kind of fault, in turn, not all of them
 }
 
