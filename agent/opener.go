@@ -15,6 +15,8 @@ func opener(c config.Destination) (dest.Opener, error) {
 		return localdest.New(c.Directory), nil
 	case c.SFTP != nil:
 		return openSFTP(c)
+	case c.SMB != nil:
+		return openSMB(c.SMB), nil
 	}
 	return nil, fmt.Errorf("destination %q: no driver serves %s", c.Name, c.Location())
 }
