@@ -31,7 +31,6 @@ type Env struct {
 	NoSpace    bool                                         // the place cannot tell its space
 	Slow       bool                                         // syncs take long: each crash point gets one kind of fault, in turn, not all of them
 	CrashEvery int                                          // how many operations lie between two crash points; 1 where 0, more where each operation is a connection or a process
-	NoSpace    bool                                         // the place cannot tell how much it can still take
 }
 
 // Origin is the log that the suite's places belong to.
