@@ -133,6 +133,41 @@ func TestOtherProtocol(t *testing.T) {
 	}
 }
 
+// TestFolderGone: the folder is no longer there, under a handle that is open.
+func TestFolderGone(t *testing.T) {
+	t.Parallel()
+	server := samba.Start(t, samba.Options{})
+	dir := filepath.Join(server.Dir, "nas")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	place := openPlace(t, initialised(t, smbdest.New(options(server, "nas"))))
+	if _, err := place.HashExisting(t.Context(), "a/b/c.gsm"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an absent file: %v", err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for what, call := range map[string]func() error{
+		"Hash":     func() error { _, err := place.HashExisting(t.Context(), "a/b/c.gsm"); return err },
+		"ReadOwn":  func() error { _, err := place.ReadOwn(t.Context(), dest.Head); return err },
+		"WriteOwn": func() error { return place.WriteOwn(t.Context(), dest.Head, nil) },
+		"Begin":    func() error { _, err := place.Begin(t.Context()); return err },
+		"Sweep":    func() error { return place.SweepStaging(t.Context()) },
+		"List": func() error {
+			for _, err := range place.List(t.Context()) {
+				return err
+			}
+			return nil
+		},
+	} {
+		wantUnreachable(t, what, call())
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder was made: %v", err)
+	}
+}
+
 func TestReadOnlyShare(t *testing.T) {
 	t.Parallel()
 	server := samba.Start(t, samba.Options{ReadOnly: true})

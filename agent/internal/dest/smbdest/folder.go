@@ -21,7 +21,7 @@ const dirPerm fs.FileMode = 0o777
 func (h *handle) proveRoot(ctx context.Context) error {
 	kind, err := h.kind(ctx, ".")
 	switch {
-	case err == nil && kind == folder:
+	case err == nil && kind == kindFolder:
 		return nil
 	case err == nil:
 		err = &dest.CodeError{Space: dest.SpaceNTStatus, Number: statusNotADirectory, Name: statusNames()[statusNotADirectory],
@@ -45,7 +45,7 @@ func (h *handle) missing(ctx context.Context, name string) error {
 			continue
 		case err != nil:
 			return err
-		case kind != folder:
+		case kind != kindFolder:
 			return fmt.Errorf("%w: %q is not a folder", dest.ErrConflict, dir)
 		}
 		return absent(name)
@@ -79,7 +79,7 @@ func (h *handle) makeDir(ctx context.Context, dir string) error {
 	}
 	kind, err := h.kind(ctx, dir)
 	switch {
-	case err == nil && kind == folder:
+	case err == nil && kind == kindFolder:
 		return nil
 	case err == nil || isMissing(err): // taken, and yet not found: a link that leads nowhere
 		return fmt.Errorf("%w: %q is not a folder", dest.ErrConflict, dir)

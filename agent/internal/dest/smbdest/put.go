@@ -33,7 +33,7 @@ func (h *handle) Put(ctx context.Context, name string, r io.Reader, size int64, 
 		return err
 	}
 	if replaces {
-		if err := h.replace(ctx, s.path+"/"+key, name); err != nil {
+		if err := h.replace(ctx, s.where(key), name); err != nil {
 			return err
 		}
 		s.touched.add(name)

@@ -54,41 +54,49 @@ func (r *reader) readAt(p []byte, at int64) (n int, err error) {
 	return n, err
 }
 
-// WriteTo implements io.WriterTo: while one piece is written, the next one is on its way.
+// piece is one read that is on its way, or done.
+type piece struct {
+	buf  *[]byte
+	n    int
+	err  error
+	done chan struct{}
+}
+
+// WriteTo implements io.WriterTo: once the file turns out to be longer than one piece, several are on their way.
 func (r *reader) WriteTo(w io.Writer) (written int64, err error) {
-	type piece struct {
-		buf *[]byte
-		n   int
-		err error
+	var ahead []*piece
+	next := r.at
+	fetch := func() {
+		p := &piece{buf: r.handle.smb.buffers.Get().(*[]byte), done: make(chan struct{})}
+		at := next
+		next += bufferBytes
+		ahead = append(ahead, p)
+		go func() {
+			defer close(p.done)
+			p.n, p.err = r.readAt(*p.buf, at)
+		}()
 	}
-	pieces := make(chan piece, 1)
-	fetch := func(at int64) {
-		p := piece{buf: r.handle.smb.buffers.Get().(*[]byte)}
-		p.n, p.err = r.readAt(*p.buf, at)
-		pieces <- p
+	if !r.ended {
+		fetch()
 	}
-	if r.ended {
-		return 0, nil
-	}
-	go fetch(r.at)
-	for {
-		p := <-pieces
-		r.at += int64(p.n)
-		r.ended = p.err != nil || p.n < len(*p.buf)
-		if !r.ended {
-			go fetch(r.at)
+	for len(ahead) > 0 {
+		p := ahead[0]
+		ahead = ahead[1:]
+		<-p.done
+		if !r.ended { // else it began behind the end, or it is of no use any more
+			r.ended = p.err != nil || p.n < bufferBytes
+			for !r.ended && len(ahead) < piecesAtOnce {
+				fetch()
+			}
+			n, writeErr := w.Write((*p.buf)[:p.n])
+			written += int64(n)
+			if err = errors.Join(p.err, writeErr); err != nil {
+				r.ended = true
+			}
 		}
-		n, err := w.Write((*p.buf)[:p.n])
-		written += int64(n)
 		r.handle.smb.buffers.Put(p.buf)
-		if err != nil && !r.ended {
-			r.ended = true
-			r.handle.smb.buffers.Put((<-pieces).buf)
-		}
-		if err := errors.Join(p.err, err); err != nil || r.ended {
-			return written, err
-		}
 	}
+	return written, err
 }
 
 // Close implements io.Closer.

@@ -7,6 +7,10 @@
 // (hirochachacha) never does, which is right for recordings. Sessions of both are watched on their way in (see wire.go),
 // because neither tells a guest from a user.
 //
+// That a rename does not replace is as good as the server makes it. A Windows server does it in one step. Samba (4.17) looks
+// and then renames, so of two clients that take the same name at the same instant both may be told that they have it; one
+// agent serves a destination, and other programs have no reason for these names.
+//
 // A server that does not answer does not hold the agent up: when a context ends, a call that is under way gets some seconds
 // more, and then the connection is cut and the handle is dead.
 package smbdest
@@ -134,7 +138,7 @@ type handle struct {
 	renamer  *renamer
 }
 
-// do calls the server, when ctx has not ended. What has no name in a call has none in its error.
+// do calls the server, when ctx has not ended, and returns what its answer means.
 func (h *handle) do(ctx context.Context, call func(share *smb2.Share) error) error {
 	return h.link.do(ctx, func() error { return call(h.share) })
 }
@@ -191,7 +195,7 @@ func (h *handle) regular(ctx context.Context, name string) error {
 		return h.missing(ctx, name)
 	case err != nil:
 		return err
-	case kind != regularFile:
+	case kind != kindFile:
 		return fmt.Errorf("%w: %q is not a regular file", dest.ErrConflict, name)
 	}
 	return nil
@@ -201,9 +205,9 @@ func (h *handle) regular(ctx context.Context, name string) error {
 type fileKind uint8
 
 const (
-	regularFile fileKind = iota
-	folder
-	link_
+	kindFile fileKind = iota
+	kindFolder
+	kindLink
 )
 
 // kind looks at a name, not at what a link leads to. A link that the server itself follows (Samba's) is not seen.
@@ -214,17 +218,17 @@ func (h *handle) kind(ctx context.Context, name string) (fileKind, error) {
 	case err != nil:
 		return 0, err
 	case info.Mode()&fs.ModeSymlink == 0 && info.IsDir():
-		return folder, nil
+		return kindFolder, nil
 	case info.Mode()&fs.ModeSymlink == 0:
-		return regularFile, nil
+		return kindFile, nil
 	}
 	// A reparse point: a link, or a file whose contents a file system filter keeps elsewhere, such as a deduplicated one.
 	err = h.do(ctx, func(share *smb2.Share) error { _, err := share.Readlink(h.path(name)); return err })
 	if err == nil || info.IsDir() {
-		return link_, nil
+		return kindLink, nil
 	}
-	if _, answered := asStatus(err); answered || isBroken(err) {
-		return regularFile, nil
+	if isBroken(err) { // it is no symbolic link's
+		return kindFile, nil
 	}
 	return 0, err
 }

@@ -20,6 +20,9 @@ import (
 const (
 	stagingDir = backup.OwnPrefix + "/staging"
 
+	// filesPerDir is how many staged files share a folder: Samba reads a whole folder to find that a name is new in it,
+	// because names differ there by more than capitals.
+	filesPerDir = 64
 	// callsAtOnce bounds the flushes, renames and the like that are under way at the same time; it hides the line's latency.
 	callsAtOnce = 32
 )
@@ -30,9 +33,10 @@ type stage struct {
 	ctx    context.Context // of the call that made it; writes and flushes are given up with it
 	path   string          // below the place
 
-	mu      sync.Mutex      // guards what follows
-	touched dirSet          // folders whose names were changed since the last SyncNames
-	flush   *errgroup.Group // flushes and closes of files
+	mu      sync.Mutex        // guards what follows
+	files   map[string]string // by key, where a staged file lies below the place
+	touched dirSet            // folders whose names were changed since the last SyncNames
+	flush   *errgroup.Group   // flushes and closes of files
 }
 
 // NewStage implements dest.Stager.
@@ -46,7 +50,10 @@ func (h *handle) NewStage(ctx context.Context) (dest.Stage, error) {
 
 func (h *handle) newStage(ctx context.Context) (*stage, error) {
 	parent := stagingDir + "/" + h.smb.process
-	s := &stage{handle: h, ctx: ctx, path: parent + "/" + strconv.FormatInt(h.smb.stages.Add(1), 10), touched: make(dirSet), flush: newGroup()}
+	s := &stage{
+		handle: h, ctx: ctx, path: parent + "/" + strconv.FormatInt(h.smb.stages.Add(1), 10),
+		files: make(map[string]string), touched: make(dirSet), flush: newGroup(),
+	}
 	mkdir := func(share *smb2.Share) error { return share.Mkdir(h.path(s.path), dirPerm) }
 	err := h.do(ctx, mkdir)
 	if isMissing(err) {
@@ -134,6 +141,30 @@ func (h *handle) remove(ctx context.Context, name string) error {
 	return err
 }
 
+// newFile returns where the file of a key shall lie: the first ones in the stage's own folder, others in folders below it.
+func (s *stage) newFile(key string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.files[key]; !taken {
+		dir := s.path
+		if n := len(s.files) / filesPerDir; n > 0 {
+			dir += "/" + strconv.Itoa(n)
+		}
+		s.files[key] = dir + "/" + key
+	}
+	return s.files[key]
+}
+
+// where returns where the file of a key lies.
+func (s *stage) where(key string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name, ok := s.files[key]; ok {
+		return name
+	}
+	return s.path + "/" + key // where no file is
+}
+
 // Create implements dest.Stage.
 func (s *stage) Create(ctx context.Context, key string, _ int64) (dest.StagedFile, error) {
 	f, err := s.create(ctx, key)
@@ -191,7 +222,7 @@ func (s *stage) Sync(ctx context.Context) error {
 
 // Open implements dest.Stage. It is a new open of the file, so that the server, not this machine, answers.
 func (s *stage) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	return s.handle.read(ctx, s.path+"/"+key)
+	return s.handle.read(ctx, s.where(key))
 }
 
 // Publish implements dest.Stage.
@@ -200,7 +231,7 @@ func (s *stage) Publish(ctx context.Context, moves []dest.Move) []error {
 	group := newGroup()
 	for i, move := range moves {
 		group.Go(func() error {
-			errs[i] = s.handle.place(ctx, s.path+"/"+move.Key, move.Name)
+			errs[i] = s.handle.place(ctx, s.where(move.Key), move.Name)
 			return nil
 		})
 	}
@@ -245,7 +276,7 @@ func (s *stage) SyncNames(ctx context.Context) error {
 
 // Remove implements dest.Stage.
 func (s *stage) Remove(key string) error {
-	return s.handle.do(context.WithoutCancel(s.ctx), func(share *smb2.Share) error { return share.Remove(s.handle.path(s.path + "/" + key)) })
+	return s.handle.do(context.WithoutCancel(s.ctx), func(share *smb2.Share) error { return share.Remove(s.handle.path(s.where(key))) })
 }
 
 // Discard implements dest.Stage.

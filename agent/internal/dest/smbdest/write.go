@@ -4,28 +4,43 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path"
+	"sync/atomic"
 
 	smb2 "github.com/cloudsoda/go-smb2"
+	"golang.org/x/sync/errgroup"
 )
 
-// stagedFile is a file being written. What was handed to Write is on its way while the next piece comes; an error shows at
-// the next Write or at Close.
+// piecesAtOnce bounds the pieces of one file that are on their way at the same time: enough to hide a round trip.
+const piecesAtOnce = 4
+
+// stagedFile is a file being written. What was handed to Write is on its way while more comes; an error shows at a later
+// Write or at Close.
 type stagedFile struct {
-	stage *stage
-	key   string
-	file  *smb2.File
-	buf   *[]byte // nil where nothing was written since the last piece went
-	n     int
-	at    int64      // where the next piece goes
-	sent  chan error // of the piece that is on its way; nil where none is
+	stage  *stage
+	key    string
+	file   *smb2.File
+	buf    *[]byte // nil where nothing was written since the last piece went
+	n      int     // bytes in buf
+	at     int64   // where the next piece goes
+	pieces errgroup.Group
+	failed atomic.Bool // one of them did
 }
 
 func (s *stage) create(ctx context.Context, key string) (*stagedFile, error) {
 	f := &stagedFile{stage: s, key: key}
-	err := s.handle.do(ctx, func(share *smb2.Share) (err error) {
-		f.file, err = share.OpenFile(s.handle.path(s.path+"/"+key), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f.pieces.SetLimit(piecesAtOnce)
+	name := s.newFile(key)
+	open := func(share *smb2.Share) (err error) {
+		f.file, err = share.OpenFile(s.handle.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		return err
-	})
+	}
+	err := s.handle.do(ctx, open)
+	if dir := path.Dir(name); isMissing(err) && dir != s.path {
+		if err = s.handle.makeDir(ctx, dir); err == nil {
+			err = s.handle.do(ctx, open)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -51,34 +66,35 @@ func (f *stagedFile) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// send waits for the piece that is on its way and sends the next one.
+// send lets the next piece go, when there is room for one more.
 func (f *stagedFile) send() error {
-	if err := f.wait(); err != nil || f.n == 0 {
-		return err
+	if f.failed.Load() {
+		return f.pieces.Wait()
 	}
-	sent, buf, n, at := make(chan error, 1), f.buf, f.n, f.at
-	f.sent, f.buf, f.n, f.at = sent, nil, 0, at+int64(n)
-	h := f.stage.handle
-	go func() {
-		err := h.link.run(f.stage.ctx, func() error { _, err := f.file.WriteAt((*buf)[:n], at); return err })
-		h.smb.buffers.Put(buf)
-		sent <- err
-	}()
-	return nil
-}
-
-func (f *stagedFile) wait() error {
-	if f.sent == nil {
+	if f.n == 0 {
 		return nil
 	}
-	err := <-f.sent
-	f.sent = nil
-	return err
+	buf, n, at := f.buf, f.n, f.at
+	f.buf, f.n, f.at = nil, 0, at+int64(n)
+	h := f.stage.handle
+	f.pieces.Go(func() error {
+		defer h.smb.buffers.Put(buf)
+		err := h.link.run(f.stage.ctx, func() error { _, err := f.file.WriteAt((*buf)[:n], at); return err })
+		if err != nil {
+			f.failed.Store(true)
+		}
+		return err
+	})
+	return nil
 }
 
 // Close ends writing; flushing begins, beside other files', and [stage.Sync] waits for it.
 func (f *stagedFile) Close() error {
-	if err := errors.Join(f.send(), f.wait()); err != nil {
+	err := f.send()
+	if err == nil {
+		err = f.pieces.Wait()
+	}
+	if err != nil {
 		return errors.Join(err, f.stage.handle.link.run(f.stage.ctx, f.file.Close))
 	}
 	f.stage.mu.Lock()
@@ -92,7 +108,7 @@ func (f *stagedFile) Close() error {
 
 // Discard implements dest.StagedFile.
 func (f *stagedFile) Discard() error {
-	f.wait() // whatever became of it
+	f.pieces.Wait() // whatever became of them
 	if f.buf != nil {
 		f.stage.handle.smb.buffers.Put(f.buf)
 		f.buf = nil
