@@ -297,6 +297,7 @@ func (b *batch) confirm(ctx context.Context) error {
 			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
 				return err
 			}
+			n.Circuit.Record(nil)
 			confirmed += part.Len()
 		}
 	}

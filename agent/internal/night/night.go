@@ -121,6 +121,9 @@ func (n *Night) pass(ctx context.Context, p *pass) Outcome {
 	}
 	err := p.run(ctx)
 	outcome := n.end(p, errors.Join(err, p.hit(ctx, err)))
+	if outcome.Complete && !p.onlyClosed {
+		n.Circuit.Record(nil)
+	}
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass ends", slog.Bool("complete", outcome.Complete),
 		slog.Int64("confirmed", outcome.Progress.ConfirmedItems), slog.Int64("faults", outcome.Progress.FaultItems),
 		slog.Int64("fetched_bytes", outcome.Progress.FetchedBytes))

@@ -52,6 +52,15 @@ back: the machine, or the one that replaces it, enrols as another agent.`,
 	}
 }
 
+// healthText is how a destination is, in a word, and the class of the fault for which the agent leaves it alone.
+func healthText(d *backupv1.DestinationReport) string {
+	health := label(d.GetHealth(), "DESTINATION_HEALTH_")
+	if c := d.GetCircuit(); c != nil {
+		return health + " (left alone: " + c.GetFault().GetClass() + ")"
+	}
+	return health
+}
+
 // agentTable has a row for each destination of each agent.
 func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 	row(w, "TENANT", "AGENT", "HOST", "VERSION", "HEARD", "CLOCK", "DESTINATION", "HEALTH", "OUTBOX", "FREE", "MESSAGE")
@@ -74,7 +83,7 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 				free = bytesText(d.GetFreeBytes())
 			}
 			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock,
-				originDestination(d.GetOrigin()), label(d.GetHealth(), "DESTINATION_HEALTH_"), d.GetOutboxCount(), free, d.GetMessage())
+				originDestination(d.GetOrigin()), healthText(d), d.GetOutboxCount(), free, d.GetMessage())
 		}
 	}
 }
