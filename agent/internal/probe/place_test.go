@@ -48,6 +48,7 @@ func TestWell(t *testing.T) {
 	p := New(c)
 	for range 2 {
 		report := run(t, p)
+		want{SubjectPlace, backup.CheckGood, []string{"/mnt/nas answers, and takes the agent for the user backup"}}.in(t, report)
 		for _, line := range report.Lines {
 			if line.Verdict != backup.CheckGood && line.Subject != SubjectQuota {
 				t.Errorf("%s is %v: %s", line.Subject, line.Verdict, line.Message)
