@@ -46,6 +46,7 @@ type Config struct {
 	Location string // for a person
 	Mounted  bool   // the place is a path of this machine, which may not be mounted
 	Login    bool   // the place asks who the agent is
+	User     string // who the agent is on this machine, which is who a mounted place takes it for; empty where not known
 	Store    *dest.Store
 	Faults   fault.Teller // puts errors of the place into words
 
