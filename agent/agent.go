@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -43,6 +42,7 @@ type Agent struct {
 	client       *uplink.Client
 	destinations []*destination
 	troubles     troubles
+	answer       serverAnswer
 	look         chan bool // holds at most one wish to look at the certificate; true where the server refused it
 
 	beating sync.Mutex // one heartbeat at a time
@@ -126,6 +126,7 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 		group.Go(func() error { return d.session.Run(ctx) })
 		group.Go(func() error { return d.night.Loop(ctx, d.window) })
 		group.Go(func() error { d.watchSpace(ctx); return nil })
+		group.Go(func() error { d.probe.Loop(ctx, d.window); return nil })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -158,7 +159,7 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
 			Name: d.config.Name, Location: d.config.Location(), Faults: d.faults, Log: d.log, Night: d.night, Store: d.store,
-			Space: d.space.get, LogProblem: d.logProblem,
+			Space: d.space.get, LogProblem: d.logProblem, Probe: d.probe,
 		})
 	}
 	return service.Serve(ctx, listener)
@@ -174,16 +175,11 @@ func (a *Agent) serverProblem() error {
 // memory maps, which a full disk would kill.
 func stateRoom(c config.Config) func() error {
 	return func() error {
-		dir, err := os.Open(c.StateDir)
+		free, err := durable.FreeBytes(c.StateDir)
 		if err != nil {
 			return fmt.Errorf("look for room on the volume of the agent's state: %w", err)
 		}
-		defer dir.Close()
-		space, err := durable.FreeSpace(dir)
-		if err != nil {
-			return fmt.Errorf("look for room on the volume of %s: %w", c.StateDir, err)
-		}
-		if free, reserve := space.FreeBytes, int64(*c.StateReserve); free < reserve {
+		if reserve := int64(*c.StateReserve); free < reserve {
 			return fmt.Errorf("the volume of the agent's own state (%s) has %d MiB free, and %d MiB stay in reserve: "+
 				"free space there, or lower `state_reserve`; nothing is copied meanwhile, and nothing is lost", c.StateDir, free>>20, reserve>>20)
 		}

@@ -12,12 +12,12 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
 	"github.com/wolkvox/backup/agent/internal/enroll"
 	"github.com/wolkvox/backup/agent/internal/state"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/size"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/internal/wire"
 )
@@ -67,7 +67,7 @@ func TestOpenRefuses(t *testing.T) {
 	t.Run("no room", func(t *testing.T) {
 		t.Parallel()
 		o := s.enrolled(t, "nas")
-		reserve := config.Size(1 << 62)
+		reserve := size.Size(1 << 62)
 		o.Config.StateReserve = &reserve
 		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "state_reserve") || !strings.Contains(err.Error(), o.Config.StateDir) {
 			t.Errorf("Open = %v, want an error with the volume and the remedy", err)

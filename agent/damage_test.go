@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/wolkvox/backup"
-	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
 	"github.com/wolkvox/backup/agent/internal/state"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/size"
 	"github.com/wolkvox/backup/internal/store"
 )
 
@@ -179,7 +179,7 @@ func TestOpenWithoutRoom(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	o := s.enrolled(t, "nas")
-	enough, all := o.Config.StateReserve, config.Size(1<<62)
+	enough, all := o.Config.StateReserve, size.Size(1<<62)
 	o.Config.StateReserve = &all
 	for range 2 {
 		if _, err := Open(o); !errors.Is(err, store.ErrNoRoom) || !strings.Contains(err.Error(), "state_reserve") {

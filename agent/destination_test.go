@@ -20,9 +20,11 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/size"
 	"github.com/wolkvox/backup/internal/store"
 )
 
@@ -64,7 +66,7 @@ func newDestination(t testing.TB, c config.Destination, opener dest.Opener) *des
 	t.Helper()
 	place, err := dest.New(opener, "memory", string(originOf("nas")))
 	check(t, err)
-	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst), night: night.New(night.Config{Dest: place})}
+	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst), night: night.New(night.Config{Dest: place}), probe: probe.New(probe.Config{})}
 }
 
 func order(run, bytesPerSecond int64) uplink.Order {
@@ -94,9 +96,9 @@ func TestWindow(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
-	own := config.Size(500)
+	own := size.Size(500)
 	for _, test := range []struct {
-		own    *config.Size
+		own    *size.Size
 		server int64
 		want   rate.Limit
 	}{{nil, 0, rate.Inf}, {nil, 1000, 1000}, {&own, 0, 500}, {&own, 100, 500}, {&own, 1000, 500}} {
@@ -132,9 +134,9 @@ func TestRunNumber(t *testing.T) {
 
 func TestReserve(t *testing.T) {
 	t.Parallel()
-	own := config.Size(123)
+	own := size.Size(123)
 	for _, test := range []struct {
-		own  *config.Size
+		own  *size.Size
 		size int64
 		want int64
 	}{{nil, 0, 0}, {nil, 100 << 30, 5 << 30}, {nil, 10 << 40, 20 << 30}, {&own, 10 << 40, 123}} {

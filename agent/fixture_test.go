@@ -27,6 +27,7 @@ import (
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/join"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/size"
 	"github.com/wolkvox/backup/internal/wire"
 )
 
@@ -271,7 +272,7 @@ func (s *fakeServer) enrolled(t testing.TB, destinations ...string) Options {
 			return uplink.Dial(address, config.ProxyNone, c)
 		}})
 	check(t, err)
-	reserve := config.Size(0)
+	reserve := size.Size(0)
 	o := Options{Version: "v1", Logger: slog.New(slog.DiscardHandler), Config: config.Config{
 		StateDir: state, Socket: filepath.Join(dir, "s"), Proxy: config.ProxyNone, Heartbeat: config.Duration(50 * time.Millisecond), StateReserve: &reserve,
 	}}

@@ -17,8 +17,12 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/simgate"
 	"github.com/wolkvox/backup/internal/store"
 )
+
+// ErrKilled is why a process ended that was killed.
+var ErrKilled = simgate.ErrKilled
 
 // Destination is one destination of a machine.
 type Destination struct {
@@ -58,7 +62,7 @@ func New(c Config) (*Machine, error) {
 // process is one process of the agent, from its start to its end.
 type process struct {
 	ctx     context.Context // ends with it
-	gate    gate
+	gate    simgate.Gate
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	parts   []*part
@@ -77,7 +81,7 @@ func (m *Machine) Start(ctx context.Context, conn grpc.ClientConnInterface) erro
 	}
 	p := &process{}
 	ctx, p.cancel = context.WithCancel(ctx)
-	p.ctx, p.gate.killed = ctx, p.cancel
+	p.ctx, p.gate.Killed = ctx, p.cancel
 	m.process = p
 	client := newLine(conn, p, func() time.Duration { return time.Duration(m.clockOffset.Load()) })
 	beat := &heart{client: client, beating: make(chan struct{}, 1)}
@@ -105,7 +109,7 @@ func (p *process) run(part func() error) {
 		err := part()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if err != nil && p.end == nil && !p.gate.isClosed() {
+		if err != nil && p.end == nil && !p.gate.Closed() {
 			p.end = err
 			p.cancel()
 		}
@@ -115,14 +119,14 @@ func (p *process) run(part func() error) {
 // Kill ends the process at once.
 func (m *Machine) Kill() {
 	if m.process != nil {
-		m.process.gate.close()
+		m.process.gate.Close()
 	}
 }
 
 // KillAt kills the process at its n-th operation from now, which is still done or not.
 func (m *Machine) KillAt(n int, done bool) {
 	if m.process != nil {
-		m.process.gate.arm(n, done)
+		m.process.gate.Arm(n, done)
 	}
 }
 
@@ -133,7 +137,7 @@ func (m *Machine) Up() bool {
 	}
 	m.process.mu.Lock()
 	defer m.process.mu.Unlock()
-	return m.process.end == nil && !m.process.gate.isClosed()
+	return m.process.end == nil && !m.process.gate.Closed()
 }
 
 // Reap waits for the end of a process that was killed or has ended by itself, so that the next one can be started, and
@@ -145,7 +149,7 @@ func (m *Machine) Reap() error {
 	}
 	p.running.Wait()
 	m.process = nil
-	tried, last := p.gate.refused()
+	tried, last := p.gate.Refused()
 	err := p.end
 	if err == nil {
 		err = fmt.Errorf("%w at %s", ErrKilled, last)
@@ -202,7 +206,7 @@ func (m *Machine) options() store.Options {
 		if m.process == nil {
 			return true, nil
 		}
-		return m.process.gate.step("commit "+point, true)
+		return m.process.gate.Step("commit "+point, true)
 	}}
 }
 

@@ -12,13 +12,14 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/internal/simgate"
 )
 
 // line is the way from a process to the server: it ends with the process, and heartbeats carry the time of the machine's
 // own clock.
 type line struct {
 	conn   grpc.ClientConnInterface
-	gate   *gate
+	gate   *simgate.Gate
 	offset func() time.Duration
 }
 
@@ -30,7 +31,7 @@ var errDead = status.Error(codes.Unavailable, "this process was killed")
 
 // Invoke implements grpc.ClientConnInterface. A process that is killed at a call has still sent it, or not.
 func (l *line) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	apply, err := l.gate.step("call "+method, false)
+	apply, err := l.gate.Step("call "+method, false)
 	if !apply {
 		return errDead
 	}
@@ -49,7 +50,7 @@ func (l *line) Invoke(ctx context.Context, method string, args, reply any, opts 
 
 // NewStream implements grpc.ClientConnInterface.
 func (l *line) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if _, err := l.gate.step("call "+method, false); err != nil {
+	if _, err := l.gate.Step("call "+method, false); err != nil {
 		return nil, errDead
 	}
 	return l.conn.NewStream(ctx, desc, method, opts...)

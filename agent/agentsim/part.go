@@ -29,7 +29,7 @@ func newPart(db *store.DB, p *process, d Destination, beat *heart, logger *slog.
 		return nil, err
 	}
 	opener := desttest.WithFaults(d.Place, func(op desttest.Op, name string) (bool, error) {
-		return p.gate.step(string(op)+" "+name, false)
+		return p.gate.Step(string(op)+" "+name, false)
 	})
 	place, err := dest.New(opener, d.Name, string(d.Origin))
 	if err != nil {

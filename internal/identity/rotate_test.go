@@ -3,133 +3,19 @@ package identity_test
 import (
 	"crypto/ecdsa"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/wolkvox/backup/internal/identity"
 	"github.com/wolkvox/backup/internal/identity/identitytest"
 )
-
-const agentName = "0123456789abcdef"
-
-var at = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// saved makes an authority, saves it, and loads it again: without the root's key, as a server runs.
-func saved(t *testing.T) (dir string, a *identity.Authority) {
-	t.Helper()
-	dir = t.TempDir()
-	made, err := identity.NewAuthority(at)
-	check(t, err)
-	check(t, made.Save(dir))
-	a, err = identity.LoadAuthority(dir)
-	check(t, err)
-	if a.Pin() != made.Pin() || !a.Issuer().Equal(made.Issuer()) {
-		t.Fatal("the authority that was loaded is another one")
-	}
-	return dir, a
-}
-
-func agentOf(t *testing.T, a *identity.Authority, at time.Time) identity.Credential {
-	t.Helper()
-	key, err := identity.NewKey()
-	check(t, err)
-	cert, err := a.IssueAgent(key.Public(), "acme", agentName, at)
-	check(t, err)
-	c, err := a.NewCredential(cert, key)
-	check(t, err)
-	return c
-}
-
-// renew is what an agent comes to hold that renews with an authority.
-func renew(t *testing.T, c identity.Credential, a *identity.Authority, at time.Time) identity.Credential {
-	t.Helper()
-	key, err := identity.NewKey()
-	check(t, err)
-	cert, err := a.IssueAgent(key.Public(), "acme", agentName, at)
-	check(t, err)
-	sent, err := identity.ParseCertificates(a.ChainOf(cert))
-	check(t, err)
-	renewed, err := c.Renewed(sent, key, at)
-	check(t, err)
-	return renewed
-}
-
-// connect has a client call a server that runs with an authority, and returns why either refused.
-func connect(t *testing.T, a *identity.Authority, client *tls.Config, at time.Time) error {
-	t.Helper()
-	cert, err := a.ServerCertificate(t.TempDir(), []string{"localhost"}, at)
-	check(t, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer listener.Close()
-	done := make(chan error, 1)
-	go func() {
-		conn, err := listener.Accept()
-		if err == nil {
-			defer conn.Close()
-			_, _, err = a.ServerCredentials(func() tls.Certificate { return cert }, clock(at)).ServerHandshake(conn)
-		}
-		done <- err
-	}()
-	conn, err := tls.Dial("tcp", listener.Addr().String(), client)
-	if err == nil {
-		defer conn.Close()
-	}
-	return errors.Join(err, <-done)
-}
-
-func clock(t time.Time) func() time.Time { return func() time.Time { return t } }
-
-func asAgent(c identity.Credential, at time.Time) *tls.Config {
-	config := identity.ClientConfig(c, "localhost", clock(at))
-	config.NextProtos = []string{"h2"} // as gRPC wants it
-	return config
-}
-
-func enrolling(a *identity.Authority, at time.Time) *tls.Config {
-	config := identity.EnrollingConfig("localhost", a.Pin(), clock(at))
-	config.NextProtos = []string{"h2"}
-	return config
-}
-
-func TestLifetimes(t *testing.T) {
-	t.Parallel()
-	_, a := saved(t)
-	root, issuer := a.Certificate(), a.Issuer()
-	if !root.NotAfter.Equal(at.Add(10*365*24*time.Hour)) || root.MaxPathLen != 1 || !root.IsCA {
-		t.Errorf("the root ends at %v with a path of %d", root.NotAfter, root.MaxPathLen)
-	}
-	if !issuer.NotAfter.Equal(at.Add(2*365*24*time.Hour)) || !issuer.MaxPathLenZero || issuer.MaxPathLen != 0 {
-		t.Errorf("the intermediate ends at %v with a path of %d", issuer.NotAfter, issuer.MaxPathLen)
-	}
-	third := identity.IssuerLifetime / 3
-	if a.RenewalIsDue(issuer.NotAfter.Add(-third)) || !a.RenewalIsDue(issuer.NotAfter.Add(time.Second-third)) {
-		t.Error("renewal is not due with less than a third of the intermediate's life left")
-	}
-	leaf := agentOf(t, a, at).Certificate.Leaf
-	if got := identity.RenewalTime(leaf); !got.Equal(at.Add(60 * 24 * time.Hour)) {
-		t.Errorf("an agent's certificate of 90 days is renewed at %v", got)
-	}
-}
 
 func TestRotateIntermediate(t *testing.T) {
 	t.Parallel()
@@ -164,28 +50,6 @@ func TestRotateIntermediate(t *testing.T) {
 	if _, err := a.Rotate(newKey(t), later); !errors.Is(err, identity.ErrRootKey) {
 		t.Errorf("Rotate with another key = %v, want ErrRootKey", err)
 	}
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := identity.NewKey()
-	check(t, err)
-	return key
-}
-
-func bare(c identity.Credential) identity.Credential {
-	c.Certificate.Certificate = c.Certificate.Certificate[:1]
-	return c
-}
-
-// chainHolds reports whether what the authority sends with a certificate is enough for its holder.
-func chainHolds(a *identity.Authority, c identity.Credential) error {
-	sent, err := identity.ParseCertificates(a.ChainOf(c.Certificate.Leaf))
-	if err != nil {
-		return err
-	}
-	_, err = identity.NewCredential(sent[0], c.Certificate.PrivateKey.(*ecdsa.PrivateKey), sent[1:]...)
-	return err
 }
 
 // TestRotateRoot changes the root twice, with agents that trust the first, and ends with one that trusts the last.
@@ -365,100 +229,6 @@ func TestStolenIntermediateMakesNoRoot(t *testing.T) {
 	}
 }
 
-// An authority that an earlier version made issues and is known as before.
-func TestEarlierForm(t *testing.T) {
-	t.Parallel()
-	a := identitytest.LoadSelfIssued(t, at)
-	if a.HasIntermediate() || !a.Issuer().Equal(a.Certificate()) {
-		t.Fatal("it has an intermediate")
-	}
-	agent := agentOf(t, a, at)
-	if err := agent.Certificate.Leaf.CheckSignatureFrom(a.Certificate()); err != nil {
-		t.Errorf("the certificate is not its root's: %v", err)
-	}
-	for what, err := range map[string]error{
-		"its agent": connect(t, a, asAgent(agent, at), at), "a join string of its": connect(t, a, enrolling(a, at), at),
-	} {
-		if err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	// What an agent of then kept: three files.
-	dir := t.TempDir()
-	check(t, identity.SaveKey(filepath.Join(dir, identity.KeyFile), agent.Certificate.PrivateKey.(*ecdsa.PrivateKey)))
-	check(t, identity.SaveCertificate(filepath.Join(dir, identity.CertificateFile), agent.Certificate.Leaf.Raw))
-	check(t, identity.SaveCertificate(filepath.Join(dir, identity.SelfIssuedFile), a.Certificate().Raw))
-	loaded, err := identity.LoadCredentialParts(dir)
-	check(t, err)
-	if !loaded.Authority.Equal(a.Certificate()) || !loaded.Certificate.Leaf.Equal(agent.Certificate.Leaf) {
-		t.Error("another credential was loaded")
-	}
-	if err := a.Save(t.TempDir()); err == nil {
-		t.Error("it was saved in a form that it does not have")
-	}
-	if err := a.ExportRootKey(t.TempDir(), filepath.Join(t.TempDir(), "root.key")); err == nil || !strings.Contains(err.Error(), "authority rotate") {
-		t.Errorf("ExportRootKey = %v, want the remedy", err)
-	}
-}
-
-// TestRootOffline runs a server without its root's key, and brings the key back to rotate.
-func TestRootOffline(t *testing.T) {
-	t.Parallel()
-	dir, a := saved(t)
-	away := filepath.Join(t.TempDir(), "root.key")
-	path, _ := a.RootKeyPath(dir)
-	if err := a.ExportRootKey(dir, path); err == nil {
-		t.Error("the key was moved to where it is")
-	}
-	check(t, a.ExportRootKey(dir, away))
-	if _, isThere := a.RootKeyPath(dir); isThere {
-		t.Error("the key is still there")
-	}
-	if info, err := os.Stat(away); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
-		t.Errorf("the key's new file: %v, %v", info, err)
-	}
-	a, err := identity.LoadAuthority(dir)
-	check(t, err)
-	if err := connect(t, a, asAgent(agentOf(t, a, at), at), at); err != nil {
-		t.Errorf("without the root's key: %v", err)
-	}
-	if _, err := a.LoadRootKey(dir, ""); !errors.Is(err, identity.ErrRootKeyAway) || !strings.Contains(err.Error(), "--root-key") {
-		t.Errorf("LoadRootKey = %v, want ErrRootKeyAway and the remedy", err)
-	}
-	_, other := saved(t)
-	if _, err := other.LoadRootKey(dir, away); !errors.Is(err, identity.ErrRootKey) {
-		t.Errorf("LoadRootKey of another authority = %v, want ErrRootKey", err)
-	}
-	key, err := a.LoadRootKey(dir, away)
-	check(t, err)
-	rotated, err := a.Rotate(key, at)
-	check(t, err)
-	check(t, rotated.Save(dir))
-	if _, isThere := rotated.RootKeyPath(dir); isThere {
-		t.Error("rotating with a key from elsewhere left it in the state directory")
-	}
-}
-
-// An export that a crash cut off after the copy goes on, and one onto another file is refused with the key in its place.
-func TestExportRootKeyAgain(t *testing.T) {
-	t.Parallel()
-	dir, a := saved(t)
-	away := filepath.Join(t.TempDir(), "root.key")
-	check(t, identity.SaveKey(away, rootKeyOf(t, a, dir)))
-	taken := filepath.Join(t.TempDir(), "taken")
-	check(t, identity.SaveKey(taken, newKey(t)))
-	if err := a.ExportRootKey(dir, taken); !errors.Is(err, identity.ErrRootKey) {
-		t.Errorf("ExportRootKey to a file of another key = %v", err)
-	}
-	if _, isThere := a.RootKeyPath(dir); !isThere {
-		t.Fatal("the key is gone")
-	}
-	check(t, a.ExportRootKey(dir, away))
-	if _, isThere := a.RootKeyPath(dir); isThere {
-		t.Error("the key is still there")
-	}
-}
-
 // TestRotateRootIsOneStep stops after each file that the change of the root writes.
 func TestRotateRootIsOneStep(t *testing.T) {
 	t.Parallel()
@@ -485,83 +255,5 @@ func TestRotateRootIsOneStep(t *testing.T) {
 	check(t, err)
 	if len(names) != 1 {
 		t.Errorf("%v were left", names)
-	}
-}
-
-func TestLoadAuthorityRefuses(t *testing.T) {
-	t.Parallel()
-	if _, err := identity.LoadAuthority(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("LoadAuthority of an empty folder = %v, want ErrNotExist", err)
-	}
-	dir, _ := saved(t)
-	otherDir, _ := saved(t)
-	path := filepath.Join(dir, identity.AuthorityFile)
-	good, err := os.ReadFile(path)
-	check(t, err)
-	other, err := os.ReadFile(filepath.Join(otherDir, identity.AuthorityFile))
-	check(t, err)
-	const begin = "-----BEGIN CERTIFICATE"
-	key, certs, _ := strings.Cut(string(good), begin)
-	otherKey, otherCerts, _ := strings.Cut(string(other), begin)
-	issuer, _, _ := strings.Cut(certs, begin)
-	_, otherRoot, _ := strings.Cut(otherCerts, begin)
-	for what, text := range map[string]string{
-		"empty": "", "cut": string(good[:len(good)-40]), "followed by text": string(good) + "x", "without its key": begin + certs,
-		"with two keys": key + string(good), "with another's key": otherKey + begin + certs, "without a root": key + begin + issuer,
-		"with another's root": key + begin + issuer + begin + otherRoot,
-	} {
-		check(t, os.WriteFile(path, []byte(text), 0o600))
-		if _, err := identity.LoadAuthority(dir); err == nil {
-			t.Errorf("LoadAuthority took a file that is %s", what)
-		}
-	}
-}
-
-func TestCredentialSaveAndLoad(t *testing.T) {
-	t.Parallel()
-	_, a := saved(t)
-	_, other := saved(t)
-	path := filepath.Join(t.TempDir(), "credential.pem")
-	operator, err := a.NewOperator("first", at)
-	check(t, err)
-	check(t, operator.Save(path))
-	loaded, err := identity.LoadCredential(path)
-	check(t, err)
-	if role, err := identity.RoleOf(loaded.Certificate.Leaf); err != nil || role != identity.OperatorRole("first") || !loaded.Authority.Equal(a.Certificate()) {
-		t.Errorf("loaded the credential of %v, %v", role, err)
-	}
-	if len(loaded.Certificate.Certificate) != 2 {
-		t.Errorf("the chain has %d certificates, want the operator's and the intermediate's", len(loaded.Certificate.Certificate))
-	}
-	operator.Authority = other.Certificate()
-	check(t, operator.Save(path))
-	if _, err := identity.LoadCredential(path); err == nil {
-		t.Error("LoadCredential took a certificate that another authority issued")
-	}
-	if _, err := identity.LoadCredential(path + "x"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("LoadCredential of nothing = %v, want ErrNotExist", err)
-	}
-}
-
-// The grace after the end is an agent's alone, and has an end.
-func TestGraceAfterTheEnd(t *testing.T) {
-	t.Parallel()
-	_, a := saved(t)
-	agent := agentOf(t, a, at)
-	end := agent.Certificate.Leaf.NotAfter
-	for _, days := range []time.Duration{0, 29, 30} {
-		if err := connect(t, a, asAgent(agent, at), end.Add(days*24*time.Hour)); err != nil {
-			t.Errorf("an agent %d days after the end: %v", days, err)
-		}
-	}
-	for _, after := range []time.Duration{identity.RenewalGrace + time.Second, 31 * 24 * time.Hour} {
-		if err := connect(t, a, asAgent(agent, at), end.Add(after)); err == nil {
-			t.Errorf("an agent %v after the end was let in", after)
-		}
-	}
-	operator, err := a.NewOperator("first", at)
-	check(t, err)
-	if err := connect(t, a, asAgent(operator, at), operator.Certificate.Leaf.NotAfter.Add(time.Second)); err == nil {
-		t.Error("an operator was let in after the end")
 	}
 }

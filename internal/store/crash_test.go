@@ -79,7 +79,6 @@ func life(t *testing.T, db *DB, lines [][]byte, after func() bool) {
 			agreed, err := ledger.Cosign(note, a.server.Verifier(), a.agent, testTime)
 			return errors.Join(err, l.PutHead(note), l.PutAgreed(agreed))
 		},
-		func() error { return l.Refold(t.Context()) },
 	}
 	for _, step := range steps {
 		err := step()

@@ -105,6 +105,35 @@ func (l *Ledger) prepareCut(ctx context.Context, size int64) (*cut, error) {
 	return c, err
 }
 
+// foldFirst folds the first size entries, which it checks: the structural state after them, and the states of the items of
+// manifest n at n-1.
+func (l *Ledger) foldFirst(ctx context.Context, size int64) (*ledger.Log, []*itemStates, error) {
+	log := &ledger.Log{}
+	var states []*itemStates
+	for log.Size < size {
+		leaves, err := l.readEntries(log.Size, size)
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, leaf := range leaves {
+			e, err := log.Check(leaf)
+			if err != nil {
+				return nil, nil, damaged(l.origin, "entry %d: %v", log.Size, err)
+			}
+			if sealed, ok := e.Body.(ledger.Sealed); ok {
+				states = append(states, pendingStates(sealed.Items))
+			} else if n, _, ok := ledger.ManifestOf(e.Body); ok {
+				states[n-1] = states[n-1].fold(e, log.Manifests[n-1].Open)
+			}
+			log.Apply(leaf, e)
+		}
+	}
+	return log, states, nil
+}
+
 // finish removes what is cut off, corrects what stays, and at last removes the record that the cut was begun. Each step may
 // be repeated.
 func (c *cut) finish() error {

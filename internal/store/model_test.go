@@ -99,8 +99,6 @@ func (m *model) step(l *Ledger) error {
 		m.waiting = m.waiting[1:]
 		m.addLeaf(leaf)
 		return l.Append(leaf)
-	case k < 7:
-		return l.Refold(m.t.Context())
 	case k < 8:
 		n, items := m.manifest()
 		return l.PutFault(n, m.set(items), Fault{Class: fmt.Sprint(m.random.IntN(4)), Last: m.now})

@@ -103,12 +103,12 @@ func readStates(tx *badger.Txn, id ledgerID, manifest, items int64) (*itemStates
 			continue
 		}
 		if err := decodeBitmap(st[s], value); err != nil {
-			return nil, fmt.Errorf("the %s items of manifest %d: %w: %w; fold it again", s, manifest, err, ErrDamaged)
+			return nil, fmt.Errorf("the %s items of manifest %d: %w: %w", s, manifest, err, ErrDamaged)
 		}
 		union.Or(st[s])
 	}
 	if counts := st.counts(); counts.Sum() != items || int64(union.GetCardinality()) != items || !union.IsEmpty() && int64(union.Maximum()) >= items {
-		return nil, fmt.Errorf("the states of manifest %d are of %d items instead of %d: %w; fold it again", manifest, counts.Sum(), items, ErrDamaged)
+		return nil, fmt.Errorf("the states of manifest %d are of %d items instead of %d: %w", manifest, counts.Sum(), items, ErrDamaged)
 	}
 	return st, nil
 }

@@ -170,7 +170,7 @@ func (v *verifier) states(m ledger.Manifest) {
 	var r manifestRecord
 	found, err := get(v.tx, v.l.id.key(tableManifest, m.Number), &r)
 	if err != nil || !found || !equalJSON(r, manifestRecord{sealedRecord(m), v.fold.Counts(m.Number)}) {
-		v.problem("manifest %d: its record differs from the fold: fold it again", m.Number)
+		v.problem("manifest %d: its record differs from the fold", m.Number)
 	}
 	st, err := readStates(v.tx, v.l.id, m.Number, m.Items)
 	if err != nil {
@@ -179,7 +179,7 @@ func (v *verifier) states(m ledger.Manifest) {
 	}
 	for s, want := range v.fold.States(m.Number) {
 		if !setOf(st[s]).Equal(want) {
-			v.problem("manifest %d: the stored set of %s items differs from the fold: fold it again", m.Number, backup.State(s))
+			v.problem("manifest %d: the stored set of %s items differs from the fold", m.Number, backup.State(s))
 		}
 	}
 }

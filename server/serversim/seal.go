@@ -27,7 +27,7 @@ type named struct {
 // look seals, for one destination, what no item names and what changed since it was sealed, as the server's own sealer
 // does. s.sealing is held.
 func (s *Server) look(ctx context.Context, seq *sequencer.Sequencer) error {
-	if err := seq.RebuildCatalog(ctx, func(context.Context, int64) error { return nil }); err != nil {
+	if err := seq.RebuildCatalog(ctx, func(context.Context) error { return nil }); err != nil {
 		return err
 	}
 	if err := seq.Ready(); err != nil {

@@ -19,8 +19,10 @@ import (
 	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/simgate"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
 	"github.com/wolkvox/backup/server/internal/registry"
@@ -48,7 +50,7 @@ type Server struct {
 	registry *registry.Registry
 	db       *store.DB
 	stores   int // how many were made in Dir
-	gate     *gate
+	gate     *simgate.Gate
 
 	// Of the process that runs; nil and zero while none does.
 	set     *sequencer.Set
@@ -73,7 +75,7 @@ type suspicion struct {
 
 // New returns a server on which nothing runs, with a tenant and nothing else.
 func New(c Config) (*Server, error) {
-	s := &Server{config: c, gate: &gate{}}
+	s := &Server{config: c, gate: &simgate.Gate{}}
 	if err := s.Restore(&Copy{ledgers: &store.Snapshot{}}, true, true); err != nil {
 		return nil, err
 	}
@@ -180,13 +182,13 @@ func (s *Server) Start(ctx context.Context) error {
 		return errors.New("a process runs already")
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s.gate = &gate{killed: cancel}
+	s.gate = &simgate.Gate{Killed: cancel}
 	set, err := sequencer.OpenSet(ctx, s.db, sequencer.Options{
 		Registry: s.registry, Evidence: evidence{s}, Dir: filepath.Join(s.config.Dir, "offers"), Logger: s.config.Logger,
 	}, time.Now())
 	if err != nil {
 		cancel()
-		if s.gate.isClosed() {
+		if s.gate.Closed() {
 			return s.reopen() // it was killed while it started
 		}
 		return err
@@ -209,25 +211,31 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 // Guard returns the interceptors that every call passes.
 func (s *Server) Guard() (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
-	guard := authz.Guard{}
+	guard := authz.Guard{Admission: enroll.NewAdmission(s.registry, s.set.Serves, noClones{}, s.config.Logger)}
 	return guard.Unary, guard.Stream
 }
+
+// noClones is told of no agent: each has one certificate for ever.
+type noClones struct{}
+
+// Cloned implements [enroll.CloneReporter].
+func (noClones) Cloned(string, string, string) {}
 
 // Context ends with the process that runs.
 func (s *Server) Context() context.Context { return s.ctx }
 
 // Up reports whether a process runs that was not killed.
-func (s *Server) Up() bool { return s.set != nil && !s.gate.isClosed() }
+func (s *Server) Up() bool { return s.set != nil && !s.gate.Closed() }
 
 // Kill ends the process at once.
 func (s *Server) Kill() {
 	if s.set != nil {
-		s.gate.close()
+		s.gate.Close()
 	}
 }
 
 // KillAt kills the process at its n-th commit from now, which is still done or not.
-func (s *Server) KillAt(n int, done bool) { s.gate.arm(n, done) }
+func (s *Server) KillAt(n int, done bool) { s.gate.Arm(n, done) }
 
 // Reap waits for the end of a process that was killed, so that the next one can be started. Calls that it was
 // answering have to be over.
@@ -238,7 +246,7 @@ func (s *Server) Reap() error {
 	s.ledger.Stop()
 	s.running.Wait()
 	s.set, s.ledger, s.beats, s.ctx, s.cancel = nil, nil, nil, nil, nil
-	if s.gate.refused() {
+	if tried, _ := s.gate.Refused(); tried {
 		return s.reopen()
 	}
 	return nil
@@ -303,12 +311,14 @@ func (s *Server) storeDir() string {
 }
 
 func (s *Server) options() store.Options {
-	return store.Options{InMemory: !s.config.OnDisk, Small: true, Compactors: -1, Fault: func(string) (bool, error) { return s.gate.step() }}
+	return store.Options{InMemory: !s.config.OnDisk, Small: true, Compactors: -1, Fault: func(point string) (bool, error) {
+		return s.gate.Step("commit "+point, true)
+	}}
 }
 
 // reopen opens the store again after a commit was refused, with what was committed before.
 func (s *Server) reopen() error {
-	s.gate = &gate{}
+	s.gate = &simgate.Gate{}
 	if !s.config.OnDisk {
 		c, err := s.db.Snapshot()
 		if err != nil {

@@ -53,12 +53,14 @@ var confined = []struct {
 	// Simulated machines are for simulations; no program has them.
 	{"./agent/agentsim", []string{"./test/..."}},
 	{"./server/serversim", []string{"./test/..."}},
+	{"./internal/simgate", []string{"./agent/agentsim", "./server/serversim", "./test/..."}},
 	{"github.com/dgraph-io/badger/...", []string{"./internal/store", "./server/internal/registry"}},
 	{"github.com/kardianos/service/...", []string{"./internal/daemon"}},
 	{"golang.org/x/sys/windows/svc/...", []string{"./internal/daemon"}},
 	{"github.com/aws/...", []string{"./agent/internal/dest/s3dest"}},
 	{"github.com/Azure/...", []string{"./agent/internal/dest/azblobdest"}},
 	{"github.com/cloudsoda/go-smb2/...", []string{"./agent/internal/dest/smbdest"}},
+	{"github.com/hirochachacha/go-smb2/...", []string{"./agent/internal/dest/smbdest"}},
 	{"github.com/prometheus/...", []string{"./server", "./server/internal/metrics"}},
 	{"google.golang.org/grpc/encoding/gzip", nil}, // whoever imports it has every peer's messages decompressed
 }

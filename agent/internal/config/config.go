@@ -15,6 +15,7 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/size"
 )
 
 // Config is the agent's configuration.
@@ -34,7 +35,7 @@ type Config struct {
 	// Heartbeat is how often the agent reports. 30 seconds where not set.
 	Heartbeat Duration `yaml:"heartbeat"`
 	// StateReserve is what must stay free on the volume of StateDir. 256 MiB where not set.
-	StateReserve *Size `yaml:"state_reserve"`
+	StateReserve *size.Size `yaml:"state_reserve"`
 	// Destinations are the places that this agent serves.
 	Destinations []Destination `yaml:"destinations"`
 }
@@ -46,11 +47,11 @@ type Destination struct {
 	// Place is where it is.
 	Place `yaml:",inline"`
 	// Reserve is what must stay free at the destination. Where not set: 5 % of the volume, at most 20 GiB.
-	Reserve *Size `yaml:"reserve"`
+	Reserve *size.Size `yaml:"reserve"`
 	// Streams is how many files are fetched at a time, at most 64. 4 where not set. A server may serve fewer at once.
 	Streams int `yaml:"streams"`
 	// BytesPerSecond limits what is fetched; where not set the server's limit holds.
-	BytesPerSecond *Size `yaml:"bytes_per_second"`
+	BytesPerSecond *size.Size `yaml:"bytes_per_second"`
 	// Window is when recordings are copied by themselves, "02:00-06:00" by the tenant's clock; where not set the
 	// server's window holds.
 	Window *Window `yaml:"window"`
@@ -117,7 +118,7 @@ func (c *Config) setDefaults() {
 		c.Heartbeat = Duration(DefaultHeartbeat)
 	}
 	if c.StateReserve == nil {
-		reserve := Size(DefaultStateReserve)
+		reserve := size.Size(DefaultStateReserve)
 		c.StateReserve = &reserve
 	}
 	for i := range c.Destinations {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wolkvox/backup/agent/internal/fault"
+	"github.com/wolkvox/backup/internal/size"
 )
 
 func absolute(t *testing.T, name string) string {
@@ -40,7 +41,7 @@ destinations:
 	if err != nil {
 		t.Fatal(err)
 	}
-	stateReserve, reserve, rate := Size(DefaultStateReserve), Size(20<<30), Size(2e6)
+	stateReserve, reserve, rate := size.Size(DefaultStateReserve), size.Size(20<<30), size.Size(2e6)
 	want := Config{
 		StateDir: state, Socket: filepath.Join(state, "control.sock"), Proxy: "http://proxy.example:3128", Language: fault.Spanish,
 		Heartbeat: Duration(DefaultHeartbeat), StateReserve: &stateReserve,
@@ -89,20 +90,6 @@ func TestParseRefuses(t *testing.T) {
 		_, err := Parse([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("Parse(%q) = %v, want an error that names %q", text, err, word)
-		}
-	}
-}
-
-func TestParseSize(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]Size{"0": 0, "17": 17, "1KB": 1000, "512KiB": 512 << 10, "20GiB": 20 << 30, "3TB": 3e12, "1 MiB": 1 << 20} {
-		if got, err := ParseSize(text); err != nil || got != want {
-			t.Errorf("ParseSize(%q) = %d, %v, want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "GiB", "-1", "1.5GiB", "1QB", "9999999999TiB", "1iB"} {
-		if got, err := ParseSize(text); err == nil {
-			t.Errorf("ParseSize(%q) = %d, want an error", text, got)
 		}
 	}
 }

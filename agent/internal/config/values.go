@@ -2,9 +2,7 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,34 +26,6 @@ func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	}
 	*d = Duration(v)
 	return nil
-}
-
-// Size is a number of bytes.
-type Size int64
-
-// UnmarshalYAML reads a size such as 1048576, "512KiB", "20GiB" or "1TB".
-func (s *Size) UnmarshalYAML(node *yaml.Node) error {
-	v, err := ParseSize(node.Value)
-	if err != nil {
-		return fmt.Errorf("line %d: %w", node.Line, err)
-	}
-	*s = v
-	return nil
-}
-
-// ParseSize reads a whole number of bytes, or one followed by KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB,
-// TiB (powers of 1024).
-func ParseSize(text string) (Size, error) {
-	digits := strings.TrimRight(text, "KMGTiB")
-	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-	unit, known := map[string]int64{
-		"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
-		"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-	}[text[len(digits):]]
-	if err != nil || !known || n < 0 || n > math.MaxInt64/unit {
-		return 0, fmt.Errorf("%q is no size; write it like 512MiB or 20GiB", text)
-	}
-	return Size(n * unit), nil
 }
 
 // Window is a span of every local day, as two times of day.

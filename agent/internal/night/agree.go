@@ -46,6 +46,7 @@ func (n *Night) agree(ctx context.Context) error {
 		return n.atPlace(err)
 	}
 	if err := n.consistent("the head kept at the destination", kept, latest); err != nil {
+		n.Session.Resync() // the destination came back after heads were compared: the server has to see what it keeps
 		return err
 	}
 	at, ok := n.Client.Clock.Now()

@@ -49,10 +49,19 @@ const idleCheck = 30 * time.Second
 // window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
 	var passes, settling rest
+	var seen int64 // the size of the log when something was last done about it
+	if n.settled() {
+		seen, _ = n.Log.Position()
+	}
 	for {
 		changed := n.Log.Changed()
+		size, _ := n.Log.Position()
 		quiet := func() time.Duration { return max(passes.left(time.Now()), n.Circuit.Left()) }
-		timer := time.NewTimer(n.untilPass(n.now(), quiet(), window))
+		wait := n.untilPass(n.now(), quiet(), window)
+		if size != seen && wait > 0 {
+			wait = 0 // it has changed already
+		}
+		timer := time.NewTimer(wait)
 		var answer chan<- Outcome
 		between := false // it is no time for a pass
 		p := newPass(n)
@@ -65,7 +74,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			between = true
 		case <-timer.C:
 			between = n.untilPass(n.now(), quiet(), window) > 0
-			if between && (settling.left(time.Now()) > 0 || n.settled()) {
+			if between && size == seen && (settling.left(time.Now()) > 0 || n.settled()) {
 				continue
 			}
 			if w, known := window(); known {
@@ -73,6 +82,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			}
 		}
 		timer.Stop()
+		seen = size
 		var err error
 		switch {
 		case ctx.Err() != nil:

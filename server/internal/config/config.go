@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wolkvox/backup/internal/join"
+	"github.com/wolkvox/backup/internal/size"
 )
 
 // Config is the server's configuration.
@@ -38,7 +39,7 @@ type Config struct {
 	// Limits bound what is served at once.
 	Limits Limits `yaml:"limits"`
 	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed. 256 MiB where not set.
-	StateReserve *Size `yaml:"state_reserve"`
+	StateReserve *size.Size `yaml:"state_reserve"`
 	// Recover is not in the file: every ledger is recovered from the agents before anything is sealed or closed again.
 	Recover bool `yaml:"-"`
 }
@@ -50,7 +51,7 @@ type Limits struct {
 	// StreamsPerAgent is how many of them one agent may have. 8 where not set.
 	StreamsPerAgent int `yaml:"streams_per_agent"`
 	// BytesPerSecond limits the contents that are served, over all agents; no limit where not set.
-	BytesPerSecond *Size `yaml:"bytes_per_second"`
+	BytesPerSecond *size.Size `yaml:"bytes_per_second"`
 	// TimesPerNight is how many times over an agent may fetch the contents of a manifest within a day. 8 where not set.
 	TimesPerNight int `yaml:"times_per_night"`
 	// Connections is how many connections are open at once. 16384 where not set.
@@ -116,7 +117,7 @@ func (c *Config) setDefaults() {
 	}
 	c.Limits.setDefaults()
 	if c.StateReserve == nil {
-		reserve := Size(DefaultStateReserve)
+		reserve := size.Size(DefaultStateReserve)
 		c.StateReserve = &reserve
 	}
 }

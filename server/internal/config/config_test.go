@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/wolkvox/backup/internal/size"
 )
 
 func TestParse(t *testing.T) {
@@ -31,7 +33,7 @@ state_reserve: 1GiB
 	if err != nil {
 		t.Fatal(err)
 	}
-	rate, reserve := Size(50e6), Size(1<<30)
+	rate, reserve := size.Size(50e6), size.Size(1<<30)
 	want := Config{
 		StateDir: "/var/lib/wolkvox", Listen: "192.0.2.1:8443", Names: []string{"backup.example.com", "192.0.2.1", "2001:db8::1"},
 		Address: "backup.example.com:443", LogLevel: slog.LevelDebug, Limits: Limits{Streams: 100, StreamsPerAgent: 4, BytesPerSecond: &rate, TimesPerNight: 3, Connections: 2000, ConnectionsPerAddress: 500},
@@ -52,7 +54,7 @@ func TestParseDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reserve := Size(256 << 20)
+	reserve := size.Size(256 << 20)
 	want := Config{StateDir: "/s", Listen: ":443", Names: []string{"::1"}, Limits: Limits{Streams: 64, StreamsPerAgent: 8, TimesPerNight: 8, Connections: 16384, ConnectionsPerAddress: 1024}, StateReserve: &reserve}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
@@ -112,19 +114,5 @@ func TestLoadNamesTheFile(t *testing.T) {
 	}
 	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("Load of a file with an unknown key = %v, want its name and the line", err)
-	}
-}
-
-func TestParseSize(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]Size{"0": 0, "17": 17, "1KB": 1000, "512KiB": 512 << 10, "20GiB": 20 << 30, "3TB": 3e12, "1 MiB": 1 << 20} {
-		if got, err := ParseSize(text); err != nil || got != want {
-			t.Errorf("ParseSize(%q) = %d, %v, want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "GiB", "-1", "1.5GiB", "1QB", "9999999999TiB", "1iB"} {
-		if got, err := ParseSize(text); err == nil {
-			t.Errorf("ParseSize(%q) = %d, want an error", text, got)
-		}
 	}
 }

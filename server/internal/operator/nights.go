@@ -50,7 +50,7 @@ func sealTable(w *tabwriter.Writer, results []*backupv1.SealResult) {
 			row(w, r.GetDestination(), "nothing new", "", "", "", "")
 		}
 		for _, n := range r.GetNights() {
-			row(w, r.GetDestination(), n.GetManifest(), n.GetNight(), n.GetItemCount(), size(n.GetSizeBytes()), instant(n.GetDeadlineTime()))
+			row(w, r.GetDestination(), n.GetManifest(), n.GetNight(), n.GetItemCount(), bytesText(n.GetSizeBytes()), instant(n.GetDeadlineTime()))
 		}
 	}
 	for _, r := range results {
@@ -95,7 +95,7 @@ func nightTable(w *tabwriter.Writer, nights []*backupv1.Night, now time.Time) {
 			deadline += " (over, not closed yet)"
 		}
 		c := n.GetCounts()
-		row(w, n.GetManifest(), n.GetNight(), n.GetItemCount(), size(n.GetSizeBytes()), c.GetConfirmedCount(), c.GetPendingCount(),
+		row(w, n.GetManifest(), n.GetNight(), n.GetItemCount(), bytesText(n.GetSizeBytes()), c.GetConfirmedCount(), c.GetPendingCount(),
 			c.GetExpiredCount(), c.GetWaivedCount(), c.GetReleasedCount(), c.GetWithdrawnCount(), c.GetForgottenCount(), deadline, faultText(n.GetLastFault()))
 	}
 }
@@ -178,6 +178,6 @@ func itemRow(w *tabwriter.Writer, item *backupv1.Item) {
 		row(w, item.GetManifest(), item.GetIndex(), state, "", "", "", "(erased)", "")
 		return
 	}
-	row(w, item.GetManifest(), item.GetIndex(), state, label(item.GetKind(), "MEDIA_KIND_"), size(item.GetSizeBytes()),
+	row(w, item.GetManifest(), item.GetIndex(), state, label(item.GetKind(), "MEDIA_KIND_"), bytesText(item.GetSizeBytes()),
 		fmt.Sprintf("%x", item.GetSha256()), item.GetPath(), faultText(item.GetLastFault()))
 }

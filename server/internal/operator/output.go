@@ -89,7 +89,7 @@ func timeOfDay(d time.Duration) string {
 	return strings.TrimSuffix(time.Time{}.Add(d).Format("15:04:05"), ":00")
 }
 
-func size(n int64) string {
+func bytesText(n int64) string {
 	const unit = 1000
 	if n < unit {
 		return fmt.Sprintf("%d B", n)

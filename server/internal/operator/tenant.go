@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
-	"github.com/wolkvox/backup/server/internal/config"
+	"github.com/wolkvox/backup/internal/size"
 )
 
 func (a *app) tenantCommand() *cobra.Command {
@@ -45,7 +45,7 @@ func (a *app) tenantAddCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			bytesPerSecond, err := config.ParseSize(rate)
+			bytesPerSecond, err := size.Parse(rate)
 			if err != nil {
 				return usage("--bytes-per-second: %w", err)
 			}
@@ -97,7 +97,7 @@ func tenantTable(w *tabwriter.Writer, tenants ...*backupv1.Tenant) {
 	for _, t := range tenants {
 		limit := "none"
 		if rate := t.GetWindow().GetBytesPerSecond(); rate > 0 {
-			limit = size(rate) + "/s"
+			limit = bytesText(rate) + "/s"
 		}
 		row(w, t.GetName(), t.GetWindow().GetTimeZone(),
 			timeOfDay(t.GetWindow().GetStart().AsDuration())+"-"+timeOfDay(t.GetWindow().GetEnd().AsDuration()),

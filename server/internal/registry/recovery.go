@@ -28,10 +28,9 @@ type Recovery struct {
 	Recovering bool `json:"recovering"`
 	// Wanted are signed heads that the log has to contain before it stops recovering.
 	Wanted [][]byte `json:"wanted,omitempty"`
-	// CatalogStale says that entries from index CatalogFrom on were replaced or added from outside, and that the
-	// catalog of the log was not made again since.
-	CatalogStale bool  `json:"catalog_stale,omitempty"`
-	CatalogFrom  int64 `json:"catalog_from,omitempty"`
+	// CatalogStale says that entries were replaced or added from outside, and that the catalog of the log was not made
+	// again since.
+	CatalogStale bool `json:"catalog_stale,omitempty"`
 	// Acts are the exact bytes of entries in which people's acts stood that were cut off, and that are still to be
 	// said again.
 	Acts [][]byte `json:"acts,omitempty"`

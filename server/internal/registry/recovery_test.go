@@ -27,7 +27,7 @@ func TestRecovery(t *testing.T) {
 		t.Errorf("a record that was never written (-want +got):\n%s", diff)
 	}
 	want := Recovery{Origin: logA, Begun: true, LastHead: []byte("head"), HeldSize: 7, Recovering: true,
-		Wanted: [][]byte{[]byte("kept")}, CatalogStale: true, CatalogFrom: 3, Acts: [][]byte{[]byte("act")}}
+		Wanted: [][]byte{[]byte("kept")}, CatalogStale: true, Acts: [][]byte{[]byte("act")}}
 	got, err := r.UpdateRecovery(logA, func(rec *Recovery) { *rec = want; rec.Origin = logB })
 	check(t, err)
 	if diff := cmp.Diff(want, got); diff != "" {

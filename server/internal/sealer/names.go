@@ -91,3 +91,12 @@ func (n *names) take(path string) {
 func folderRecord(key string, manifest int64) registry.Record {
 	return registry.Record{SourcePath: "/" + key, Path: key, Folded: key, Manifest: manifest}
 }
+
+// recordOf is what the catalog holds of an item that stands in the log at at, as far as its manifest says: of what its file
+// looks like, no more than the size.
+func recordOf(item backup.Item, at position) registry.Record {
+	return registry.Record{
+		Identity: registry.Identity{SizeBytes: item.Digest.SizeBytes}, SourcePath: SourcePath(item), Path: item.Path,
+		Folded: portable.Fold(item.Path), SHA256: item.Digest.SHA256, Manifest: at.manifest, Index: at.index,
+	}
+}

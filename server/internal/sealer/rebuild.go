@@ -22,7 +22,7 @@ const rebuiltAtOnce = 10_000
 func (s *Sealer) ready(ctx context.Context, p *place) error {
 	recovering, err := p.seq.Recovering()
 	if err == nil && !recovering {
-		err = p.seq.RebuildCatalog(ctx, func(ctx context.Context, _ int64) error { return s.rebuild(ctx, p) })
+		err = p.seq.RebuildCatalog(ctx, func(ctx context.Context) error { return s.rebuild(ctx, p) })
 	}
 	if err == nil {
 		err = p.seq.Ready()
@@ -123,13 +123,8 @@ func (r *rebuilding) line(line ledger.Line, at position) error {
 		r.forgotten[at] = true
 		return nil
 	}
-	sourcePath := SourcePath(line.Item)
-	keys := portable.Keys(line.Item.Path)
-	record := registry.Record{
-		Identity: registry.Identity{SizeBytes: line.Item.Digest.SizeBytes}, SourcePath: sourcePath, Path: line.Item.Path, Folded: keys[0],
-		SHA256: line.Item.Digest.SHA256, Manifest: at.manifest, Index: at.index,
-	}
-	before, found, err := r.sealer.catalog.Lookup(r.place.Origin, sourcePath)
+	record := recordOf(line.Item, at)
+	before, found, err := r.sealer.catalog.Lookup(r.place.Origin, record.SourcePath)
 	if err != nil {
 		return err
 	}
@@ -137,7 +132,7 @@ func (r *rebuilding) line(line ledger.Line, at position) error {
 		record.Identity = before.Identity
 	}
 	r.records = append(r.records, record)
-	for _, key := range keys[1:] {
+	for _, key := range portable.Keys(line.Item.Path)[1:] {
 		if !r.folders[key] {
 			r.folders[key] = true
 			r.records = append(r.records, folderRecord(key, at.manifest))

@@ -87,10 +87,7 @@ func (s *Sealer) restore(p *place, sourcePaths map[string]bool) error {
 				return err
 			}
 			if path := SourcePath(line.Item); sourcePaths[path] && !line.Forgotten {
-				latest[path] = registry.Record{
-					Identity: registry.Identity{SizeBytes: line.Item.Digest.SizeBytes}, SourcePath: path, Path: line.Item.Path,
-					Folded: portable.Fold(line.Item.Path), SHA256: line.Item.Digest.SHA256, Manifest: manifest, Index: index,
-				}
+				latest[path] = recordOf(line.Item, position{manifest, index})
 			}
 			index++
 		}

@@ -167,17 +167,16 @@ func (s *Sequencer) stillToRekey(b ledger.Rekeyed) (ledger.Body, error) {
 	return ledger.Rekeyed{OldKey: s.ServerKey(), NewKey: b.NewKey}, nil
 }
 
-// RebuildCatalog calls rebuild where entries from index from on were replaced or added from outside, and takes down that the
-// catalog of the log fits it again. Until then the log is not [Sequencer.Ready]. rebuild may be called again, also after a
-// crash.
-func (s *Sequencer) RebuildCatalog(ctx context.Context, rebuild func(ctx context.Context, from int64) error) error {
+// RebuildCatalog calls rebuild where entries were replaced or added from outside, and takes down that the catalog of the log
+// fits it again. Until then the log is not [Sequencer.Ready]. rebuild may be called again, also after a crash.
+func (s *Sequencer) RebuildCatalog(ctx context.Context, rebuild func(ctx context.Context) error) error {
 	for {
 		replaced := s.replaced.Load()
 		rec, err := s.record()
 		if err != nil || !rec.CatalogStale {
 			return err
 		}
-		if err := rebuild(ctx, rec.CatalogFrom); err != nil {
+		if err := rebuild(ctx); err != nil {
 			return fmt.Errorf("make the catalog of %s again: %w", s.Origin(), err)
 		}
 		if done, err := s.catalogMade(replaced); done || err != nil {
@@ -193,5 +192,5 @@ func (s *Sequencer) catalogMade(replaced int64) (bool, error) {
 	if s.replaced.Load() != replaced {
 		return false, nil
 	}
-	return true, s.update(func(rec *registry.Recovery) { rec.CatalogStale, rec.CatalogFrom = false, 0 })
+	return true, s.update(func(rec *registry.Recovery) { rec.CatalogStale = false })
 }

@@ -241,11 +241,7 @@ func (o *Offer) replace(ctx context.Context, at time.Time) error {
 		}
 	}
 	err = s.update(func(rec *registry.Recovery) {
-		rec.Recovering = true
-		if !rec.CatalogStale || o.low < rec.CatalogFrom {
-			rec.CatalogFrom = o.low
-		}
-		rec.CatalogStale = true
+		rec.Recovering, rec.CatalogStale = true, true
 		for _, act := range acts {
 			if !slices.ContainsFunc(rec.Acts, func(known []byte) bool { return bytes.Equal(known, act) }) {
 				rec.Acts = append(rec.Acts, act)

@@ -1,205 +1,16 @@
 package sequencer
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
-	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/registry"
 )
-
-// copyOf is what an agent holds of the log.
-type copyOf struct {
-	leaves [][]byte
-	lines  map[int64][]byte
-	head   []byte
-}
-
-// hold copies the log as it is.
-func (r *rig) hold() copyOf {
-	r.t.Helper()
-	log := r.seq.Ledger()
-	size, _ := log.Position()
-	c := copyOf{lines: map[int64][]byte{}}
-	for leaf, err := range log.Entries(0, size) {
-		r.must(err)
-		c.leaves = append(c.leaves, leaf)
-	}
-	for n := int64(1); n <= r.seq.Last(); n++ {
-		for lines, err := range log.RawLines(n, 0) {
-			r.must(err)
-			c.lines[n] = append(c.lines[n], lines...)
-		}
-	}
-	var err error
-	c.head, _, err = r.seq.Head()
-	r.must(err)
-	return c
-}
-
-// claim is the copy's own head.
-func (c copyOf) claim(size int64) Claim {
-	var tree ledger.Frontier
-	for _, leaf := range c.leaves[:size] {
-		tree.Add(ledger.LineHash(leaf))
-	}
-	return Claim{Size: size, Root: tree.Root(), Speaks: true}
-}
-
-func (c copyOf) all() Claim { return c.claim(int64(len(c.leaves))) }
-
-// offer hands in the copy, as an agent with this claim.
-func (r *rig) offer(c copyOf, claim Claim) (taken bool, err error) {
-	r.t.Helper()
-	o, err := r.seq.Offer(r.t.Context(), c.head, claim)
-	if err != nil {
-		return false, err
-	}
-	defer o.Close()
-	probes := 0
-	for size, more := o.Probe(); more; size, more = o.Probe() {
-		if probes++; probes > 64 {
-			r.t.Fatal("the search for the common entries does not end")
-		}
-		at := c.claim(size)
-		r.must(o.Answer(at.Size, at.Root))
-	}
-	from, wanted, err := o.First()
-	r.must(err)
-	if wanted {
-		if err := c.give(o, from); err != nil {
-			return false, err
-		}
-	}
-	return o.Take(r.t.Context(), start)
-}
-
-func (c copyOf) give(o *Offer, from int64) error {
-	for i := from; i < int64(len(c.leaves)); i++ {
-		if e, err := ledger.ParseEntry(c.leaves[i]); err == nil {
-			if sealed, ok := e.Body.(ledger.Sealed); ok {
-				if err := o.AddLines(sealed.Manifest, 0, c.lines[sealed.Manifest], true); err != nil {
-					return err
-				}
-			}
-		}
-		if err := o.AddEntries(i, c.leaves[i:i+1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// rollBack puts the log back to an earlier size, as a restored copy does. withRegistry puts back what else is known of it,
-// so that nothing tells.
-func (r *rig) rollBack(size int64, withRegistry bool) {
-	r.t.Helper()
-	r.must(r.seq.Ledger().Cut(r.t.Context(), size))
-	if withRegistry {
-		_, err := r.registry.UpdateRecovery(origin, func(rec *registry.Recovery) { *rec = registry.Recovery{Begun: size > 0} })
-		r.must(err)
-	}
-	r.open()
-}
-
-func (r *rig) agree(c copyOf) []byte {
-	r.t.Helper()
-	note, err := ledger.Cosign(c.head, r.seq.ServerKey(), r.agent, start)
-	r.must(err)
-	return note
-}
-
-// compare is a watch by the agent that serves the destination, which keeps no head.
-func (r *rig) compare(claim Claim) (recovering bool, err error) {
-	return r.seq.Compare(r.t.Context(), claim, start)
-}
-
-// known says that the agent sees what is kept at the destination.
-func known(c Claim, kept []byte) Claim {
-	c.Kept, c.KeptKnown = kept, true
-	return c
-}
-
-// equals fails where the log is not what the copy has, followed by entries of these kinds.
-func (r *rig) equals(c copyOf, kinds ...ledger.Kind) {
-	r.t.Helper()
-	now := r.hold()
-	if len(now.leaves) < len(c.leaves) || !slices.EqualFunc(now.leaves[:len(c.leaves)], c.leaves, bytes.Equal) {
-		r.t.Fatalf("the log has %d entries, which are not the %d offered", len(now.leaves), len(c.leaves))
-	}
-	var more []ledger.Kind
-	for _, leaf := range now.leaves[len(c.leaves):] {
-		e, err := ledger.ParseEntry(leaf)
-		r.must(err)
-		more = append(more, e.Body.Kind())
-	}
-	if !slices.Equal(more, kinds) {
-		r.t.Errorf("after what was offered come %v, want %v", more, kinds)
-	}
-	if report, err := r.seq.Ledger().Verify(r.t.Context()); err != nil || len(report.Problems) > 0 {
-		r.t.Errorf("Verify: %v, %v", report.Problems, err)
-	}
-}
-
-// evidences returns how many entries each evidence kept has.
-func (r *rig) evidences() (entries []int) {
-	r.t.Helper()
-	found, err := filepath.Glob(filepath.Join(r.evidence, "acme", "nas", origin.LogID(), "*"))
-	r.must(err)
-	for _, dir := range found {
-		file, err := os.Open(filepath.Join(dir, ledger.ExportedLedger))
-		r.must(err)
-		fold, n := ledger.NewFold(), 0
-		for leaf, err := range ledger.ReadExported(file) {
-			r.must(err)
-			_, _, err = fold.Append(leaf)
-			r.must(err)
-			n++
-		}
-		r.must(file.Close())
-		head, err := os.ReadFile(filepath.Join(dir, ledger.ExportedHead))
-		r.must(err)
-		h, err := ledger.OpenHead(head, r.seq.ServerKey())
-		if err != nil || h.Size != int64(n) || h.Root != fold.Tree.Root() {
-			r.t.Errorf("the head in %s is %v, %v", dir, h, err)
-		}
-		entries = append(entries, n)
-	}
-	return entries
-}
-
-func (r *rig) alarm(kind registry.AlarmKind) bool {
-	r.t.Helper()
-	_, err := r.registry.Alarm(origin, kind)
-	if !errors.Is(err, registry.ErrNotFound) {
-		r.must(err)
-	}
-	return err == nil
-}
-
-// catalogMade has the catalog made again, which starts at index from.
-func (r *rig) catalogMade(from int64) {
-	r.t.Helper()
-	called := false
-	r.must(r.seq.RebuildCatalog(r.t.Context(), func(_ context.Context, at int64) error {
-		if called = true; at != from {
-			r.t.Errorf("the catalog is made again from entry %d on, want %d", at, from)
-		}
-		return nil
-	}))
-	if !called {
-		r.t.Error("the catalog was not made again")
-	}
-}
 
 // A server that went back in time takes what it lost from the agent, and goes on once the agent has seen its destination.
 func TestSilentRollback(t *testing.T) {
@@ -236,7 +47,7 @@ func TestSilentRollback(t *testing.T) {
 				if err := r.seq.Ready(); !errors.Is(err, ErrRecovering) {
 					t.Errorf("sealing with a stale catalog: %v", err)
 				}
-				r.catalogMade(size)
+				r.catalogMade()
 				r.seal(4, 2)
 			})
 		}
@@ -352,7 +163,7 @@ func TestOrphans(t *testing.T) {
 	if ever, err := r.seq.EverAssigned(agentA); err != nil || !ever {
 		t.Errorf("agent A was never assigned: %v", err)
 	}
-	r.catalogMade(base)
+	r.catalogMade()
 	if _, err := r.seq.Close(t.Context(), start.AddDate(1, 0, 0), 48*time.Hour); err != nil {
 		t.Errorf("closing is judged anew: %v", err)
 	}
@@ -428,55 +239,9 @@ func TestRekeyedTail(t *testing.T) {
 			if r.seq.ServerKey() != next.Verifier() {
 				t.Errorf("the key is %s", r.seq.ServerKey())
 			}
-			r.catalogMade(3)
+			r.catalogMade()
 			r.seal(3, 1)
 		})
-	}
-}
-
-// An offer that is not what the server signed changes nothing.
-func TestBadOffers(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, 10, 20)
-	short := r.hold()
-	r.seal(3, 5)
-	whole := r.hold()
-	r.rollBack(3, true)
-	before := r.hold()
-	flip := func(b []byte, at int) []byte {
-		b = bytes.Clone(b)
-		b[at] ^= 1
-		return b
-	}
-	entry := whole
-	entry.leaves = slices.Clone(whole.leaves)
-	entry.leaves[3] = flip(entry.leaves[3], len(entry.leaves[3])-20)
-	lines := whole
-	lines.lines = map[int64][]byte{2: flip(whole.lines[2], 3), 3: whole.lines[3]}
-	fewer := whole
-	fewer.lines = map[int64][]byte{2: whole.lines[2][:bytes.IndexByte(whole.lines[2], '\n')+1], 3: whole.lines[3]}
-	truncated := whole
-	truncated.leaves = whole.leaves[:4]
-	longer := short
-	longer.leaves, longer.lines = whole.leaves, whole.lines
-	forged := whole
-	var err error
-	forged.head, err = ledger.SignHead(ledger.Head{Origin: origin, Size: 9}, newKey(t, string(origin), 3))
-	r.must(err)
-	for name, c := range map[string]copyOf{
-		"a byte of an entry": entry, "a byte of a line": lines, "fewer lines": fewer, "fewer entries": truncated,
-		"more entries": longer, "a head of another key": forged, "no head": {head: []byte("x")},
-	} {
-		if taken, err := r.offer(c, c.all()); taken || !errors.Is(err, ErrBadOffer) {
-			t.Errorf("%s: %t, %v", name, taken, err)
-		}
-		r.equals(before)
-	}
-	if left, err := os.ReadDir(filepath.Join(r.evidence, "offers")); err != nil || len(left) != 0 {
-		t.Errorf("%d offers are left on the disk, %v", len(left), err)
-	}
-	if taken, err := r.offer(whole, whole.all()); !taken || err != nil {
-		t.Errorf("the offer as it is: %t, %v", taken, err)
 	}
 }
 
@@ -589,100 +354,4 @@ func TestFork(t *testing.T) {
 			}
 		})
 	}
-}
-
-// What the log contains is not taken again, and a second offer at the same time has to wait.
-func TestOfferOfWhatIsKnown(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, 10)
-	short := r.hold()
-	r.seal(2, 5)
-	now := r.hold()
-	o, err := r.seq.Offer(t.Context(), short.head, short.all())
-	r.must(err)
-	if _, err := r.seq.Offer(t.Context(), short.head, short.all()); !errors.Is(err, ErrOffering) {
-		t.Errorf("a second offer: %v", err)
-	}
-	o.Close()
-	if taken, err := r.offer(short, short.all()); taken || err != nil {
-		t.Errorf("an offer of what is known: %t, %v", taken, err)
-	}
-	r.equals(now)
-	if err := r.seq.Ready(); err != nil {
-		t.Error(err)
-	}
-}
-
-// Wherever the store fails while an offer is taken, or while the log ends recovering, the log recovers when it is opened again, and
-// the same offer then leads to the same end.
-func TestOfferCrash(t *testing.T) {
-	t.Parallel()
-	total := offerCrash(t, 1<<30, false)
-	if total < 8 {
-		t.Fatalf("only %d commits", total)
-	}
-	for at := range total {
-		apply := at == total-1 // of the others that they were done shows at the next one
-		t.Run(fmt.Sprintf("commit %d of %d, done %t", at, total, apply), func(t *testing.T) {
-			t.Parallel()
-			offerCrash(t, at, apply)
-		})
-	}
-}
-
-func offerCrash(t *testing.T, at int, apply bool) (commits int) {
-	t.Helper()
-	dir := t.TempDir()
-	armed, crash := false, errors.New("crash")
-	options := store.Options{Compactors: -1, Fault: func(string) (bool, error) {
-		if !armed {
-			return true, nil
-		}
-		if commits++; commits-1 < at {
-			return true, nil
-		}
-		return apply && commits-1 == at, crash
-	}}
-	r := newRigIn(t, dir, options)
-	r.must(r.seq.Assign(t.Context(), r.request(r.agent), "", start))
-	r.seal(1, 10)
-	r.seal(2, 5)
-	r.seal(3, 5)
-	whole := r.hold()
-	r.rollBack(3, true)
-	r.seal(2, 7)
-	m, _ := r.seq.Manifest(1)
-	r.must(r.seq.append(t.Context(), start, ledger.Extended{Manifest: 1, Root: m.Root, Deadline: m.Deadline.AddDate(0, 0, 3), Reason: ledger.ExtendedOutage}))
-	branch, _ := r.seq.Ledger().Position()
-
-	again := func() error {
-		if _, err := r.offer(whole, known(whole.all(), nil)); err != nil {
-			return err
-		}
-		_, err := r.compare(known(whole.all(), nil))
-		return err
-	}
-	armed = true
-	err := again()
-	armed = false
-	if commits <= at { // no crash at all
-		r.must(err)
-		return commits
-	}
-	if !errors.Is(err, crash) {
-		t.Errorf("the crash was not reported: %v", err)
-	}
-	r.must(r.db.Close())
-	r.openStore(dir, options)
-	if recovering, err := r.seq.Recovering(); err != nil || !recovering {
-		t.Errorf("it does not recover after the crash: %v", err)
-	}
-	r.must(again())
-	r.equals(whole, ledger.KindExtended)
-	if got := r.evidences(); len(got) == 0 || got[0] != int(branch) {
-		t.Errorf("evidence of %v entries, want %d", got, branch)
-	}
-	r.catalogMade(3)
-	r.seal(4, 1)
-	return commits
 }
