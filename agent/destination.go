@@ -15,6 +15,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -28,6 +29,7 @@ type destination struct {
 	store   *dest.Store
 	session *uplink.Session
 	night   *night.Night
+	probe   *probe.Probe
 	limiter *rate.Limiter
 	faults  fault.Teller
 	space   spaceWatch
@@ -65,6 +67,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
 		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Circuit: breaker, Patience: patience, Slog: logger,
 	})
+	d.probe = a.newProbe(d, logger)
 	return d, nil
 }
 
@@ -173,6 +176,9 @@ func (d *destination) report() uplink.Report {
 		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes, LeftAlone: d.night.LeftAlone()}
 	if condition.Running {
 		r.Health = uplink.HealthRunning
+	}
+	if check, ok := d.probe.Last(); ok {
+		r.Check = &check
 	}
 	problem := d.session.Problem()
 	if condition.Problem != nil && !uplink.ForPeople(problem) {

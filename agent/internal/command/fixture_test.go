@@ -29,6 +29,7 @@ func check(t testing.TB, err error) {
 type fakeAgent struct {
 	status   *backupv1.GetStatusResponse
 	steps    []*backupv1.RunResponse
+	checks   []*backupv1.CheckResponse
 	report   *backupv1.LedgerReport
 	files    []*backupv1.ExportedFile
 	fails    error // of every call
@@ -93,6 +94,18 @@ func (a *fakeService) Run(m *backupv1.RunRequest, stream grpc.ServerStreamingSer
 		return err
 	}
 	for _, step := range a.steps {
+		if err := stream.Send(step); err != nil {
+			return err
+		}
+	}
+	return a.fails
+}
+
+func (a *fakeService) Check(m *backupv1.CheckRequest, stream grpc.ServerStreamingServer[backupv1.CheckResponse]) error {
+	if err := a.known(m.GetDestination()); err != nil {
+		return err
+	}
+	for _, step := range a.checks {
 		if err := stream.Send(step); err != nil {
 			return err
 		}

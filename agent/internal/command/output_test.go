@@ -34,7 +34,13 @@ func TestIsWell(t *testing.T) {
 		"fault": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) {
 			d.LastFault = &backupv1.Fault{Code: "ENOSPC"}
 		}, false},
-		"problem":   {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) { d.Problem = "not mounted" }, false},
+		"problem": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) { d.Problem = "not mounted" }, false},
+		"checked": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) {
+			d.Check = &backupv1.CheckReport{Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING}
+		}, true},
+		"red": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) {
+			d.Check = &backupv1.CheckReport{Verdict: backupv1.CheckVerdict_CHECK_VERDICT_BAD}
+		}, false},
 		"no server": {func(s *backupv1.GetStatusResponse, _ *backupv1.DestinationStatus) { s.ServerProblem = "no route" }, false},
 		"the second of two": {func(s *backupv1.GetStatusResponse, _ *backupv1.DestinationStatus) {
 			s.Destinations = append(s.Destinations, &backupv1.DestinationStatus{Name: "tape", Problem: "no tape"})

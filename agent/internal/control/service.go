@@ -20,6 +20,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/probe"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/internal/wire"
@@ -52,6 +53,7 @@ type Destination struct {
 	Space    func() (dest.Space, bool, error) // false where not known; the error says why the place cannot be reached
 	// LogProblem says why the log is not kept equal to the server's now; nil where it is, or was not tried yet.
 	LogProblem func() error
+	Probe      *probe.Probe
 }
 
 func (s *Service) destination(name string) (Destination, error) {

@@ -189,6 +189,12 @@ func TestUnknownDestination(t *testing.T) {
 			_, err = stream.Recv()
 			return err
 		},
+		"check": func() error {
+			stream, err := client.Check(t.Context(), &backupv1.CheckRequest{Destination: "tape"})
+			check(t, err)
+			_, err = stream.Recv()
+			return err
+		},
 		"export": func() error {
 			stream, err := client.ExportAgentLedger(t.Context(), &backupv1.ExportAgentLedgerRequest{Destination: "tape"})
 			check(t, err)

@@ -89,7 +89,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			return nil
 		case between:
 			err = n.settle(ctx)
-			n.rested(&settling, err)
+			settling.after(err, time.Now())
 			n.setUnsettled(err)
 		default:
 			outcome := n.pass(ctx, p)

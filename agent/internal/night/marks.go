@@ -80,37 +80,46 @@ func (n *Night) checkMarksLocked(ctx context.Context, place *dest.Place) error {
 		}
 		return err
 	}
-	last, any, err := n.lastDelivered()
+	mark, err := readOwnIfAny(ctx, place, dest.LastDelivered)
 	if err != nil {
-		return err
-	}
-	mark, err := place.ReadOwn(ctx, dest.LastDelivered)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if any {
-			return fmt.Errorf("%w: it knows of no receipt", errWentBack)
-		}
-	case err != nil:
 		return n.atPlace(err)
-	case !any || !bytes.Equal(mark, formatMark(last)):
+	}
+	return n.judgeMark(mark)
+}
+
+// judgeMark compares the last delivered receipt that a destination knows of, nil where it knows of none, with log and outbox.
+// It is called with n.receipts held.
+func (n *Night) judgeMark(mark []byte) error {
+	last, any, err := n.lastDelivered()
+	switch {
+	case err != nil:
+		return err
+	case mark == nil && any:
+		return fmt.Errorf("%w: it knows of no receipt", errWentBack)
+	case mark != nil && (!any || !bytes.Equal(mark, formatMark(last))):
 		return fmt.Errorf("%w: it knows of another last receipt", errWentBack)
 	}
 	return nil
 }
 
 func (n *Night) checkKeptHead(ctx context.Context, place *dest.Place) error {
-	agreed, err := sizeOf(n.Log.Agreed())
+	kept, err := readOwnIfAny(ctx, place, dest.Head)
 	if err != nil {
-		return err
-	}
-	kept, err := place.ReadOwn(ctx, dest.Head)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && agreed == 0:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: it keeps no agreed head", errWentBack)
-	case err != nil:
 		return n.atPlace(err)
+	}
+	return n.judgeHead(kept)
+}
+
+// judgeHead compares the head that a destination keeps, nil where it keeps none, with the log.
+func (n *Night) judgeHead(kept []byte) error {
+	agreed, err := sizeOf(n.Log.Agreed())
+	switch {
+	case err != nil:
+		return err
+	case kept == nil && agreed == 0:
+		return nil
+	case kept == nil:
+		return fmt.Errorf("%w: it keeps no agreed head", errWentBack)
 	}
 	head, _, err := ledger.ParseHead(kept)
 	if err == nil && head.Origin != n.Log.Origin() {

@@ -12,22 +12,32 @@ import (
 
 func (a *app) agentsCommand() *cobra.Command {
 	var tenant string
+	var red bool
 	command := &cobra.Command{
-		Use:     "agents",
-		Short:   "List the agents and how they were when last heard",
-		Example: `  wolkvox-server agents --tenant acme`,
-		Args:    exactly(),
+		Use:   "agents",
+		Short: "List the agents and how they were when last heard",
+		Long: `Lists the agents and how they were when last heard. A destination is red where the agent's last check
+found that it would not take a night's recordings: agents check after their start, three hours before each window, and
+every hour while they are red. With --red only those are listed, a row for each thing that is bad, with what to do.`,
+		Example: `  wolkvox-server agents --tenant acme
+  wolkvox-server agents --red`,
+		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.callShort(c.Context(), func(ctx context.Context, admin backupv1.AdminServiceClient) error {
 				res, err := admin.ListAgents(ctx, &backupv1.ListAgentsRequest{Tenant: tenant})
 				if err != nil {
 					return err
 				}
+				if red {
+					res.Agents = redAgents(res.GetAgents())
+					return a.show(res, func(w *tabwriter.Writer) { redTable(w, res.GetAgents()) })
+				}
 				return a.show(res, func(w *tabwriter.Writer) { agentTable(w, res.GetAgents()) })
 			})
 		},
 	}
 	tenantFlag(command, &tenant)
+	command.Flags().BoolVar(&red, "red", false, "only destinations that would not take a night's recordings, and why")
 	command.AddCommand(a.agentsRevokeCommand())
 	return command
 }
@@ -82,8 +92,12 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 			if d.FreeBytes != nil {
 				free = bytesText(d.GetFreeBytes())
 			}
+			health := healthText(d)
+			if isRed(d) {
+				health += " RED"
+			}
 			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock,
-				originDestination(d.GetOrigin()), healthText(d), d.GetOutboxCount(), free, d.GetMessage())
+				originDestination(d.GetOrigin()), health, d.GetOutboxCount(), free, d.GetMessage())
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
@@ -48,7 +49,9 @@ type Report struct {
 	FreeInodeCount *int64        `json:"free_inode_count"` // nil where it cannot be known
 	ConfirmedCount int64         `json:"confirmed_count"`  // since the agent's process started
 	FetchedBytes   int64         `json:"fetched_bytes"`    // since the agent's process started
-	Circuit        *Circuit      `json:"circuit,omitempty"`
+	// Check is what was not good in the last check; nil where there was none since the agent's process started.
+	Check   *backup.CheckReport `json:"check,omitempty"`
+	Circuit *Circuit            `json:"circuit,omitempty"`
 }
 
 // Circuit says that an agent leaves a destination alone after a fault that hit it as a whole.
