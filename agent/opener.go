@@ -13,6 +13,8 @@ func opener(c config.Destination) (dest.Opener, error) {
 	switch {
 	case c.Directory != "":
 		return localdest.New(c.Directory), nil
+	case c.Rsync != nil:
+		return openRsync(c.Rsync)
 	}
 	return nil, fmt.Errorf("destination %q: no driver serves %s", c.Name, c.Location())
 }
