@@ -48,23 +48,20 @@ func (f *failure) add(line string) {
 // partial reports that rsync did what it could, and its messages say what it could not.
 func (f *failure) partial() bool { return f.status == statusPartial || f.status == statusVanished }
 
-// Error is the first message that says why, and the status.
-func (f *failure) Error() string { return fmt.Sprintf("%s (status %d)", f.reason(), f.status) }
+// Error is the message that says most, and the status.
+func (f *failure) Error() string { return fmt.Sprintf("%s (status %d)", cut(f.reason()), f.status) }
 
-// reason returns the message that says most.
+// reason returns the message that says most: one that is known, or that has an errno other than that of a lost connection, which
+// is often but the end of something else.
 func (f *failure) reason() string {
 	best := "rsync ended without a word"
-	for _, message := range f.messages {
-		if _, ok := known(message); ok {
-			return cut(message)
-		}
-		if no := errnoOf(message); no != 0 && !breaks(no) {
-			return cut(message)
-		}
-	}
 	for i, message := range f.messages {
-		if i == 0 || errnoOf(message) != 0 {
-			best = cut(message)
+		no := errnoOf(message)
+		if _, ok := known(message); ok || no != 0 && !breaks(no) {
+			return message
+		}
+		if i == 0 || no != 0 {
+			best = message
 		}
 	}
 	return best

@@ -126,6 +126,14 @@ func TestLinksAndOddThings(t *testing.T) {
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
 		t.Errorf("outside lie %v, %v", entries, err)
 	}
+	if _, err := place.MoveAside(t.Context(), "inside/a.gsm", "label"); err != nil {
+		t.Errorf("move aside through a link inside: %v", err)
+	}
+	for name, want := range map[string]bool{"real/a.gsm": false, ".wolkvox/aside/label/inside/a.gsm": true} {
+		if _, err := os.Stat(filepath.Join(s.Dir, name)); (err == nil) != want {
+			t.Errorf("%s after moving aside: %v", name, err)
+		}
+	}
 	if target, err := os.Readlink(filepath.Join(s.Dir, "inside")); err != nil || target != "real" {
 		t.Errorf("the link inside leads to %q, %v", target, err)
 	}
