@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,54 +18,71 @@ import (
 
 // alterer alters files at the peer as soon as they were written there.
 type alterer struct {
-	dir     string
-	known   map[string]bool // altered, or not to be
-	altered atomic.Int64
+	known   map[uint64]bool // by inode, what was altered, or is not to be
+	altered int
+	ends    chan struct{}
+	done    sync.WaitGroup
 }
 
-// alter alters the next count files that appear at the peer, staged ones, or those that have their names where published is
-// set, until the test ends.
-func alter(t *testing.T, dir string, count int64, published bool) *alterer {
+// alter alters the files that appear at the peer, staged ones, or those that have their names where published is set.
+func alter(t *testing.T, dir string, published bool) *alterer {
 	t.Helper()
-	a := &alterer{dir: dir, known: map[string]bool{}}
+	a := &alterer{known: map[uint64]bool{}, ends: make(chan struct{})}
 	below := filepath.Join(dir, ".wolkvox", "staging")
 	if published {
 		below = filepath.Join(dir, fleet.SourceName)
 	}
-	for path := range fleet.Tree(t, below) {
-		a.known[filepath.Join(below, path)] = true
-	}
-	var watching sync.WaitGroup
-	stop := make(chan struct{})
-	watching.Go(func() {
+	a.look(t, below, func(string) bool { return true })
+	a.altered = 0
+	a.done.Go(func() {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
-		for a.altered.Load() < count {
+		for {
 			select {
-			case <-stop:
+			case <-a.ends:
 				return
 			case <-tick.C:
+				a.look(t, below, flip)
 			}
-			_ = filepath.WalkDir(below, func(path string, entry fs.DirEntry, err error) error { // what is gone meanwhile is not altered
-				switch {
-				case err != nil && !errors.Is(err, fs.ErrNotExist):
-					t.Error(err)
-				case err != nil || !entry.Type().IsRegular() || a.known[path] || strings.HasPrefix(entry.Name(), "."):
-				case flip(path):
-					a.known[path] = true
-					if a.altered.Add(1) == count {
-						return fs.SkipAll
-					}
-				}
-				return nil
-			})
 		}
 	})
-	t.Cleanup(func() {
-		close(stop)
-		watching.Wait()
-	})
+	t.Cleanup(func() { a.stop() })
 	return a
+}
+
+// stop ends it and returns how many files were altered.
+func (a *alterer) stop() int {
+	select {
+	case <-a.ends:
+	default:
+		close(a.ends)
+	}
+	a.done.Wait()
+	return a.altered
+}
+
+// look calls do for each file that is not known, which is known then if do says so.
+func (a *alterer) look(t *testing.T, below string, do func(path string) bool) {
+	err := filepath.WalkDir(below, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // gone meanwhile
+			return nil
+		}
+		if err != nil || !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return nil // the same
+		}
+		if inode := info.Sys().(*syscall.Stat_t).Ino; !a.known[inode] && do(path) {
+			a.known[inode] = true
+			a.altered++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // flip changes the first bit of a recording that was written; none begins with a zero byte.

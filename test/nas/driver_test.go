@@ -49,76 +49,77 @@ type cases struct {
 
 // said is what the agent says of a fault.
 type said struct {
-	class, party string
-	code         string // some, where it depends on the instant; "" for any
-	open         bool   // the destination is left alone
+	class, party, code string // several, where it depends on the instant; no code for any
 }
 
-func (s said) codeIs(code string) bool { return s.code == "" || slices.Contains(strings.Fields(s.code), code) }
+func (s said) is(f fleet.Fault) bool {
+	oneOf := func(some, text string) bool { return slices.Contains(strings.Fields(some), text) }
+	return oneOf(s.class, f.Class) && oneOf(s.party, f.Party) && (s.code == "" || oneOf(s.code, f.Code)) && f.Message != ""
+}
 
 // Faults that are the same by every way to a peer.
 var nothing = said{}
 
 func drivers() []driver {
-	lost := said{"network", "network", "", true}
-	altered := said{"integrity", "client", "READ_BACK", true}
+	lost := said{"network", "network", ""}
+	altered := said{"integrity", "client", "READ_BACK"}
 	return []driver{
 		{"mounted", startMounted, "readback-sha256 cached", false, cases{
-			killed:   said{"dest-lost", "client", "ENOTCONN", true},
-			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
-			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
-			locked:   said{"permission", "client", "EACCES", false},
-			readOnly: said{"dest-config", "client", "EROFS", false},
+			killed:   said{"dest-lost", "client", "ENOTCONN"},
+			full:     said{"capacity", "client", "ENOSPC RESERVE"},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE"},
+			locked:   said{"permission", "client", "EACCES"},
+			readOnly: said{"dest-config", "client", "EROFS"},
 			slow:     nothing,
 			altered:  altered,
-			cut:      said{"dest-lost", "client", "ENOTCONN", true},
+			cut:      said{"dest-lost network", "client network", "ENOTCONN ECONNABORTED"},
 		}},
 		{"smb", startSMB, "readback-sha256 cached", false, cases{
 			killed:   lost,
-			full:     said{"capacity", "client", "STATUS_DISK_FULL", true},
-			noInodes: said{"capacity", "client", "STATUS_DISK_FULL", true},
-			locked:   said{"credential", "client", "STATUS_LOGON_FAILURE", true},
-			readOnly: said{"permission", "client", "STATUS_ACCESS_DENIED", false},
+			full:     said{"capacity", "client", "STATUS_DISK_FULL RESERVE"},
+			noInodes: said{"capacity", "client", "STATUS_DISK_FULL RESERVE"},
+			locked:   said{"credential", "client", "STATUS_LOGON_FAILURE"},
+			readOnly: said{"permission", "client", "STATUS_ACCESS_DENIED"},
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
 		}},
 		{"sftp", startSFTP, "readback-sha256 cached", false, cases{
 			killed:   lost,
-			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
-			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
-			locked:   said{"credential", "client", "", true},
-			readOnly: said{"permission", "client", "SSH_FX_PERMISSION_DENIED", false},
+			full:     said{"capacity", "client", "ENOSPC RESERVE"},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE"},
+			locked:   said{"credential", "client", ""},
+			readOnly: said{"permission", "client", "SSH_FX_PERMISSION_DENIED"},
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
 		}},
 		{"sftp-plain", startPlainSFTP, "readback-sha256 cached", false, cases{
 			killed:   lost,
-			full:     said{"other", "client", "SSH_FX_FAILURE", false},
-			noInodes: said{"other", "client", "SSH_FX_FAILURE", false},
-			locked:   said{"credential", "client", "", true},
-			readOnly: said{"permission", "client", "SSH_FX_PERMISSION_DENIED", false},
+			full:     said{"other", "client", "SSH_FX_FAILURE"},
+			noInodes: said{"other", "client", "SSH_FX_FAILURE"},
+			locked:   said{"credential", "client", ""},
+			readOnly: said{"permission", "client", "SSH_FX_PERMISSION_DENIED"},
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
 		}},
 		{"rsync", startRsync, "peer-readback-sha1", true, cases{
 			killed:   lost,
-			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
-			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
-			locked:   said{"credential", "client", "", true},
-			readOnly: said{"permission", "client", "", false},
+			full:     said{"capacity", "client", "ENOSPC RESERVE"},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE"},
+			locked:   said{"credential", "client", ""},
+			readOnly: said{"permission", "client", ""},
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
 		}},
 		{"rsync-ssh", startRsyncSSH, "peer-readback-sha1", true, cases{
 			killed:   lost,
-			full:     said{"capacity", "client", "ENOSPC RESERVE", true},
-			noInodes: said{"capacity", "client", "ENOSPC RESERVE", true},
-			locked:   said{"credential", "client", "", true},
-			readOnly: said{"dest-config", "client", "EROFS", false},
+			full:     said{"capacity", "client", "ENOSPC RESERVE"},
+			noInodes: said{"capacity", "client", "ENOSPC RESERVE"},
+			locked:   said{"credential", "client", ""},
+			readOnly: said{"dest-config", "client", "EROFS"},
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
