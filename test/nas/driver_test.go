@@ -72,7 +72,7 @@ func drivers() []driver {
 			readOnly: said{"dest-config", "client", "EROFS"},
 			slow:     nothing,
 			altered:  altered,
-			cut:      said{"dest-lost network", "client network", "ENOTCONN ECONNABORTED"},
+			cut:      said{"dest-lost network", "client network", ""},
 		}},
 		{"smb", startSMB, "readback-sha256 cached", false, cases{
 			killed:   lost,
