@@ -42,6 +42,7 @@ type Agent struct {
 	client       *uplink.Client
 	destinations []*destination
 	troubles     troubles
+	answer       serverAnswer
 	look         chan bool // holds at most one wish to look at the certificate; true where the server refused it
 
 	beating sync.Mutex // one heartbeat at a time
@@ -125,6 +126,7 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 		group.Go(func() error { return d.session.Run(ctx) })
 		group.Go(func() error { return d.night.Loop(ctx, d.window) })
 		group.Go(func() error { d.watchSpace(ctx); return nil })
+		group.Go(func() error { d.probe.Loop(ctx, d.window); return nil })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -156,8 +158,8 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 	}
 	for _, d := range a.destinations {
 		service.Destinations = append(service.Destinations, control.Destination{
-			Name: d.config.Name, Location: d.config.Location(), Log: d.log, Night: d.night, Store: d.store,
-			Space: d.space.get, LogProblem: d.logProblem,
+			Name: d.config.Name, Location: d.config.Location(), Faults: d.faults, Log: d.log, Night: d.night, Store: d.store,
+			Space: d.space.get, LogProblem: d.logProblem, Probe: d.probe,
 		})
 	}
 	return service.Serve(ctx, listener)

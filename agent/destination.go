@@ -12,7 +12,9 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -26,7 +28,9 @@ type destination struct {
 	store   *dest.Store
 	session *uplink.Session
 	night   *night.Night
+	probe   *probe.Probe
 	limiter *rate.Limiter
+	faults  fault.Teller
 	space   spaceWatch
 	head    look[keptHead] // of the session's goroutine
 
@@ -47,6 +51,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	}
 	logger := a.options.Logger.With(slog.String("destination", c.Name))
 	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst)}
+	d.faults = fault.Teller{Language: a.options.Config.Language, Place: c.Location()}
 	place, err := opener(c)
 	if err != nil {
 		return nil, err
@@ -58,8 +63,9 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
-		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Patience: patience, Slog: logger,
+		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Patience: patience, Slog: logger,
 	})
+	d.probe = a.newProbe(d, logger)
 	return d, nil
 }
 
@@ -168,6 +174,9 @@ func (d *destination) report() uplink.Report {
 		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes}
 	if condition.Running {
 		r.Health = uplink.HealthRunning
+	}
+	if check, ok := d.probe.Last(); ok {
+		r.Check = &check
 	}
 	problem := d.session.Problem()
 	if condition.Problem != nil && !uplink.ForPeople(problem) {

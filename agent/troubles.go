@@ -2,21 +2,16 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/state"
 )
 
-const (
-	// clockTolerance is by how much this machine's clock may differ from the server's before it is named: more than an
-	// answer can take on its way.
-	clockTolerance = 2 * time.Minute
-	// asideShown is how long it is told that the store was set aside.
-	asideShown = 24 * time.Hour
-)
+// asideShown is how long it is told that the store was set aside.
+const asideShown = 24 * time.Hour
 
 // troubles is what is wrong with the agent as a whole. It is safe for concurrent use.
 type troubles struct {
@@ -48,33 +43,13 @@ func (t *troubles) store(at time.Time) string {
 
 // problems returns sentences on what is wrong with the agent as a whole.
 func (a *Agent) problems() (sentences []string) {
-	if offset, known := a.clock.Offset(); known && offset.Abs() >= clockTolerance {
-		sentences = append(sentences, clockText(offset))
+	if offset, known := a.clock.Offset(); known && offset.Abs() >= probe.ClockTolerance {
+		sentences = append(sentences, probe.ClockText(offset))
 	}
 	if text := a.troubles.store(time.Now()); text != "" { // last, because it may be long, and the server keeps the first words
 		sentences = append(sentences, text)
 	}
 	return sentences
-}
-
-// clockText says by how much this machine's clock is wrong.
-func clockText(offset time.Duration) string {
-	direction := "ahead of"
-	if offset < 0 {
-		direction = "behind"
-	}
-	return fmt.Sprintf("this machine's clock is %s %s wolkvox's: correct it; nothing is decided by it, and recordings are copied and signed for all the same",
-		spanText(offset.Abs()), direction)
-}
-
-func spanText(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d hours", d.Round(time.Hour)/time.Hour)
-	}
-	return fmt.Sprintf("%d minutes", d.Round(time.Minute)/time.Minute)
 }
 
 // lookAtClock logs that this machine's clock is wrong, once, and again when it is right or has jumped.
@@ -83,12 +58,12 @@ func (a *Agent) lookAtClock(ctx context.Context) {
 	if !known {
 		return
 	}
-	if offset.Abs() < clockTolerance {
+	if offset.Abs() < probe.ClockTolerance {
 		offset = 0
 	}
 	t := &a.troubles
 	t.mu.Lock()
-	changed := (t.clock == 0) != (offset == 0) || (t.clock-offset).Abs() >= clockTolerance
+	changed := (t.clock == 0) != (offset == 0) || (t.clock-offset).Abs() >= probe.ClockTolerance
 	if changed {
 		t.clock = offset
 	}

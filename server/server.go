@@ -79,7 +79,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	guard, err := newGuard(reg, enroll.NewAdmission(reg, clones{sequencers, log}, log), log)
+	guard, err := newGuard(reg, enroll.NewAdmission(reg, sequencers.Serves, clones{sequencers, log}, log), log)
 	if err != nil {
 		return err
 	}

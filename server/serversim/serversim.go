@@ -22,6 +22,7 @@ import (
 	"github.com/wolkvox/backup/internal/simgate"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/server/internal/authz"
+	"github.com/wolkvox/backup/server/internal/enroll"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
 	"github.com/wolkvox/backup/server/internal/registry"
@@ -210,9 +211,15 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 // Guard returns the interceptors that every call passes.
 func (s *Server) Guard() (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
-	guard := authz.Guard{}
+	guard := authz.Guard{Admission: enroll.NewAdmission(s.registry, s.set.Serves, noClones{}, s.config.Logger)}
 	return guard.Unary, guard.Stream
 }
+
+// noClones is told of no agent: each has one certificate for ever.
+type noClones struct{}
+
+// Cloned implements [enroll.CloneReporter].
+func (noClones) Cloned(string, string, string) {}
 
 // Context ends with the process that runs.
 func (s *Server) Context() context.Context { return s.ctx }

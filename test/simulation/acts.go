@@ -260,6 +260,7 @@ func (w *world) placeBack(r int) error {
 	before := d.place.Files()
 	d.place.Restore(d.copies[r/3%len(d.copies)])
 	after := d.place.Files()
+	w.noteCameBack(d, before, after)
 	for name, data := range before {
 		if now, ok := after[name]; !ok || string(now) != string(data) {
 			d.harmed[name] = true

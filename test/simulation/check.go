@@ -235,18 +235,35 @@ func (w *world) checkKept(d *destination, log *store.Ledger, note []byte) error 
 	} else if err != nil {
 		return err
 	}
-	fold := ledger.NewFold()
-	for leaf, err := range log.Entries(0, head.Size) {
-		if err != nil {
-			return err
-		}
-		if _, _, err := fold.Append(leaf); err != nil {
-			return err
-		}
+	server, agent, err := keysAt(log, head.Size)
+	if err != nil {
+		return err
 	}
-	if _, _, err := ledger.OpenAgreedHead(note, fold.ServerKey, fold.AgentKey); err != nil {
+	if _, _, err := ledger.OpenAgreedHead(note, server, agent); err != nil {
 		w.violate("the head kept at the destination is not agreed with the agent that serves it (%v)", err)
 	}
 	d.kept = string(note)
 	return nil
+}
+
+// keysAt returns the keys of the server and of the agent assigned as of the first size entries of a log.
+func keysAt(log *store.Ledger, size int64) (server, agent ledger.Verifier, err error) {
+	for leaf, err := range log.Entries(0, size) {
+		if err != nil {
+			return server, agent, err
+		}
+		e, err := ledger.ParseEntry(leaf)
+		if err != nil {
+			return server, agent, err
+		}
+		switch body := e.Body.(type) {
+		case ledger.Genesis:
+			server = body.ServerKey
+		case ledger.Rekeyed:
+			server = body.NewKey
+		case ledger.Assigned:
+			agent = body.Request.AgentKey
+		}
+	}
+	return server, agent, nil
 }

@@ -4,24 +4,31 @@ package simulation
 
 import (
 	"os"
-	"strconv"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
 
-// TestThousands runs schedules for minutes (SIMULATION_SECONDS), thousands of them. All that the protocol has an answer for has
-// to come about in them.
+// TestThousands runs 3,000 schedules, or as many as SIMULATION_SCHEDULES says. The race detector, with which a schedule takes ten times
+// as long, has no part in it: the tests are built anew without it. With it run [TestRaces] and [TestOnDisk].
 func TestThousands(t *testing.T) {
-	seconds := 300
-	if text := os.Getenv("SIMULATION_SECONDS"); text != "" {
-		var err error
-		if seconds, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("SIMULATION_SECONDS: %v", err)
-		}
+	schedules := os.Getenv("SIMULATION_SCHEDULES")
+	if schedules == "" {
+		schedules = "3000"
 	}
-	explore(t, false, 1<<20, time.Duration(seconds)*time.Second, "alarm CLONED", "alarm FORK", "alarm TAIL_LOST", "cut back",
-		"accepted", "retired", "rekeyed", "waived", "released", "lost", "withdrawn", "extended")
+	binary := filepath.Join(t.TempDir(), "simulation.test")
+	build(t, binary)
+	run := exec.CommandContext(t.Context(), binary, "-test.v", "-test.run=^TestMany$", "-test.timeout=2h", "-schedules", schedules)
+	run.Env = append(os.Environ(), "GOGC=400") // each schedule makes and drops a few stores
+	out, err := run.CombinedOutput()
+	if t.Logf("%s", out); err != nil {
+		t.Error(err)
+	}
 }
+
+// TestRaces runs schedules for a minute and a half, with the race detector if the test has it.
+func TestRaces(t *testing.T) { explore(t, false, 500, 90*time.Second) }
 
 // TestOnDisk runs fewer schedules with stores on disk, which are opened again after every kill.
 func TestOnDisk(t *testing.T) { explore(t, true, 100, 90*time.Second) }

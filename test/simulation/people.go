@@ -114,7 +114,7 @@ func (w *world) histories(r int) error {
 		return err
 	}
 	ledgers := w.serverCopies[len(w.serverCopies)-1]
-	if err := errors.Join(w.record(r), w.tick(5)); err != nil {
+	if err := errors.Join(w.record(r), w.tick(5), w.check()); err != nil { // this history is not looked at any more
 		return err
 	}
 	for _, d := range w.destinations {

@@ -90,10 +90,17 @@ func buildWithout(t *testing.T, r rule) string {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(dir, "simulation.test")
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".")
+	build(t, binary, "-overlay", filepath.Join(dir, "overlay.json"))
+	return binary
+}
+
+// build builds this package's tests without the race detector.
+func build(t *testing.T, binary string, flags ...string) {
+	t.Helper()
+	arguments := append([]string{"test", "-c", "-vet=off", "-o", binary}, flags...)
+	build := exec.CommandContext(t.Context(), "go", append(arguments, ".")...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build without the rule: %v\n%s", err, out)
+		t.Fatalf("build the simulation: %v\n%s", err, out)
 	}
-	return binary
 }

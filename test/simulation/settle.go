@@ -225,7 +225,8 @@ func (w *world) checkEnd() error {
 			up++
 		}
 	}
-	stops := false // an alarm that stops a log leaves no session to end
+	nobodyKnows := w.storesBack && w.serverBack && w.placesBack // what was before that
+	stops := false                                              // an alarm that stops a log leaves no session to end
 	for _, d := range w.destinations {
 		log, err := w.server.Ledger(d.origin)
 		if err != nil {
@@ -245,8 +246,7 @@ func (w *world) checkEnd() error {
 		if ended {
 			untold = d.harmed // it looks no more
 		}
-		// Where agent, server and destination all went back, nobody can know.
-		if !w.storesBack || !w.serverBack || !w.placesBack {
+		if !nobodyKnows {
 			if err := w.checkConfirmed(d, log, files, untold); err != nil {
 				return err
 			}
@@ -268,7 +268,7 @@ func (w *world) checkEnd() error {
 			w.saw("alarm " + kind)
 		}
 		for head := range d.agreed {
-			if stopped {
+			if stopped || nobodyKnows {
 				break
 			}
 			if root, err := log.RootAt(head.Size); err != nil || root != head.Root {

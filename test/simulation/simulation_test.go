@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,12 +12,13 @@ import (
 )
 
 var (
-	scheduleFlag = flag.String("schedule", "", "run this schedule instead of random ones")
-	seedFlag     = flag.Uint64("seed", 0, "run the schedule of this seed instead of random ones")
-	shrinkFlag   = flag.Duration("shrink", 30*time.Second, "how long a schedule that fails is shrunk")
-	showsFlag    = flag.String("shows", "", "what a violation has to say")
-	withinFlag   = flag.Duration("within", time.Minute, "how long schedules run until one shows it")
-	verboseFlag  = flag.Bool("log", false, "show what agents and server log")
+	scheduleFlag  = flag.String("schedule", "", "run this schedule instead of random ones")
+	seedFlag      = flag.Uint64("seed", 0, "run the schedule of this seed instead of random ones")
+	schedulesFlag = flag.Int("schedules", 0, "how many schedules TestMany runs")
+	shrinkFlag    = flag.Duration("shrink", 30*time.Second, "how long a schedule that fails is shrunk")
+	showsFlag     = flag.String("shows", "", "what a violation has to say")
+	withinFlag    = flag.Duration("within", time.Minute, "how long schedules run until one shows it")
+	verboseFlag   = flag.Bool("log", false, "show what agents and server log")
 )
 
 func testLogger() *slog.Logger {
@@ -31,16 +31,16 @@ func testLogger() *slog.Logger {
 // atOnce is how many schedules run at a time.
 const atOnce = 2
 
-// TestSchedules runs random schedules for some seconds (SIMULATION_SECONDS), or the one that a flag names.
-func TestSchedules(t *testing.T) {
-	seconds := 8
-	if text := os.Getenv("SIMULATION_SECONDS"); text != "" {
-		var err error
-		if seconds, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("SIMULATION_SECONDS: %v", err)
-		}
+// TestSchedules runs random schedules for some seconds, or the one that a flag names.
+func TestSchedules(t *testing.T) { explore(t, false, 300, 8*time.Second) }
+
+// TestMany runs as many random schedules as -schedules says. All that the protocol has an answer for has to come about in them. Without
+// -schedules there is nothing to run.
+func TestMany(t *testing.T) {
+	if *schedulesFlag > 0 {
+		explore(t, false, *schedulesFlag, 24*time.Hour, "alarm CLONED", "alarm FORK", "alarm TAIL_LOST",
+			"accepted", "retired", "rekeyed", "waived", "released", "lost", "withdrawn", "extended")
 	}
-	explore(t, false, 300*max(1, seconds/8), time.Duration(seconds)*time.Second)
 }
 
 // explore runs at most so many schedules for so long, and makes sure that what is named came about.

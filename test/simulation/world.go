@@ -55,15 +55,16 @@ type destination struct {
 	place     *agentsim.Place
 	copies    []agentsim.Copy
 
-	known   map[string]map[backup.Digest]bool // contents that were ever sealed under a path
-	foreign map[string][]byte                 // files of somebody else's
-	harmed  map[string]bool                   // files that were taken away or altered behind the agent's back
-	silent  map[string]bool                   // those of which nothing tells the agent
-	agreed  map[ledger.Head]bool              // every head that was ever seen agreed
-	read    tail                              // entries of the server's log that were looked at
-	decided map[item]*decision                // what people declined or gave up
-	kept    string                            // the head kept at the place that was looked at last
-	alarmed map[string]bool                   // kinds of alarms that were raised
+	known    map[string]map[backup.Digest]bool // contents that were ever sealed under a path
+	foreign  map[string][]byte                 // files of somebody else's
+	harmed   map[string]bool                   // files that were taken away or altered behind the agent's back
+	cameBack map[string]time.Time              // files that came back with an older copy of the share; guarded by world.mu
+	silent   map[string]bool                   // those of which nothing tells the agent
+	agreed   map[ledger.Head]bool              // every head that was ever seen agreed
+	read     tail                              // entries of the server's log that were looked at
+	decided  map[item]*decision                // what people declined or gave up
+	kept     string                            // the head kept at the place that was looked at last
+	alarmed  map[string]bool                   // kinds of alarms that were raised
 }
 
 // machine is an agent's machine and its line.
@@ -89,7 +90,7 @@ func newWorld(ctx context.Context, dir string, onDisk bool, destinations int, lo
 	}
 	for i := range destinations {
 		d := &destination{name: []string{"nas", "usb"}[i], known: map[string]map[backup.Digest]bool{}, foreign: map[string][]byte{},
-			harmed: map[string]bool{}, silent: map[string]bool{}, agreed: map[ledger.Head]bool{}, decided: map[item]*decision{}, alarmed: map[string]bool{}}
+			harmed: map[string]bool{}, cameBack: map[string]time.Time{}, silent: map[string]bool{}, agreed: map[ledger.Head]bool{}, decided: map[item]*decision{}, alarmed: map[string]bool{}}
 		if d.origin, d.serverKey, err = w.server.AddDestination(d.name); err != nil {
 			return nil, err
 		}
@@ -279,9 +280,30 @@ func (w *world) serving(d *destination) ([]*machine, error) {
 	return found, nil
 }
 
+// inFlight is for how long contents may be on their way that were asked for when they were not at the destination.
+const inFlight = 5 * time.Minute
+
+// noteCameBack notes what a share has since an older copy of it was put back.
+func (w *world) noteCameBack(d *destination, before, after map[string][]byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, data := range after {
+		if was, ok := before[name]; !ok || string(was) != string(data) {
+			d.cameBack[name] = time.Now()
+		}
+	}
+}
+
 // served is told of an item whose contents are about to be sent.
 func (w *world) served(origin ledger.Origin, item backup.Item) {
-	if d := w.destinationOf(origin); d != nil && !w.cloned && d.place.Holds(item.Path, item.Digest) {
+	d := w.destinationOf(origin)
+	if d == nil {
+		return
+	}
+	w.mu.Lock()
+	cameBack := time.Since(d.cameBack[item.Path]) < inFlight
+	w.mu.Unlock()
+	if !w.cloned && !cameBack && d.place.Holds(item.Path, item.Digest) {
 		w.violate("what is at the destination already was pulled")
 	}
 }

@@ -16,7 +16,8 @@ func (p *program) status() *cobra.Command {
 		Use:   "status",
 		Short: "Says what is confirmed, pending and expired, and what is wrong",
 		Long: "status shows each night that is open or holds expired recordings, and the latest one. It exits with 0 if all\n" +
-			"is well, and with 1 if the agent, the server or a destination has a problem, or something expired or met a fault.",
+			"is well, and with 1 if the agent, the server or a destination has a problem, something expired or met a fault, or the\n" +
+			"last check found something bad.",
 		Example: "  wolkvox-agent status\n  wolkvox-agent status --output json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,7 +52,8 @@ func serverTime(status *backupv1.GetStatusResponse, local time.Time) time.Time {
 func isWell(status *backupv1.GetStatusResponse) bool {
 	well := status.GetServerProblem() == "" && len(status.GetProblems()) == 0
 	for _, d := range status.GetDestinations() {
-		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0
+		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0 &&
+			d.GetCheck().GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD
 	}
 	return well
 }
@@ -103,6 +105,7 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	if n := d.GetOutboxCount(); n > 0 {
 		fmt.Fprintf(p.stdout, "receipts that wait for the server: %d\n", n)
 	}
+	p.writeLastCheck(d.GetCheck())
 	_, err := fmt.Fprintf(p.stdout, "ledger: %s\nagreed: %s\n", headText(d.GetPosition()), headText(d.GetAgreed()))
 	return err
 }

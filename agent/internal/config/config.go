@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/size"
 )
@@ -29,6 +30,8 @@ type Config struct {
 	// Proxy is the HTTP proxy on the way to the server: a URL, "environment" (HTTPS_PROXY and NO_PROXY, the
 	// default) or "none".
 	Proxy string `yaml:"proxy"`
+	// Language is what faults are told in, "en" (the default) or "es".
+	Language fault.Language `yaml:"language"`
 	// Heartbeat is how often the agent reports. 30 seconds where not set.
 	Heartbeat Duration `yaml:"heartbeat"`
 	// StateReserve is what must stay free on the volume of StateDir. 256 MiB where not set.
@@ -108,6 +111,9 @@ func (c *Config) setDefaults() {
 	if c.Proxy == "" {
 		c.Proxy = ProxyEnvironment
 	}
+	if c.Language == "" {
+		c.Language = fault.English
+	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = Duration(DefaultHeartbeat)
 	}
@@ -134,6 +140,9 @@ func (c *Config) check() error {
 	}
 	if err := checkProxy(c.Proxy); err != nil {
 		return err
+	}
+	if !c.Language.Known() {
+		return fmt.Errorf("language is %q; give %q or %q", c.Language, fault.English, fault.Spanish)
 	}
 	if h := time.Duration(c.Heartbeat); h < 100*time.Millisecond || h > 10*time.Minute {
 		return fmt.Errorf("heartbeat is %s; give 100ms to 10m", h)

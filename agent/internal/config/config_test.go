@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/internal/size"
 )
 
@@ -26,6 +27,7 @@ func TestParse(t *testing.T) {
 	got, err := Parse([]byte(`
 state_dir: '` + state + `'
 proxy: http://proxy.example:3128
+language: es
 destinations:
   - name: nas
     directory: '` + nas + `'
@@ -41,7 +43,7 @@ destinations:
 	}
 	stateReserve, reserve, rate := size.Size(DefaultStateReserve), size.Size(20<<30), size.Size(2e6)
 	want := Config{
-		StateDir: state, Socket: filepath.Join(state, "control.sock"), Proxy: "http://proxy.example:3128",
+		StateDir: state, Socket: filepath.Join(state, "control.sock"), Proxy: "http://proxy.example:3128", Language: fault.Spanish,
 		Heartbeat: Duration(DefaultHeartbeat), StateReserve: &stateReserve,
 		Destinations: []Destination{
 			{Name: "nas", Place: Place{Directory: nas}, Reserve: &reserve, Streams: 4, Window: &Window{22*time.Hour + 30*time.Minute, 6 * time.Hour}},
@@ -79,6 +81,7 @@ func TestParseRefuses(t *testing.T) {
 		strings.Replace(good, "}]", ", window: 9-5}]", 1):   "9-5",
 		strings.Replace(good, "}]", ", window: 9:00}]", 1):  "window",
 		good + "proxy: ftp://x":                             "proxy",
+		good + "language: fr":                               "language",
 		good + "heartbeat: 1h":                              "heartbeat",
 		good + "heartbeat: often":                           "often",
 		"state_dir: '" + state + "'\ndestinations: []":      "destinations",

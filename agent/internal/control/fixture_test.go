@@ -23,6 +23,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -200,6 +201,13 @@ func newRig(t testing.TB, items int) *rig {
 		Destinations: []Destination{{
 			Name: "nas", Location: "/mnt/nas", Log: r.log, Night: r.night, Store: place, LogProblem: session.Problem,
 			Space: func() (dest.Space, bool, error) { return dest.Space{FreeBytes: 5e9}, true, nil },
+			Probe: probe.New(probe.Config{
+				Name: "nas", Location: "/mnt/nas", Store: place, JudgeKept: r.night.JudgeKept, Pending: r.night.Pending,
+				Reserve: func(dest.Space) int64 { return 0 }, Server: func(context.Context) error { return nil }, ServerAddress: "server.example:443",
+				Now: func() time.Time { return noon }, ClockOffset: func() (time.Duration, bool) { return 0, true },
+				CertificateEnd: func() time.Time { return noon.AddDate(0, 0, 80) }, Renewal: func() error { return nil }, StateRoom: room,
+				Patience: 10 * time.Second, Logger: silent,
+			}),
 		}},
 	}
 	begin := make(chan struct{})

@@ -17,7 +17,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/probe"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/internal/wire"
@@ -42,13 +44,15 @@ type Service struct {
 // Destination is what the service tells of and does with one destination.
 type Destination struct {
 	Name     string
-	Location string // for a person
+	Location string       // for a person
+	Faults   fault.Teller // puts faults into words
 	Log      *store.Ledger
 	Night    *night.Night
 	Store    *dest.Store
 	Space    func() (dest.Space, bool, error) // false where not known; the error says why the place cannot be reached
 	// LogProblem says why the log is not kept equal to the server's now; nil where it is, or was not tried yet.
 	LogProblem func() error
+	Probe      *probe.Probe
 }
 
 func (s *Service) destination(name string) (Destination, error) {

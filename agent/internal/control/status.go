@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/wolkvox/backup"
-	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -49,7 +48,7 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	status := &backupv1.DestinationStatus{
 		Name: d.Name, Origin: string(d.Log.Origin()), Location: d.Location,
 		Counts: wire.Counts(total), OutboxCount: int64(d.Log.OutboxLen()), Position: wire.Position(size, root),
-		Running: condition.Running, LastRunTime: timestamp(condition.LastRun),
+		Running: condition.Running, LastRunTime: timestamp(condition.LastRun), Check: d.lastCheck(),
 	}
 	if status.Agreed, err = agreed(d.Log); err != nil {
 		return nil, err
@@ -64,7 +63,7 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	space, known, err := d.Space()
 	switch {
 	case err != nil:
-		f := fault.Of(err)
+		f := d.Faults.Of(err)
 		status.LastFault = &backupv1.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message}
 		if status.Problem == "" {
 			status.Problem = f.Message

@@ -6,12 +6,13 @@ import "errors"
 // they are asserted.
 type abilities struct {
 	Keeper
-	stager  Stager
-	hasher  Hasher
-	mover   Mover
-	settler Settler
-	lister  Lister
-	spacer  Spacer
+	stager   Stager
+	hasher   Hasher
+	mover    Mover
+	settler  Settler
+	lister   Lister
+	spacer   Spacer
+	reporter Reporter
 }
 
 func abilitiesOf(driver Driver) (abilities, error) {
@@ -26,5 +27,6 @@ func abilitiesOf(driver Driver) (abilities, error) {
 	a.settler, _ = driver.(Settler)
 	a.lister, _ = driver.(Lister)
 	a.spacer, _ = driver.(Spacer)
+	a.reporter, _ = driver.(Reporter)
 	return a, nil
 }

@@ -30,6 +30,7 @@ const (
 	CodeWriteRefused  = "WRITE_REFUSED"  // the peer takes no writes at this place
 	CodeReadRefused   = "READ_REFUSED"   // the peer lets nothing be read at this place
 	CodeWrongProtocol = "WRONG_PROTOCOL" // the peer speaks something else
+	CodeImmutable     = "IMMUTABLE"      // what is there cannot be changed by anybody: immutable attribute, WORM
 )
 
 // CodeError is an error of a driver with the code that the peer or the tool gave. Package fault turns codes into classes

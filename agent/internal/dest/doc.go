@@ -86,6 +86,6 @@
 // # Drivers
 //
 // A driver package exports an [Opener] and passes the conformance suite of package desttest. Optional abilities
-// ([Stager], [Keeper], [Mover], [Settler], [Lister], [Spacer]) are asserted in one place, when a Place is opened.
+// ([Stager], [Keeper], [Mover], [Settler], [Lister], [Spacer], [Reporter] and others) are asserted in one place, when a Place is opened.
 // Names that reach a driver have been checked; drivers still resolve them so that no link leads out.
 package dest

@@ -173,3 +173,27 @@ type Space struct {
 type Spacer interface {
 	Space(ctx context.Context) (Space, error)
 }
+
+// Subjects of a [Fact].
+const (
+	SubjectPlace   = "place"    // where it is and as whom: the user that the share sees, the server's version
+	SubjectHostKey = "host-key" // which key proved that it is the server
+	SubjectProgram = "program"  // a program that is used, and its version
+	SubjectQuota   = "quota"    // what this user may still store
+	SubjectSync    = "sync"     // how what is written is made durable
+	SubjectRename  = "rename"   // how a name is taken without replacing
+)
+
+// Fact is what a driver learnt about its place and a person may want to know, in a sentence: what it is and, for a warning,
+// what to do. It holds no secrets.
+type Fact struct {
+	Subject string // one of the Subject constants
+	Text    string
+	Warning bool // it works, and somebody should look at it
+}
+
+// Reporter is a driver that tells people more than whether it works.
+type Reporter interface {
+	// Facts returns what was learnt of the place. What cannot be learnt now is left out; it waits no longer than ctx.
+	Facts(ctx context.Context) []Fact
+}

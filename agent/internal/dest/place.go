@@ -92,6 +92,14 @@ func (p *Place) Space(ctx context.Context) (Space, error) {
 	return space, nil
 }
 
+// Facts returns what the driver knows of the place and people may want to know; nothing where it does not tell.
+func (p *Place) Facts(ctx context.Context) []Fact {
+	if p.able.reporter == nil {
+		return nil
+	}
+	return p.able.reporter.Facts(ctx)
+}
+
 // List yields every visible file; see [Lister]. It yields errors.ErrUnsupported where the place cannot list.
 func (p *Place) List(ctx context.Context) iter.Seq2[File, error] {
 	if p.able.lister == nil {

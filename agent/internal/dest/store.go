@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 	"sync"
-
-	"github.com/wolkvox/backup"
 )
 
 // Store is one destination, for the life of the process. It is safe for concurrent use and holds no handle.
@@ -19,7 +16,8 @@ type Store struct {
 	origin   string
 	previous func() string // nil where the log continues none; see Continue
 
-	remarking sync.Mutex // held while the marker is made this log's
+	remarking sync.Mutex    // held while the marker is made this log's
+	trying    chan struct{} // holds one while the place is tried
 }
 
 // New returns the destination that opener opens and that belongs to the log with this origin. The label names
@@ -28,7 +26,7 @@ func New(opener Opener, label, origin string) (*Store, error) {
 	if err := checkOrigin(origin); err != nil {
 		return nil, fmt.Errorf("destination %s: %w", label, err)
 	}
-	return &Store{opener: opener, label: label, origin: origin}, nil
+	return &Store{opener: opener, label: label, origin: origin, trying: make(chan struct{}, 1)}, nil
 }
 
 // Origin returns the origin of the log that the destination belongs to.
@@ -81,7 +79,7 @@ func (s *Store) Init(ctx context.Context) (Marker, error) {
 	if err == nil || !errors.Is(err, ErrNoMarker) {
 		return marker, err
 	}
-	if err := place.probe(ctx); err != nil {
+	if err := place.try(ctx); err != nil {
 		return Marker{}, fmt.Errorf("%w: %s: %w", ErrUnsuitable, s.label, err)
 	}
 	marker = NewMarker(s.origin)
@@ -157,73 +155,4 @@ func (p *Place) takeOver(ctx context.Context, err error) error {
 		return fmt.Errorf("write the marker of %s: %w", p.store.label, err)
 	}
 	return nil
-}
-
-// probe tries, below the own folder, what copying relies upon: writing durably, and that a name that is taken
-// is neither replaced nor taken for free.
-func (p *Place) probe(ctx context.Context) (err error) {
-	const own, name = "probe", backup.OwnPrefix + "/probe"
-	if err := p.able.RemoveOwn(ctx, own); err != nil {
-		return fmt.Errorf("remove what an earlier probe left: %w", err)
-	}
-	defer func() { err = errors.Join(err, p.able.RemoveOwn(context.WithoutCancel(ctx), own)) }()
-	const first, second = "first", "second"
-	if p.able.stager == nil {
-		if err := p.driver.Put(ctx, name, strings.NewReader(first), int64(len(first)), Absent); err != nil {
-			return fmt.Errorf("store a file: %w", err)
-		}
-		if err := p.driver.Put(ctx, name, strings.NewReader(second), int64(len(second)), Absent); !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("store a file only if absent: got %w where the name is taken", orNoError(err))
-		}
-	} else if err := p.probeStage(ctx, name, first, second); err != nil {
-		return err
-	}
-	got, err := p.able.ReadOwn(ctx, own)
-	if err != nil || string(got) != first {
-		return fmt.Errorf("read back what was stored: %q, %w", got, orNoError(err))
-	}
-	return nil
-}
-
-func (p *Place) probeStage(ctx context.Context, name, first, second string) error {
-	stage, err := p.able.stager.NewStage(ctx)
-	if err != nil {
-		return fmt.Errorf("make a staging folder: %w", err)
-	}
-	defer stage.Discard()
-	for _, content := range []string{first, second} {
-		file, err := stage.Create(ctx, content, int64(len(content)))
-		if err != nil {
-			return fmt.Errorf("stage a file: %w", err)
-		}
-		if _, err := file.Write([]byte(content)); err != nil {
-			return errors.Join(fmt.Errorf("write a file: %w", err), file.Discard())
-		}
-		if err := file.Close(); err != nil {
-			return fmt.Errorf("close a file: %w", err)
-		}
-	}
-	if err := stage.Sync(ctx); err != nil {
-		return fmt.Errorf("make files durable: %w", err)
-	}
-	if err := stage.Publish(ctx, []Move{{Key: first, Name: name}})[0]; err != nil {
-		return fmt.Errorf("rename a file without replacing: %w", err)
-	}
-	if err := stage.Publish(ctx, []Move{{Key: second, Name: name}})[0]; !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("rename a file without replacing: got %w where the name is taken", orNoError(err))
-	}
-	if err := stage.SyncNames(ctx); err != nil {
-		return fmt.Errorf("make names durable: %w", err)
-	}
-	return nil
-}
-
-var errNone = errors.New("no error")
-
-// orNoError puts words where an error was due and none came.
-func orNoError(err error) error {
-	if err == nil {
-		return errNone
-	}
-	return err
 }

@@ -8,10 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errnoName returns the system's symbol, such as "ENOSPC".
-func errnoName(errno syscall.Errno) string {
-	if name := unix.ErrnoName(errno); name != "" {
-		return name
+// ofNative returns the meaning of a code of this system, by its symbol: the numbers differ between systems and processors.
+func ofNative(errno syscall.Errno) row {
+	name := unix.ErrnoName(errno)
+	for _, r := range linuxRows() {
+		if r.code == name {
+			return r
+		}
 	}
-	return errno.Error()
+	if name == "" {
+		name = errno.Error()
+	}
+	return row{code: name, class: ClassOther, vague: true}
 }

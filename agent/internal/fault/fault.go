@@ -1,14 +1,15 @@
-// Package fault turns an error of a destination, the server or the line into what people are told: class, party, the
-// system's own code, and a sentence with the next step. Where nothing more is known the class is "other" and the
-// code says what the system said. It decides nothing about retries.
+// Package fault turns an error of a destination, the server or the line into what people are told (class, party, the
+// system's own code, and a sentence with the next step, in English or Spanish) and says per class what follows: how often
+// it is tried again, and who is told. Classes are found by raw codes, never by an error's text, nor by what Go counts as
+// equal: on Windows an unreachable share is fs.ErrNotExist, and a full disk is not syscall.ENOSPC. Where a code says too
+// little the class is "other", and the sentence says so. It does not touch destinations, waits for nothing, and tells
+// nobody by itself.
 package fault
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
-	"syscall"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
 )
@@ -18,76 +19,136 @@ type Fault struct {
 	Class, Party, Code, Message string
 }
 
-// Classes and parties.
+// The classes. Each has a [Policy].
 const (
-	ClassOther   = "other"
+	ClassBilling    = "billing"     // the provider stopped an account that was not paid
+	ClassCredential = "credential"  // user, password, key or ticket were not taken
+	ClassPermission = "permission"  // they were taken, and may not do what is needed
+	ClassClock      = "clock"       // the peer refuses because the clocks differ
+	ClassThrottle   = "throttle"    // the peer asks for less at once
+	ClassCapacity   = "capacity"    // the destination is full
+	ClassQuota      = "quota"       // the user's share of it is used up
+	ClassDestLost   = "dest-lost"   // the place is gone: server, share, mount
+	ClassDestConfig = "dest-config" // the place or its configuration cannot do what is needed
+	ClassImmutable  = "immutable"   // what is there may not be changed by anybody
+	ClassIntegrity  = "integrity"   // contents differ from what they should be, or a disk is failing
+	ClassName       = "name"        // the place cannot hold the name
+	ClassNetwork    = "network"     // the connection broke, was refused, or timed out
+	ClassTransient  = "transient"   // it passes by itself
+	ClassSource     = "source"      // wolkvox cannot read what it announced
+	ClassClientBug  = "client-bug"  // the agent asked for something wrong
+	ClassLocal      = "local"       // the agent's own machine lacks memory, files or space
+	ClassOther      = "other"       // nothing more is known
+)
+
+// The parties: whose matter a fault is.
+const (
 	PartyClient  = "client"
 	PartyWolkvox = "wolkvox"
 	PartyNetwork = "network"
 )
 
+// row says what a code means.
+type row struct {
+	code  string // the symbol in its own documentation
+	class string
+	party string // empty for that of the class
+	topic topic  // of the sentence; empty for that of the class
+	vague bool   // any other code that is there says more
+	item  bool   // it is about one file, whatever the class: the destination as a whole is not left alone
+}
+
+func (r row) partyOrDefault() string {
+	if r.party != "" {
+		return r.party
+	}
+	switch r.class {
+	case ClassNetwork:
+		return PartyNetwork
+	case ClassName, ClassSource, ClassClientBug:
+		return PartyWolkvox
+	}
+	return PartyClient
+}
+
+// Teller puts faults of one destination into words. The zero value speaks English of "the destination".
+type Teller struct {
+	Language Language
+	Place    string // where the destination is, for a person; may be empty
+}
+
+// Of classifies an error of a destination, in English and without naming the place.
+func Of(err error) Fault { return Teller{}.Of(err) }
+
+// Of classifies an error of the destination. The message is valid UTF-8 of at most 1 KiB.
+func (t Teller) Of(err error) Fault {
+	for part := range parts(err) {
+		if told, ok := part.(interface{ Told() Fault }); ok {
+			f := told.Told() // it was put into words before
+			f.Message = cut(f.Message, maxMessageBytes)
+			return f
+		}
+	}
+	r := classify(err)
+	sentence := t.sentence(r)
+	if shortage, ok := errors.AsType[*ShortageError](err); ok && r.code == codeReserve {
+		return t.fault(r, shortage.sentence(t), "")
+	}
+	return t.fault(r, sentence, err.Error())
+}
+
+// Whole reports whether an error, also one that a single item met, may be about the destination as a whole: whether a row of
+// them means that it is left alone, as the [Policy] of its class says.
+func Whole(err error) bool {
+	r := classify(err)
+	return !r.item && PolicyOf(r.class).OpensAfter > 0
+}
+
 // SourceUnreadable is the fault of an item that the server cannot read at the moment.
-func SourceUnreadable() Fault {
-	return Fault{ClassOther, PartyWolkvox, "SOURCE_UNREADABLE", "wolkvox cannot read this recording at the moment; it is tried again"}
+func (t Teller) SourceUnreadable() Fault {
+	return t.named(row{code: "SOURCE_UNREADABLE", class: ClassSource})
 }
 
 // SourceChanged is the fault of an item whose source differs from what was sealed.
-func SourceChanged() Fault {
-	return Fault{ClassOther, PartyWolkvox, "SOURCE_CHANGED", "the recording at wolkvox is not the one that was sealed; wolkvox withdraws it after its own check"}
+func (t Teller) SourceChanged() Fault {
+	return t.named(row{code: "SOURCE_CHANGED", class: ClassIntegrity, party: PartyWolkvox, topic: topicSourceChanged})
 }
 
-// DigestMismatch is the fault of an item whose contents arrived different from what was sealed.
-func DigestMismatch() Fault {
-	return Fault{ClassOther, PartyWolkvox, "DIGEST_MISMATCH", "the recording arrived different from what was sealed; it was not stored, and wolkvox checks its source"}
+// DigestMismatch is the fault of an item whose contents arrived different from what was sealed, as the line or the source
+// can make them: the server reads its source again.
+func (t Teller) DigestMismatch() Fault {
+	return t.named(row{code: codeDigestMismatch, class: ClassIntegrity, party: PartyWolkvox, topic: topicDigestMismatch})
 }
 
-// maxMessageBytes bounds a message: both sides keep so much.
-const maxMessageBytes = 1024
+const codeDigestMismatch = "DIGEST_MISMATCH"
 
-// Of classifies an error of a destination. The message is valid UTF-8 of at most 1 KiB.
-func Of(err error) Fault {
-	f := Fault{ClassOther, PartyClient, code(err), err.Error()}
-	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		f.Message = "the destination is full; free space there: " + err.Error()
-	case errors.Is(err, syscall.EROFS):
-		f.Message = "the destination is read-only; make it writable for the agent's user: " + err.Error()
-	case errors.Is(err, dest.ErrConflict):
-		f.Message = "a different file is already under this name and was left untouched; move it away, then run again: " + err.Error()
-	case errors.Is(err, dest.ErrReadBack):
-		f.Message = "what the destination stored is not what was written; nothing was confirmed: check the disk: " + err.Error()
-	case errors.Is(err, dest.ErrUnreachable):
-		f.Message = "check that the destination is mounted and readable: " + err.Error()
+// IsDigestMismatch reports whether the fault is a [Teller.DigestMismatch], in whatever language.
+func (f Fault) IsDigestMismatch() bool { return f.Code == codeDigestMismatch }
+
+func (t Teller) named(r row) Fault { return t.fault(r, t.sentence(r), "") }
+
+// Limits that both sides keep, in bytes.
+const (
+	maxMessageBytes = 1024
+	maxCodeBytes    = 64
+)
+
+func (t Teller) fault(r row, sentence, cause string) Fault {
+	message := strings.ToValidUTF8(sentence, "?")
+	if cause != "" {
+		const open, end = " (", ")"
+		cause = cut(strings.ToValidUTF8(cause, "?"), maxMessageBytes-len(message)-len(open)-len(end))
+		message += open + cause + end
 	}
-	f.Message = strings.ToValidUTF8(f.Message[:min(len(f.Message), maxMessageBytes)], "")
-	return f
+	return Fault{Class: r.class, Party: r.partyOrDefault(), Code: cut(strings.ToValidUTF8(r.code, "?"), maxCodeBytes), Message: cut(message, maxMessageBytes)}
 }
 
-func code(err error) string {
-	var errno syscall.Errno
-	switch {
-	case errors.Is(err, dest.ErrConflict):
-		return "CONFLICT"
-	case errors.Is(err, dest.ErrReadBack):
-		return "READ_BACK"
-	case errors.Is(err, dest.ErrForeignMarker):
-		return "FOREIGN_MARKER"
-	case errors.Is(err, dest.ErrNoMarker):
-		return "NO_MARKER"
-	case errors.Is(err, dest.ErrMarker):
-		return "MARKER"
-	case errors.Is(err, dest.ErrName):
-		return "NAME"
-	case errors.As(err, new(*ShortageError)):
-		return "RESERVE"
-	case errors.As(err, &errno):
-		return errnoName(errno)
-	case errors.Is(err, dest.ErrUnreachable):
-		return "UNREACHABLE"
-	case errors.Is(err, fs.ErrPermission):
-		return "PERMISSION"
+// cut returns at most the first sizeBytes of a valid text, as whole characters.
+func cut(text string, sizeBytes int) string {
+	if len(text) <= sizeBytes {
+		return text
 	}
-	return "UNKNOWN"
+	return strings.ToValidUTF8(text[:max(sizeBytes, 0)], "")
 }
 
 // ShortageError says that the destination has too little room for what is pending.
@@ -98,12 +159,20 @@ type ShortageError struct {
 }
 
 // Error names what is free, what must stay free, and what is needed.
-func (e *ShortageError) Error() string {
+func (e *ShortageError) Error() string { return e.sentence(Teller{}) }
+
+// NeedBytes is what must be free for the items to be copied.
+func (e *ShortageError) NeedBytes() int64 { return e.ReserveBytes + e.WantedBytes }
+
+func (e *ShortageError) sentence(t Teller) string {
+	topic := topicShortage
 	if e.FreeInodes >= 0 && e.FreeBytes-e.ReserveBytes > e.WantedBytes {
-		return fmt.Sprintf("the destination has room for only %d more files (inodes); %d of the next recordings wait: remove files or enlarge the file system", e.FreeInodes, e.Items)
+		topic = topicShortageInodes
 	}
-	return fmt.Sprintf("the destination has %s free, of which %s stay in reserve; %d of the next recordings (%s) wait: free space there, or lower `reserve` in the configuration",
-		bytesText(e.FreeBytes), bytesText(e.ReserveBytes), e.Items, bytesText(e.WantedBytes))
+	return strings.NewReplacer(
+		"{free}", bytesText(e.FreeBytes), "{reserve}", bytesText(e.ReserveBytes), "{wanted}", bytesText(e.WantedBytes),
+		"{inodes}", fmt.Sprint(e.FreeInodes), "{items}", fmt.Sprint(e.Items),
+	).Replace(t.sentence(row{class: ClassCapacity, topic: topic}))
 }
 
 // NewShortage describes the shortage that keeps items of wantedBytes from being fetched.

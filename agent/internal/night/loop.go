@@ -44,16 +44,20 @@ const idleCheck = 30 * time.Second
 
 // Loop begins passes until ctx ends, when it returns nil: when somebody asks, and while the window is open as long as
 // something is pending. Between passes it sends receipts that wait, agrees on heads as the log grows, and looks at what
-// was closed. A pass that began by itself takes up nothing more once the window has closed. window returns false while none is known. What met a fault is left alone for a while, longer each time. An
+// was closed. A pass that began by itself takes up nothing more once the window has closed. window returns false while none is known. What met a fault is left alone for a while, longer each time, and as long as the circuit says. An
 // error is [store.ErrFailed] or [store.ErrDamaged]: nothing can be done until the store was opened again, or begun anew. The
 // window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
 	var passes, settling rest
-	seen := int64(0) // the size of the log when something was last done about it
+	var seen int64 // the size of the log when something was last done about it
+	if n.settled() {
+		seen, _ = n.Log.Position()
+	}
 	for {
 		changed := n.Log.Changed()
 		size, _ := n.Log.Position()
-		wait := n.untilPass(n.now(), passes.left(time.Now()), window)
+		quiet := func() time.Duration { return max(passes.left(time.Now()), n.Circuit.Left()) }
+		wait := n.untilPass(n.now(), quiet(), window)
 		if size != seen && wait > 0 {
 			wait = 0 // it has changed already
 		}
@@ -64,11 +68,12 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		select {
 		case <-ctx.Done():
 		case answer = <-n.requests:
+			p.forced = true
 		case <-n.wake:
 		case <-changed:
 			between = true
 		case <-timer.C:
-			between = n.untilPass(n.now(), passes.left(time.Now()), window) > 0
+			between = n.untilPass(n.now(), quiet(), window) > 0
 			if between && size == seen && (settling.left(time.Now()) > 0 || n.settled()) {
 				continue
 			}
@@ -84,12 +89,12 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			return nil
 		case between:
 			err = n.settle(ctx)
-			settling.after(err, time.Now())
+			n.rested(&settling, err)
 			n.setUnsettled(err)
 		default:
 			outcome := n.pass(ctx, p)
 			err = outcome.Err
-			passes.after(err, time.Now())
+			n.rested(&passes, err)
 			if answer != nil {
 				answer <- outcome
 			}
@@ -121,6 +126,15 @@ func (r *rest) after(err error, now time.Time) {
 	}
 	r.until = now.Add(pause(r.faults))
 	r.faults++
+}
+
+// rested takes note of how something ended. Where the circuit is open, that alone says for how long.
+func (n *Night) rested(r *rest, err error) {
+	if left := n.Circuit.Left(); err != nil && left > 0 {
+		*r = rest{until: time.Now().Add(min(left, idleCheck))}
+		return
+	}
+	r.after(err, time.Now())
 }
 
 // pause returns how long to wait after the given number of faults in a row: up to about 1, 2, 4, 8, 15 minutes.

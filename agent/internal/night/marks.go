@@ -80,37 +80,46 @@ func (n *Night) checkMarksLocked(ctx context.Context, place *dest.Place) error {
 		}
 		return err
 	}
-	last, any, err := n.lastDelivered()
+	mark, err := readOwnIfAny(ctx, place, dest.LastDelivered)
 	if err != nil {
-		return err
+		return n.atPlace(err)
 	}
-	mark, err := place.ReadOwn(ctx, dest.LastDelivered)
+	return n.judgeMark(mark)
+}
+
+// judgeMark compares the last delivered receipt that a destination knows of, nil where it knows of none, with log and outbox.
+// It is called with n.receipts held.
+func (n *Night) judgeMark(mark []byte) error {
+	last, any, err := n.lastDelivered()
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if any {
-			return fmt.Errorf("%w: it knows of no receipt", errWentBack)
-		}
 	case err != nil:
 		return err
-	case !any || !bytes.Equal(mark, formatMark(last)):
+	case mark == nil && any:
+		return fmt.Errorf("%w: it knows of no receipt", errWentBack)
+	case mark != nil && (!any || !bytes.Equal(mark, formatMark(last))):
 		return fmt.Errorf("%w: it knows of another last receipt", errWentBack)
 	}
 	return nil
 }
 
 func (n *Night) checkKeptHead(ctx context.Context, place *dest.Place) error {
-	agreed, err := sizeOf(n.Log.Agreed())
+	kept, err := readOwnIfAny(ctx, place, dest.Head)
 	if err != nil {
-		return err
+		return n.atPlace(err)
 	}
-	kept, err := place.ReadOwn(ctx, dest.Head)
+	return n.judgeHead(kept)
+}
+
+// judgeHead compares the head that a destination keeps, nil where it keeps none, with the log.
+func (n *Night) judgeHead(kept []byte) error {
+	agreed, err := sizeOf(n.Log.Agreed())
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && agreed == 0:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: it keeps no agreed head", errWentBack)
 	case err != nil:
 		return err
+	case kept == nil && agreed == 0:
+		return nil
+	case kept == nil:
+		return fmt.Errorf("%w: it keeps no agreed head", errWentBack)
 	}
 	head, _, err := ledger.ParseHead(kept)
 	if err == nil && head.Origin != n.Log.Origin() {
@@ -149,7 +158,7 @@ func (n *Night) resume(ctx context.Context) error {
 	if err := n.Room(); err != nil {
 		return err
 	}
-	place, err := n.Dest.Open(ctx)
+	place, err := n.openStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,7 +207,7 @@ func (n *Night) sweepOnce(ctx context.Context, place *dest.Place) error {
 		return nil
 	}
 	if err := place.SweepStaging(ctx); err != nil {
-		return err
+		return n.atPlace(err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -209,7 +218,7 @@ func (n *Night) sweepOnce(ctx context.Context, place *dest.Place) error {
 // openPlace opens the destination for a batch: the marker says that it is the place, what stands beside it that it
 // did not go back.
 func (n *Night) openPlace(ctx context.Context) (*dest.Place, error) {
-	place, err := n.Dest.Open(ctx)
+	place, err := n.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,9 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -36,6 +38,9 @@ type Config struct {
 	Reserve   func(space dest.Space) int64 // bytes that must stay free at the destination
 	Room      func() error                 // nil while the volume of the agent's own state has its reserve
 	Agreed    func(context.Context) error  // hands an agreed head to the server
+	Faults    fault.Teller                 // puts faults into words
+	// Circuit says when the destination is to be left alone; nil for one that nobody else has.
+	Circuit *circuit.Breaker
 	// Patience is how long a pass waits for the server before it is given up.
 	Patience time.Duration
 	Slog     *slog.Logger
@@ -60,7 +65,8 @@ type Night struct {
 	withdrawn map[int64]ledger.Set // items that were withdrawn and may have been published before, per manifest
 	// knownServer says that the log was seen to have had the server's key that this agent was enrolled with.
 	knownServer bool
-	swept       bool // staging of earlier processes was deleted
+	suspects    map[int64]ledger.Set // items that met an error at the destination, per manifest
+	swept       bool                 // staging of earlier processes was deleted
 	running     bool
 	problem     error // why the last pass could not do its work; nil where it could
 	total       Progress
@@ -84,7 +90,11 @@ type Outcome struct {
 
 // New returns a Night that has not begun.
 func New(c Config) *Night {
-	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set)}
+	if c.Circuit == nil {
+		c.Circuit = circuit.New(nil, c.Faults, nil)
+	}
+	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool),
+		withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 
 // now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the
@@ -106,7 +116,11 @@ func (n *Night) Run(ctx context.Context) Outcome { return n.pass(ctx, newPass(n)
 func (n *Night) pass(ctx context.Context, p *pass) Outcome {
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass begins")
 	n.begin()
-	outcome := n.end(p, p.run(ctx))
+	if p.forced {
+		ctx = circuit.Force(ctx)
+	}
+	err := p.run(ctx)
+	outcome := n.end(p, errors.Join(err, p.hit(ctx, err)))
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass ends", slog.Bool("complete", outcome.Complete),
 		slog.Int64("confirmed", outcome.Progress.ConfirmedItems), slog.Int64("faults", outcome.Progress.FaultItems),
 		slog.Int64("fetched_bytes", outcome.Progress.FetchedBytes))

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -70,6 +71,8 @@ type Report struct {
 	FreeInodes     int64  // -1 where not known
 	ConfirmedItems int64  // since the process started
 	FetchedBytes   int64  // since the process started
+	// Check is the last check, nil where there was none; what is not good in it is reported.
+	Check *backup.CheckReport
 }
 
 // Order is what the server wants of one destination; the zero value for one that this session does not serve.
@@ -141,6 +144,9 @@ func (c *Client) report(r Report) *backupv1.DestinationReport {
 	}
 	if r.FreeInodes >= 0 {
 		m.FreeInodeCount = &r.FreeInodes
+	}
+	if r.Check != nil {
+		m.Check = wire.BriefCheckReport(*r.Check)
 	}
 	return m
 }

@@ -52,11 +52,15 @@ func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 	m.Version, m.HeardTime, m.ClockOffset = heard.Version, wire.Time(heard.At), durationpb.New(heard.ClockOffset)
 	m.Message, m.StateFreeBytes = heard.Message, heard.StateFreeBytes
 	for _, r := range heard.Reports {
-		m.Destinations = append(m.Destinations, &backupv1.DestinationReport{
+		report := &backupv1.DestinationReport{
 			Origin: string(r.Origin), SessionNumber: r.SessionNumber, Size: r.Size, OutboxCount: r.OutboxCount,
 			EchoedTime: wire.Time(r.EchoedTime), AgreedHead: r.AgreedHead, Health: backupv1.DestinationHealth(r.Health), Message: r.Message,
 			FreeBytes: r.FreeBytes, FreeInodeCount: r.FreeInodeCount, ConfirmedCount: r.ConfirmedCount, FetchedBytes: r.FetchedBytes,
-		})
+		}
+		if r.Check != nil {
+			report.Check = wire.CheckReport(*r.Check)
+		}
+		m.Destinations = append(m.Destinations, report)
 	}
 	return m
 }

@@ -61,6 +61,7 @@ func TestTableIsTheContract(t *testing.T) {
 				Callers:     callers,
 				Changes:     service == "AdminService" && !readsPattern.MatchString(m[2]),
 				WantsReason: strings.Contains(comment, "REASON_WANTED"),
+				Forgotten:   who[1] == "as WatchLedger" || strings.Contains(who[1], "while its log is recovering"),
 				AfterEnd:    strings.Contains(comment, "ended less than"),
 			}
 			if got := authz.Of("/wolkvox.backup.v1." + service + "/" + m[2]); got != want {

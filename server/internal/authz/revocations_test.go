@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
@@ -293,5 +294,29 @@ func TestAdmissionIsAskedOfWhomTheTableAllows(t *testing.T) {
 	}
 	if len(a.asked) != 1 || a.asked[0] != agent {
 		t.Errorf("asked of %v, want only of the heartbeat", a.asked)
+	}
+}
+
+// stranger admits nobody, because it knows of nobody.
+type stranger struct{}
+
+func (stranger) Admit(*x509.Certificate, identity.Role, time.Time) error {
+	return wire.Error(codes.PermissionDenied, wire.ReasonNotEnrolled, "unknown")
+}
+
+func TestForgottenAgentsMayShowWhatTheyHold(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, "UTC", backup.StorageRSYNC, time.Now())
+	ctx := callerContext(t, issue(t, s, identity.AgentRole(servertest.Tenant, servertest.Agent)))
+	for method, want := range map[string]string{
+		backupv1.LedgerService_WatchLedger_FullMethodName:    "",
+		backupv1.LedgerService_OfferLedger_FullMethodName:    "",
+		backupv1.LedgerService_ReadManifest_FullMethodName:   wire.ReasonNotEnrolled,
+		backupv1.HeartbeatService_Heartbeat_FullMethodName:   wire.ReasonNotEnrolled,
+		backupv1.ContentService_FetchContents_FullMethodName: wire.ReasonNotEnrolled,
+	} {
+		if err := unary(ctx, &authz.Guard{Admission: stranger{}}, method, nil); wire.Reason(err) != want {
+			t.Errorf("%s = %v, want %q", method, err, want)
+		}
 	}
 }

@@ -25,6 +25,7 @@ type Rule struct {
 	Callers     Callers
 	Changes     bool // a person changes something by it: it goes into the admin log (package adminlog)
 	WantsReason bool // whoever calls it has to say why
+	Forgotten   bool // an agent may call it that was not let in, as far as is known here: the service looks at what it shows
 	AfterEnd    bool // an agent may call it with a certificate that has ended, as long as the handshake lets that in
 }
 
@@ -45,6 +46,9 @@ const ofTenant = Operator | Client | Auditor
 // methods has the rules of the methods that depart from their service.
 var methods = map[string]Rule{
 	backupv1.EnrollmentService_RenewCertificate_FullMethodName: {Callers: Agent, AfterEnd: true},
+
+	backupv1.LedgerService_WatchLedger_FullMethodName: {Callers: Agent, Forgotten: true},
+	backupv1.LedgerService_OfferLedger_FullMethodName: {Callers: Agent, Forgotten: true},
 
 	backupv1.AdminService_ListDestinations_FullMethodName: {Callers: ofTenant},
 	backupv1.AdminService_ListAgents_FullMethodName:       {Callers: ofTenant},

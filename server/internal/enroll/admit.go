@@ -35,6 +35,7 @@ type CloneReporter interface {
 // concurrently.
 type Admission struct {
 	registry *registry.Registry
+	serves   func(tenant, agent string) bool
 	clones   CloneReporter
 	log      *slog.Logger
 
@@ -42,20 +43,26 @@ type Admission struct {
 	reported map[identity.Role]time.Time
 }
 
-// NewAdmission returns the admission by what a registry knows of agents.
-func NewAdmission(r *registry.Registry, clones CloneReporter, log *slog.Logger) *Admission {
-	return &Admission{registry: r, clones: clones, log: log, reported: make(map[identity.Role]time.Time)}
+// NewAdmission returns the admission by what a registry knows of agents. serves says whether an agent serves a destination of
+// the tenant by its log: after a restore the registry may be the older one of the two.
+func NewAdmission(r *registry.Registry, serves func(tenant, agent string) bool, clones CloneReporter, log *slog.Logger) *Admission {
+	return &Admission{registry: r, serves: serves, clones: clones, log: log, reported: make(map[identity.Role]time.Time)}
 }
 
 // Admit returns nil where an agent shows the certificate that is in use, or the one that comes next, which is in use from
 // then on. Errors are statuses: PERMISSION_DENIED REVOKED for a certificate that a later one replaced, which is reported as
-// a clone, and NOT_ENROLLED for an agent that was not let in; UNAVAILABLE TRY_LATER. Of other roles it judges nothing.
+// a clone, and NOT_ENROLLED for an agent that was not let in, as far as registry and logs know; UNAVAILABLE TRY_LATER. Of other roles it judges nothing.
 func (a *Admission) Admit(cert *x509.Certificate, role identity.Role, at time.Time) error {
 	if role.Kind != identity.KindAgent {
 		return nil
 	}
 	shown := registry.Certificate{KeyHash: identity.KeyHash(cert), End: cert.NotAfter}
 	err := a.registry.Admit(role.Tenant, role.Name, shown, at)
+	if errors.Is(err, registry.ErrNotFound) && a.serves(role.Tenant, role.Name) {
+		if err = a.registry.Readmit(role.Tenant, role.Name, shown, at); err == nil {
+			err = a.registry.Admit(role.Tenant, role.Name, shown, at)
+		}
+	}
 	replaced, isReplaced := errors.AsType[*registry.ReplacedError](err)
 	switch {
 	case err == nil:

@@ -83,7 +83,7 @@ func TestRenewCertificate(t *testing.T) {
 
 	// The first call with the next certificate puts it in use. The one before is refused, and noticed as a clone.
 	reporter := &clones{}
-	admission := NewAdmission(f.registry, reporter, f.service.log)
+	admission := NewAdmission(f.registry, nobody, reporter, f.service.log)
 	role := identity.AgentRole("acme", agentA)
 	old, fresh := present.Certificate.Leaf, second.Certificate.Leaf
 	check(t, admission.Admit(old, role, now))
@@ -112,16 +112,26 @@ func TestRenewCertificate(t *testing.T) {
 	}
 }
 
+func nobody(string, string) bool { return false }
+
 func TestAdmissionOfOthers(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	admission := NewAdmission(f.registry, &clones{}, f.service.log)
+	served := false
+	serves := func(tenant, agent string) bool { return served && tenant == "acme" && agent == agentB }
+	admission := NewAdmission(f.registry, serves, &clones{}, f.service.log)
 	operator, err := f.authority.NewOperator("maria", time.Now())
 	check(t, err)
 	check(t, admission.Admit(operator.Certificate.Leaf, identity.OperatorRole("maria"), time.Now()))
 	cert, err := f.authority.IssueAgent(newMachine(t, agentB).key.Public(), "acme", agentB, time.Now())
 	check(t, err)
-	wantReason(t, "an agent that was not let in", admission.Admit(cert, identity.AgentRole("acme", agentB), time.Now()), codes.PermissionDenied, wire.ReasonNotEnrolled)
+	role := identity.AgentRole("acme", agentB)
+	wantReason(t, "an agent that was not let in", admission.Admit(cert, role, time.Now()), codes.PermissionDenied, wire.ReasonNotEnrolled)
+	served = true // by a log that came back after the registry was restored
+	check(t, admission.Admit(cert, role, time.Now()))
+	if a, err := f.registry.Agent("acme", agentB); err != nil || a.KeyHash != identity.KeyHash(cert) {
+		t.Errorf("the registry has %+v, %v", a, err)
+	}
 }
 
 func TestRenewalAfterTheEnd(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -68,11 +69,19 @@ func parseReport(d *backupv1.DestinationReport) (registry.Report, error) {
 	if err != nil {
 		return registry.Report{}, err
 	}
+	var check *backup.CheckReport
+	if d.GetCheck() != nil {
+		parsed, err := wire.ParseBriefCheckReport(d.GetCheck())
+		if err != nil {
+			return registry.Report{}, fmt.Errorf("the report of %s: %w", origin, err)
+		}
+		check = &parsed
+	}
 	return registry.Report{
 		Origin: origin, SessionNumber: d.GetSessionNumber(), Size: d.GetSize(), OutboxCount: d.GetOutboxCount(), EchoedTime: echoed,
 		AgreedHead: d.GetAgreedHead(), Health: int32(d.GetHealth()), Message: cut(d.GetMessage(), maxMessageBytes),
 		FreeBytes: d.FreeBytes, FreeInodeCount: d.FreeInodeCount,
-		ConfirmedCount: d.GetConfirmedCount(), FetchedBytes: d.GetFetchedBytes(),
+		ConfirmedCount: d.GetConfirmedCount(), FetchedBytes: d.GetFetchedBytes(), Check: check,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
@@ -20,7 +21,7 @@ type Agent struct {
 	Platform       string            `json:"platform"`  // such as "linux/amd64"
 	KeyHash        [sha256.Size]byte `json:"key_hash"`  // of its certificate's public key (SubjectPublicKeyInfo)
 	CertificateEnd time.Time         `json:"certificate_end"`
-	EnrolledAt     time.Time         `json:"enrolled_at"`
+	EnrolledAt     time.Time         `json:"enrolled_at"` // or since when it is known again after a restore
 }
 
 // Heartbeat is what an agent said when it was last heard.
@@ -48,6 +49,8 @@ type Report struct {
 	FreeInodeCount *int64        `json:"free_inode_count"` // nil where it cannot be known
 	ConfirmedCount int64         `json:"confirmed_count"`  // since the agent's process started
 	FetchedBytes   int64         `json:"fetched_bytes"`    // since the agent's process started
+	// Check is what was not good in the last check; nil where there was none since the agent's process started.
+	Check *backup.CheckReport `json:"check,omitempty"`
 }
 
 // Agent returns a tenant's agent, or [ErrNotFound].

@@ -105,6 +105,25 @@ func (r *Registry) Admit(tenant, name string, shown Certificate, at time.Time) e
 	return r.activate(tenant, name, shown, at)
 }
 
+// Readmit keeps an agent that was let in and that the registry, put back to an older copy, has forgotten, with the certificate that it
+// shows. What its machine said of itself is not known. It does nothing where the agent is known. The error is [ErrNotFound]
+// for a tenant that does not exist.
+func (r *Registry) Readmit(tenant, name string, shown Certificate, at time.Time) error {
+	err := r.updateAgents(func(txn *badger.Txn) error {
+		if _, err := get[Tenant](txn, key(tenantTable, tenant), SubjectTenant, tenant); err != nil {
+			return err
+		}
+		if _, err := agent(txn, tenant, name); !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		return keepAgent(txn, Agent{Tenant: tenant, Name: name, KeyHash: shown.KeyHash, CertificateEnd: shown.End.UTC(), EnrolledAt: at.UTC()})
+	})
+	if err != nil {
+		return fmt.Errorf("readmit agent %s/%s: %w", tenant, name, err)
+	}
+	return nil
+}
+
 // ReplacedError is [ErrReplaced], with the agent and the time.
 type ReplacedError struct {
 	Tenant, Agent string

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/google/go-cmp/cmp"
 )
 
 func hash(b byte) (h [32]byte) { h[0] = b; return h }
@@ -97,6 +98,29 @@ func TestAdmitAfterARestore(t *testing.T) {
 	}
 	if err := r.Admit("acme", agentA, shown(1, at.AddDate(0, 0, 90)), at.Add(time.Hour)); !errors.Is(err, ErrReplaced) {
 		t.Errorf("the one that the older copy knew: %v, want ErrReplaced", err)
+	}
+	check(t, r.Close())
+}
+
+// An agent that the older copy does not know at all is readmitted with its certificate, and judged by it from then on.
+func TestReadmit(t *testing.T) {
+	t.Parallel()
+	r := open(t, t.TempDir())
+	end := at.AddDate(0, 0, 60)
+	if err := r.Readmit("acme", agentB, shown(1, end), at); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an agent of no tenant: %v, want ErrNotFound", err)
+	}
+	check(t, r.CreateTenant(Tenant{Name: "acme", TimeZone: "UTC"}))
+	check(t, r.Readmit("acme", agentB, shown(1, end), at))
+	check(t, r.Readmit("acme", agentB, shown(9, end), at)) // somebody else's, who came at the same time
+	a, err := r.Agent("acme", agentB)
+	check(t, err)
+	if diff := cmp.Diff(Agent{Tenant: "acme", Name: agentB, KeyHash: hash(1), CertificateEnd: end, EnrolledAt: at}, a); diff != "" {
+		t.Errorf("the agent (-want +got):\n%s", diff)
+	}
+	check(t, r.Admit("acme", agentB, shown(1, end), at))
+	if err := r.Admit("acme", agentB, shown(9, end), at); !errors.Is(err, ErrReplaced) {
+		t.Errorf("a certificate of another key: %v, want ErrReplaced", err)
 	}
 	check(t, r.Close())
 }

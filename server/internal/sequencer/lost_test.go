@@ -151,3 +151,27 @@ func TestContinuedLogIsRetired(t *testing.T) {
 	}
 	r.equals(whole, ledger.KindRetired)
 }
+
+// What is known of a head counts for nothing where the log that was put back is of another history: nobody showed that he holds it.
+func TestPutBackToAnotherHistory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	begun, _ := r.seq.Ledger().Position()
+	r.seal(1, 2)
+	r.seal(2, 1)
+	whole := r.hold()
+	if _, err := r.compare(known(whole.all(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	later, err := r.seq.record()
+	r.must(err)
+	r.rollBack(begun, true)
+	r.seal(1, 3)
+	_, err = r.registry.UpdateRecovery(origin, func(rec *registry.Recovery) { *rec = later })
+	r.must(err)
+	r.open()
+	if taken, err := r.offer(whole, whole.all()); !taken || err != nil || r.alarm(registry.AlarmFork) {
+		t.Errorf("the head that is known comes back: %t, %v, alarm %t", taken, err, r.alarm(registry.AlarmFork))
+	}
+	r.equals(whole)
+}

@@ -100,6 +100,14 @@ func (s *Sequencer) remember(ctx context.Context, begun bool) error {
 	if err != nil {
 		return err
 	}
+	var agreed int64 // entries that an agent is known to hold by the log itself
+	if note := s.log.Agreed(); note != nil {
+		head, _, err := ledger.ParseHead(note)
+		if err != nil {
+			return err
+		}
+		agreed = head.Size
+	}
 	lost := headLost || rec.HeldSize > size || size == 0 && (rec.Begun || begun)
 	if lost && !rec.Recovering {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "the log went back in time: it recovers", slog.String("origin", string(s.Origin())),
@@ -109,8 +117,8 @@ func (s *Sequencer) remember(ctx context.Context, begun bool) error {
 		rec.Begun = rec.Begun || begun || size > 0
 		rec.Recovering = rec.Recovering || lost
 		rec.HeldSize = min(rec.HeldSize, size)
-		if h, _, err := ledger.ParseHead(rec.LastHead); err == nil && headLost && h.Size <= size {
-			rec.HeldSize = 0 // the size was that of another history
+		if headLost { // the size may be that of another history
+			rec.HeldSize = agreed
 		}
 	})
 }

@@ -109,3 +109,11 @@ func (s *Set) All() []*Sequencer {
 	slices.SortFunc(all, func(a, b *Sequencer) int { return strings.Compare(string(a.Origin()), string(b.Origin())) })
 	return all
 }
+
+// Serves reports whether an agent of a tenant is the one last assigned in a log of it.
+func (s *Set) Serves(tenant, agent string) bool {
+	return slices.ContainsFunc(s.All(), func(seq *Sequencer) bool {
+		name, _, ok := seq.Assigned()
+		return ok && name == agent && seq.Origin().Tenant() == tenant
+	})
+}
