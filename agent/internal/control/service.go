@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -135,14 +134,10 @@ func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDes
 	}
 	already := d.Store.CheckMarker(ctx) == nil
 	marker, err := d.Store.Init(ctx)
-	switch {
-	case errors.Is(err, dest.ErrForeignMarker), errors.Is(err, dest.ErrMarker):
-		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s: %v", d.Location, err)
-	case errors.Is(err, dest.ErrUnsuitable):
-		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s: %v", d.Location, err)
-	case errors.Is(err, dest.ErrUnreachable), errors.Is(err, fs.ErrNotExist):
-		return nil, wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s: %v", d.Location, err)
-	case err != nil:
+	if refused := d.placeRefused(err); refused != nil {
+		return nil, refused
+	}
+	if err != nil {
 		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)
 	}
 	return &backupv1.InitDestinationResponse{Location: d.Location, MarkerId: marker.ID, AlreadyInitialized: already}, nil
