@@ -63,12 +63,14 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		}
 		timer := time.NewTimer(wait)
 		var answer chan<- Outcome
+		var moving *move
 		between := false // it is no time for a pass
 		p := newPass(n)
 		select {
 		case <-ctx.Done():
 		case answer = <-n.requests:
 			p.forced = true
+		case moving = <-n.moves:
 		case <-n.wake:
 		case <-changed:
 			between = true
@@ -87,6 +89,9 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case moving != nil:
+			err = n.follow(ctx, moving)
+			passes, settling = rest{}, rest{}
 		case between:
 			err = n.settle(ctx)
 			n.rested(&settling, err)

@@ -52,6 +52,7 @@ type Night struct {
 	Config
 	requests chan chan<- Outcome
 	wake     chan struct{} // holds at most one wish for a pass that nobody waits for
+	moves    chan *move
 
 	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
 	marks    marks      // guarded by receipts
@@ -93,7 +94,7 @@ func New(c Config) *Night {
 	if c.Circuit == nil {
 		c.Circuit = circuit.New(nil, c.Faults, nil)
 	}
-	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool),
+	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), closed: make(map[int64]bool),
 		withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 
