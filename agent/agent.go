@@ -126,6 +126,7 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 		group.Go(func() error { return d.session.Run(ctx) })
 		group.Go(func() error { return d.night.Loop(ctx, d.window) })
 		group.Go(func() error { d.watchSpace(ctx); return nil })
+		group.Go(func() error { d.followClock(ctx); return nil })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err

@@ -47,6 +47,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	}
 	logger := a.options.Logger.With(slog.String("destination", c.Name))
 	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst)}
+	d.setLimit(time.Time{}) // no zone is known yet, so that the time does not count
 	place, err := opener(c)
 	if err != nil {
 		return nil, err
@@ -111,9 +112,6 @@ func (d *destination) logProblem() error {
 // patience is how long a pass waits for the server before it is given up.
 const patience = 45 * time.Second
 
-// burst is the most that the rate limit lets through at once.
-const burst = 1 << 20
-
 // reserve is what must stay free: as configured, or 5 % of the volume and at most 20 GiB.
 func (d *destination) reserve(space dest.Space) int64 {
 	if d.config.Reserve != nil {
@@ -144,18 +142,11 @@ func (d *destination) take(order uplink.Order) {
 		d.mu.Unlock()
 		return
 	}
-	limit := rate.Limit(order.BytesPerSecond)
-	if own := d.config.BytesPerSecond; own != nil {
-		limit = rate.Limit(*own)
-	}
-	if limit == 0 {
-		limit = rate.Inf
-	}
-	d.limiter.SetLimit(limit)
 	d.mu.Lock()
 	run := d.ordered && order.RunNumber > d.order.RunNumber
 	d.order, d.ordered = order, true
 	d.mu.Unlock()
+	d.setLimit(d.night.Now())
 	if run {
 		d.night.Wake()
 	}

@@ -64,7 +64,8 @@ func newDestination(t testing.TB, c config.Destination, opener dest.Opener) *des
 	t.Helper()
 	place, err := dest.New(opener, "memory", string(originOf("nas")))
 	check(t, err)
-	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst), night: night.New(night.Config{Dest: place})}
+	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst),
+		night: night.New(night.Config{Dest: place, Client: uplink.NewClient(nil, &uplink.ServerClock{})})}
 }
 
 func order(run, bytesPerSecond int64) uplink.Order {

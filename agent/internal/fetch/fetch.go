@@ -251,6 +251,13 @@ func (p *pull) end(outcome Outcome) error {
 	return nil
 }
 
+// Of what is limited so much is waited for at a time, so that a limit that changes holds soon: what waits already waits for
+// the limit that was.
+const (
+	waitTime     = 100 * time.Millisecond
+	minWaitBytes = 64
+)
+
 // wait keeps to the rate limit.
 func (p *pull) wait(ctx context.Context, n int) error {
 	if p.Limiter == nil {
@@ -258,6 +265,9 @@ func (p *pull) wait(ctx context.Context, n int) error {
 	}
 	for n > 0 {
 		part := min(n, p.Limiter.Burst())
+		if limit := p.Limiter.Limit(); limit != rate.Inf {
+			part = min(part, max(int(float64(limit)*waitTime.Seconds()), minWaitBytes))
+		}
 		if err := p.Limiter.WaitN(ctx, part); err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 	var passes, settling rest
 	for {
 		changed := n.Log.Changed()
-		timer := time.NewTimer(n.untilPass(n.now(), passes.left(time.Now()), window))
+		timer := time.NewTimer(n.untilPass(n.Now(), passes.left(time.Now()), window))
 		var answer chan<- Outcome
 		between := false // it is no time for a pass
 		p := newPass(n)
@@ -62,12 +62,12 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		case <-changed:
 			between = true
 		case <-timer.C:
-			between = n.untilPass(n.now(), passes.left(time.Now()), window) > 0
+			between = n.untilPass(n.Now(), passes.left(time.Now()), window) > 0
 			if between && (settling.left(time.Now()) > 0 || n.settled()) {
 				continue
 			}
 			if w, known := window(); known {
-				p.until = w.Next(n.now()).Stop
+				p.until = w.Next(n.Now()).Stop
 			}
 		}
 		timer.Stop()

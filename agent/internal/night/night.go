@@ -87,9 +87,9 @@ func New(c Config) *Night {
 	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set)}
 }
 
-// now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the
+// Now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the
 // server was heard. Nothing that matters is decided before.
-func (n *Night) now() time.Time {
+func (n *Night) Now() time.Time {
 	if at, ok := n.Client.Clock.Now(); ok {
 		return at
 	}
@@ -213,7 +213,7 @@ func (n *Night) end(p *pass, err error) Outcome {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.now()
+	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.Now()
 	return Outcome{Progress: n.progress, Complete: err == nil, Err: err}
 }
 

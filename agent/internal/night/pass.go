@@ -56,7 +56,7 @@ func newPass(n *Night) *pass {
 // choose returns what to take up next: of what is pending, what expires first; then, where a manifest was closed
 // since they were last looked at, expired items, which may be at the destination all the same.
 func (p *pass) choose() (work, error) {
-	if !p.until.IsZero() && !p.night.now().Before(p.until) {
+	if !p.until.IsZero() && !p.night.Now().Before(p.until) {
 		return work{}, nil
 	}
 	manifests, closed, err := p.night.manifests()
@@ -262,7 +262,7 @@ func (p *pass) report(ctx context.Context) error {
 	var report []uplink.ItemFault
 	for manifest, faults := range met {
 		for f, items := range faults {
-			kept := store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: n.now().UTC(), Attempts: 1}
+			kept := store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: n.Now().UTC(), Attempts: 1}
 			if err := n.Log.PutFault(manifest, items, kept); err != nil {
 				return err
 			}
@@ -339,7 +339,7 @@ func (p *pass) leftOver(pending int64) error {
 	if pending == 0 || p.onlyClosed {
 		return nil
 	}
-	if !p.until.IsZero() && !p.night.now().Before(p.until) {
+	if !p.until.IsZero() && !p.night.Now().Before(p.until) {
 		return fmt.Errorf("the nightly window closed with %d recordings pending; the next one goes on", pending)
 	}
 	return fmt.Errorf("%d recordings are still pending; the last fault says why", pending)
