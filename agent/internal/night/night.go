@@ -16,6 +16,7 @@ import (
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/pace"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -31,7 +32,7 @@ type Config struct {
 	Client    *uplink.Client
 	Session   *uplink.Session
 	Dest      *dest.Store
-	Streams   int                          // how many files are fetched at a time
+	Streams   int                          // how many files are fetched at a time at most
 	Limiter   *rate.Limiter                // bytes per second; may be changed by others while it runs
 	Reserve   func(space dest.Space) int64 // bytes that must stay free at the destination
 	Room      func() error                 // nil while the volume of the agent's own state has its reserve
@@ -45,6 +46,7 @@ type Config struct {
 // be called from any.
 type Night struct {
 	Config
+	pace     *pace.Controller // of what is fetched at a time
 	requests chan chan<- Outcome
 	wake     chan struct{} // holds at most one wish for a pass that nobody waits for
 
@@ -84,7 +86,7 @@ type Outcome struct {
 
 // New returns a Night that has not begun.
 func New(c Config) *Night {
-	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set)}
+	return &Night{Config: c, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set)}
 }
 
 // Now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the

@@ -244,9 +244,11 @@ func (p *pass) addFault(manifest int64, items ledger.Set, f fault.Fault) {
 
 // fail records that items met an error at the destination.
 func (p *pass) fail(manifest int64, items ledger.Set, err error) {
+	f := fault.Of(err)
+	p.night.slowDown(f)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.addFault(manifest, items, fault.Of(err))
+	p.addFault(manifest, items, f)
 }
 
 // reportFaults is how many faults one report carries.
