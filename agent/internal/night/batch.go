@@ -55,7 +55,8 @@ func (p *pass) fetch(ctx context.Context, w work) (*batch, error) {
 	}
 	missing, shortage := b.fit(ctx, missing)
 	if len(missing) > 0 {
-		if err := b.receive(ctx, missing); err != nil {
+		// After a pause what came is taken to its end.
+		if err := b.receive(ctx, missing); err != nil && !errors.Is(err, ErrPaused) {
 			return b, errors.Join(err, p.report(ctx))
 		}
 	}
@@ -200,6 +201,9 @@ func (b *batch) rounds(ctx context.Context, fetched <-chan struct{}, meter *mete
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-look.C:
+		}
+		if b.pass.paused() {
+			return ErrPaused
 		}
 		received := b.received.Load()
 		if received == 0 || received < roundBytes && time.Since(began) < pause {

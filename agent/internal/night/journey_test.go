@@ -29,6 +29,9 @@ type machine struct {
 	dir    string // of the store; empty for one in memory, which no power cut reaches
 	outage outage
 	blind  bool // the session does not see what the destination keeps
+	// paused and measured are those of the configuration of nights that loop.
+	paused   func(time.Time) bool
+	measured func(bytesPerSecond int64)
 }
 
 // outage cuts the power at one operation of destination or store.

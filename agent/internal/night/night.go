@@ -34,6 +34,8 @@ type Config struct {
 	Dest      *dest.Store
 	Streams   int                          // how many files are fetched at a time at most
 	Limiter   *rate.Limiter                // bytes per second; may be changed by others while it runs
+	Paused    func(at time.Time) bool      // whether nothing is to be copied by itself; nil for never
+	Measured  func(bytesPerSecond int64)   // told at which rate a pass fetched; nil for nobody
 	Reserve   func(space dest.Space) int64 // bytes that must stay free at the destination
 	Room      func() error                 // nil while the volume of the agent's own state has its reserve
 	Agreed    func(context.Context) error  // hands an agreed head to the server
@@ -69,6 +71,7 @@ type Night struct {
 	// unsettled is why what is due between passes could not be done since the last one; nil where it could.
 	unsettled error
 	lastRun   time.Time
+	restUntil time.Time // until when no pass begins by itself because of faults, by this process's own uptime
 }
 
 // Progress is how far a pass has come.
@@ -108,7 +111,9 @@ func (n *Night) Run(ctx context.Context) Outcome { return n.pass(ctx, newPass(n)
 func (n *Night) pass(ctx context.Context, p *pass) Outcome {
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass begins")
 	n.begin()
+	began := time.Now()
 	outcome := n.end(p, p.run(ctx))
+	n.measure(outcome.Progress.FetchedBytes, time.Since(began))
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass ends", slog.Bool("complete", outcome.Complete),
 		slog.Int64("confirmed", outcome.Progress.ConfirmedItems), slog.Int64("faults", outcome.Progress.FaultItems),
 		slog.Int64("fetched_bytes", outcome.Progress.FetchedBytes))
@@ -216,6 +221,9 @@ func (n *Night) end(p *pass, err error) Outcome {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.Now()
+	if errors.Is(err, ErrPaused) { // as somebody wants it
+		n.problem = nil
+	}
 	return Outcome{Progress: n.progress, Complete: err == nil, Err: err}
 }
 

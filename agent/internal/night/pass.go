@@ -23,6 +23,7 @@ type pass struct {
 	night      *Night
 	onlyClosed bool      // look for expired items of what was closed, and copy nothing
 	until      time.Time // when no more is taken up; zero where there is no such time
+	byItself   bool      // nobody asked for it, so that a pause ends it
 
 	mu       sync.Mutex
 	taken    map[int64]ledger.Set // per manifest, what this pass need not look at again
@@ -30,6 +31,7 @@ type pass struct {
 	awaited  map[int64]ledger.Set // what the server is about to withdraw
 	faults   map[int64]faultSet   // what did not go through, per manifest
 	inFlight int64                // bytes staged or about to be
+	held     bool                 // a pause was met
 }
 
 type itemID struct{ manifest, index int64 }
@@ -56,6 +58,9 @@ func newPass(n *Night) *pass {
 // choose returns what to take up next: of what is pending, what expires first; then, where a manifest was closed
 // since they were last looked at, expired items, which may be at the destination all the same.
 func (p *pass) choose() (work, error) {
+	if p.paused() {
+		return work{}, nil
+	}
 	if !p.until.IsZero() && !p.night.Now().Before(p.until) {
 		return work{}, nil
 	}
@@ -340,6 +345,9 @@ func (p *pass) stillAwaited() (again, waiting bool, err error) {
 func (p *pass) leftOver(pending int64) error {
 	if pending == 0 || p.onlyClosed {
 		return nil
+	}
+	if p.paused() {
+		return fmt.Errorf("%w: %d recordings are pending", ErrPaused, pending)
 	}
 	if !p.until.IsZero() && !p.night.Now().Before(p.until) {
 		return fmt.Errorf("the nightly window closed with %d recordings pending; the next one goes on", pending)
