@@ -13,6 +13,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -28,6 +29,8 @@ type destination struct {
 	night   *night.Night
 	limiter *rate.Limiter
 	space   spaceWatch
+	notes   *notes.Book
+	logger  *slog.Logger
 	head    look[keptHead] // of the session's goroutine
 
 	mu      sync.Mutex
@@ -46,7 +49,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 		return nil, err
 	}
 	logger := a.options.Logger.With(slog.String("destination", c.Name))
-	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst)}
+	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst), notes: a.notes, logger: logger}
 	d.setLimit(time.Time{}) // no zone is known yet, so that the time does not count
 	place, err := opener(c)
 	if err != nil {
@@ -60,6 +63,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
 		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Patience: patience, Slog: logger,
+		Paused: func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
 	})
 	return d, nil
 }
@@ -156,7 +160,7 @@ func (d *destination) take(order uplink.Order) {
 func (d *destination) report() uplink.Report {
 	condition, progress := d.night.Condition(), d.night.Total()
 	r := uplink.Report{Session: d.session, Health: uplink.HealthIdle, FreeBytes: -1, FreeInodes: -1,
-		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes}
+		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes, Pause: d.pause(d.night.Now())}
 	if condition.Running {
 		r.Health = uplink.HealthRunning
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -64,7 +65,7 @@ func newDestination(t testing.TB, c config.Destination, opener dest.Opener) *des
 	t.Helper()
 	place, err := dest.New(opener, "memory", string(originOf("nas")))
 	check(t, err)
-	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst),
+	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst), notes: notes.Open(t.TempDir()), logger: slog.New(slog.DiscardHandler),
 		night: night.New(night.Config{Dest: place, Client: uplink.NewClient(nil, &uplink.ServerClock{})})}
 }
 

@@ -16,12 +16,13 @@ func (p *program) status() *cobra.Command {
 		Use:   "status",
 		Short: "Says what is confirmed, pending and expired, and what is wrong",
 		Long: "status shows each night that is open or holds expired recordings, and the latest one. It exits with 0 if all\n" +
-			"is well, and with 1 if the agent, the server or a destination has a problem, or something expired or met a fault.",
+			"is well, and with 1 if the agent, the server or a destination has a problem, or something expired, met a fault,\n" +
+			"or expires in a pause.",
 		Example: "  wolkvox-agent status\n  wolkvox-agent status --output json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withAgent(cmd.Context(), false, func(ctx context.Context, client backupv1.AgentServiceClient) error {
-				status, err := client.GetStatus(ctx, &backupv1.GetStatusRequest{})
+				status, err := p.askStatus(ctx, client)
 				if err != nil {
 					return err
 				}
@@ -51,7 +52,7 @@ func serverTime(status *backupv1.GetStatusResponse, local time.Time) time.Time {
 func isWell(status *backupv1.GetStatusResponse) bool {
 	well := status.GetServerProblem() == "" && len(status.GetProblems()) == 0
 	for _, d := range status.GetDestinations() {
-		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0
+		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0 && !expiresPaused(d)
 	}
 	return well
 }
@@ -77,6 +78,7 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	if problem := d.GetProblem(); problem != "" {
 		fmt.Fprintf(p.stdout, "! %s\n", problem)
 	}
+	p.writePause(d)
 	if f := d.GetLastFault(); f != nil && f.GetMessage() != d.GetProblem() {
 		fmt.Fprintf(p.stdout, "! last fault (%s, %s): %s\n", f.GetParty(), f.GetCode(), f.GetMessage())
 	}

@@ -49,6 +49,7 @@ type Destination struct {
 	Space    func() (dest.Space, bool, error) // false where not known; the error says why the place cannot be reached
 	// LogProblem says why the log is not kept equal to the server's now; nil where it is, or was not tried yet.
 	LogProblem func() error
+	Limits     Limits
 }
 
 func (s *Service) destination(name string) (Destination, error) {

@@ -76,7 +76,7 @@ func (b *Book) Note(destination string) Note {
 // Pause keeps a pause in place of the one before. After a nil error it is durable; after any other nothing has changed, as
 // far as this process knows.
 func (b *Book) Pause(destination string, p Pause) error {
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return fmt.Errorf("pause %s: %w", destination, err)
 	}
 	return b.change(destination, func(n *Note) { n.Pause = &p })

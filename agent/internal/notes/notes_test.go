@@ -133,7 +133,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q is written as %q", text, got)
 		}
 		for name, n := range notes {
-			if n.BytesPerSecond < 0 || n.Pause != nil && n.Pause.check() != nil {
+			if n.BytesPerSecond < 0 || n.Pause != nil && n.Pause.Check() != nil {
 				t.Errorf("of %s is taken %+v", name, n)
 			}
 		}

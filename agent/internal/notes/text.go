@@ -33,7 +33,8 @@ const (
 	maxTextBytes   = 1 << 20
 )
 
-func (p Pause) check() error {
+// Check says why a pause cannot be kept; nil where it can.
+func (p Pause) Check() error {
 	switch {
 	case len(p.Reason) > MaxReasonBytes:
 		return fmt.Errorf("the reason has %d bytes, more than %d", len(p.Reason), MaxReasonBytes)
@@ -120,5 +121,5 @@ func parsePause(text string) (*Pause, error) {
 	if p.Reason, err = strconv.Unquote(reason); err != nil {
 		return nil, fmt.Errorf("the reason %s: %w", reason, err)
 	}
-	return p, p.check()
+	return p, p.Check()
 }

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wolkvox/backup/agent/internal/notes"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -65,11 +66,12 @@ const (
 type Report struct {
 	Session        *Session
 	Health         Health
-	Message        string // one sentence; empty when all is well
-	FreeBytes      int64  // -1 where not known
-	FreeInodes     int64  // -1 where not known
-	ConfirmedItems int64  // since the process started
-	FetchedBytes   int64  // since the process started
+	Message        string       // one sentence; empty when all is well
+	FreeBytes      int64        // -1 where not known
+	FreeInodes     int64        // -1 where not known
+	ConfirmedItems int64        // since the process started
+	FetchedBytes   int64        // since the process started
+	Pause          *notes.Pause // nil where it is not paused
 }
 
 // Order is what the server wants of one destination; the zero value for one that this session does not serve.
@@ -136,6 +138,9 @@ func (c *Client) report(r Report) *backupv1.DestinationReport {
 	m.OutboxCount = r.Session.waiting()
 	m.Size, _ = log.Position()
 	m.AgreedHead = log.Agreed()
+	if r.Pause != nil {
+		m.Pause = &backupv1.Pause{UntilTime: wire.Time(r.Pause.Until), Reason: r.Pause.Reason}
+	}
 	if r.FreeBytes >= 0 {
 		m.FreeBytes = &r.FreeBytes
 	}

@@ -18,6 +18,10 @@ func FuzzHeartbeat(f *testing.F) {
 			Origin: "wolkvox.com/backup/acme/nas/00112233445566778899aabbccddeeff", Size: 3, Message: "full", FreeBytes: proto.Int64(7),
 		}}},
 		{AgentTime: &timestamppb.Timestamp{Seconds: -1 << 62}},
+		{Destinations: []*backupv1.DestinationReport{{
+			Origin: "wolkvox.com/backup/acme/nas/00112233445566778899aabbccddeeff",
+			Pause:  &backupv1.Pause{UntilTime: timestamppb.New(time.Unix(2e9, 0)), Reason: "the NAS moves"},
+		}}},
 	} {
 		encoded, err := proto.Marshal(m)
 		if err != nil {
@@ -41,6 +45,9 @@ func FuzzHeartbeat(f *testing.F) {
 		for _, report := range heartbeat.Reports {
 			if _, err := ledger.ParseOrigin(string(report.Origin)); err != nil || report.Size < 0 || report.OutboxCount < 0 || len(report.Message) > maxMessageBytes || len(report.AgreedHead) > maxHeadBytes {
 				t.Errorf("%v is kept as %+v", m, report)
+			}
+			if p := report.Pause; p != nil && (len(p.Reason) > maxMessageBytes || p.Until.Year() > 9999) {
+				t.Errorf("%v is kept as %+v", m, p)
 			}
 		}
 	})

@@ -68,12 +68,27 @@ func parseReport(d *backupv1.DestinationReport) (registry.Report, error) {
 	if err != nil {
 		return registry.Report{}, err
 	}
+	pause, err := parsePause(d.GetPause())
+	if err != nil {
+		return registry.Report{}, err
+	}
 	return registry.Report{
 		Origin: origin, SessionNumber: d.GetSessionNumber(), Size: d.GetSize(), OutboxCount: d.GetOutboxCount(), EchoedTime: echoed,
 		AgreedHead: d.GetAgreedHead(), Health: int32(d.GetHealth()), Message: cut(d.GetMessage(), maxMessageBytes),
 		FreeBytes: d.FreeBytes, FreeInodeCount: d.FreeInodeCount,
-		ConfirmedCount: d.GetConfirmedCount(), FetchedBytes: d.GetFetchedBytes(),
+		ConfirmedCount: d.GetConfirmedCount(), FetchedBytes: d.GetFetchedBytes(), Pause: pause,
 	}, nil
+}
+
+func parsePause(m *backupv1.Pause) (*registry.Pause, error) {
+	if m == nil {
+		return nil, nil
+	}
+	until, err := wire.ParseTime(m.GetUntilTime())
+	if err != nil {
+		return nil, err
+	}
+	return &registry.Pause{Until: until, Reason: cut(m.GetReason(), maxMessageBytes)}, nil
 }
 
 func cut(s string, sizeBytes int) string {

@@ -74,7 +74,22 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 				free = size(d.GetFreeBytes())
 			}
 			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock,
-				originDestination(d.GetOrigin()), label(d.GetHealth(), "DESTINATION_HEALTH_"), d.GetOutboxCount(), free, d.GetMessage())
+				originDestination(d.GetOrigin()), healthText(d), d.GetOutboxCount(), free, d.GetMessage())
 		}
 	}
+}
+
+// healthText is how a destination is, in a word, and whether and until when somebody has paused it.
+func healthText(d *backupv1.DestinationReport) string {
+	text := label(d.GetHealth(), "DESTINATION_HEALTH_")
+	if d.GetPause() == nil {
+		return text
+	}
+	if text += ", paused"; d.GetPause().GetUntilTime() != nil {
+		text += " until " + instant(d.GetPause().GetUntilTime())
+	}
+	if reason := d.GetPause().GetReason(); reason != "" {
+		text += " (" + reason + ")"
+	}
+	return text
 }

@@ -48,6 +48,13 @@ type Report struct {
 	FreeInodeCount *int64        `json:"free_inode_count"` // nil where it cannot be known
 	ConfirmedCount int64         `json:"confirmed_count"`  // since the agent's process started
 	FetchedBytes   int64         `json:"fetched_bytes"`    // since the agent's process started
+	Pause          *Pause        `json:"pause,omitempty"`  // nil where it is not paused
+}
+
+// Pause is what an agent said of a destination that is paused.
+type Pause struct {
+	Until  time.Time `json:"until,omitzero"`   // zero for until it is resumed
+	Reason string    `json:"reason,omitempty"` // in the words of who asked for it
 }
 
 // Agent returns a tenant's agent, or [ErrNotFound].
