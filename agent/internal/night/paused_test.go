@@ -65,10 +65,10 @@ func TestPausedInPass(t *testing.T) {
 		if index == 100 {
 			pause()
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(3 * time.Millisecond)
 		return data
 	}
-	const items = 600
+	const items = 200
 	p.seal(recordings(items), contentOf)
 	err := m.loop(func(n *Night) {
 		m.await("the night", func(log *store.Ledger) bool { size, _ := log.Position(); return size == 3 })
@@ -78,8 +78,8 @@ func TestPausedInPass(t *testing.T) {
 		if c.Problem != nil || n.RestLeft() > 0 {
 			t.Errorf("a pass that was paused is a problem: %+v, rest for %v", c, n.RestLeft())
 		}
-		if done.ConfirmedItems < 100 || done.ConfirmedItems >= items || done.FaultItems != 0 {
-			t.Errorf("the pass that was paused at item 100 has %+v", done)
+		if done.ConfirmedItems == 0 || done.ConfirmedItems >= items || done.FaultItems != 0 { // some are on their way
+			t.Errorf("the pass that was paused when item 100 was sent has %+v", done)
 		}
 		if total, err := p.log.Total(); err != nil || total[backup.Confirmed] != done.ConfirmedItems {
 			t.Errorf("the server has %v, %v, want %d confirmed", total, err, done.ConfirmedItems)
