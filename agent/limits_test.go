@@ -72,6 +72,7 @@ func TestPauseSurvives(t *testing.T) {
 	})
 	answering(t, o, func(client backupv1.AgentServiceClient) {
 		heard(true)
+		heard(true) // the answer to the one before was followed
 		var header metadata.MD
 		status, err := client.GetStatus(t.Context(), &backupv1.GetStatusRequest{}, grpc.Header(&header))
 		check(t, err)
