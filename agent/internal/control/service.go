@@ -53,6 +53,7 @@ type Destination struct {
 	// LogProblem says why the log is not kept equal to the server's now; nil where it is, or was not tried yet.
 	LogProblem func() error
 	Probe      *probe.Probe
+	Limits     Limits
 }
 
 func (s *Service) destination(name string) (Destination, error) {
