@@ -99,7 +99,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			passes, settling = rest{}, rest{}
 		case between:
 			err = n.settle(ctx)
-			n.rested(&settling, err)
+			settling.after(err, time.Now())
 			n.setUnsettled(err)
 		default:
 			outcome := n.pass(ctx, p)

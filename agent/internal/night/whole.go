@@ -86,7 +86,7 @@ func (n *Night) LeftAlone() *wire.LeftAlone {
 	if !open {
 		return nil
 	}
-	f, ahead := state.Fault, n.Now().Sub(time.Now())
+	f, ahead := state.Fault, time.Until(n.Now())
 	since := state.Since.Add(ahead)
 	return &wire.LeftAlone{
 		Fault: store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: since, Attempts: 1},
