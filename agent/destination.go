@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
@@ -56,14 +57,15 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.store, err = dest.New(place, c.Location(), string(who.Origin)); err != nil {
+	breaker := circuit.New(place, d.faults, nil)
+	if d.store, err = dest.New(breaker, c.Location(), string(who.Origin)); err != nil {
 		return nil, err
 	}
 	d.store.Continue(func() string { return previousOf(log, who.ServerKey) })
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
-		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Patience: patience, Slog: logger,
+		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Circuit: breaker, Patience: patience, Slog: logger,
 	})
 	d.probe = a.newProbe(d, logger)
 	return d, nil
@@ -171,7 +173,7 @@ func (d *destination) take(order uplink.Order) {
 func (d *destination) report() uplink.Report {
 	condition, progress := d.night.Condition(), d.night.Total()
 	r := uplink.Report{Session: d.session, Health: uplink.HealthIdle, FreeBytes: -1, FreeInodes: -1,
-		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes}
+		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes, LeftAlone: d.night.LeftAlone()}
 	if condition.Running {
 		r.Health = uplink.HealthRunning
 	}
@@ -191,7 +193,7 @@ func (d *destination) report() uplink.Report {
 	space, known, err := d.space.get()
 	switch {
 	case err != nil:
-		r.Health, r.Message = uplink.HealthUnreachable, err.Error()
+		r.Health, r.Message = uplink.HealthUnreachable, d.faults.Of(err).Message
 	case known:
 		r.FreeBytes, r.FreeInodes = space.FreeBytes, space.FreeInodes
 	}

@@ -80,7 +80,11 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 		fmt.Fprintf(p.stdout, "! %s\n", problem)
 	}
 	if f := d.GetLastFault(); f != nil && f.GetMessage() != d.GetProblem() {
-		fmt.Fprintf(p.stdout, "! last fault (%s, %s): %s\n", f.GetParty(), f.GetCode(), f.GetMessage())
+		fmt.Fprintf(p.stdout, "! last fault (%s, %s, %s): %s\n", f.GetClass(), f.GetParty(), f.GetCode(), f.GetMessage())
+	}
+	if c := d.GetCircuit(); c != nil {
+		fmt.Fprintf(p.stdout, "! left alone since %s because of %s (%s), next try at %s; `wolkvox-agent run --once` tries at once\n",
+			clock(c.GetSinceTime()), c.GetFault().GetClass(), c.GetFault().GetCode(), clock(c.GetNextTryTime()))
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "night\tmanifest\trecordings\tconfirmed\tpending\texpired\tother\tleft")

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
@@ -133,15 +134,20 @@ func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDes
 	if err != nil {
 		return nil, err
 	}
-	already := d.Store.CheckMarker(ctx) == nil
-	marker, err := d.Store.Init(ctx)
+	ctx = circuit.Force(ctx)
+	var marker dest.Marker
+	err = d.Store.CheckMarker(ctx)
+	already := err == nil
+	if !errors.Is(err, dest.ErrUnreachable) { // which a second try, perhaps with a wrong password, would not change
+		marker, err = d.Store.Init(ctx)
+	}
 	switch {
 	case errors.Is(err, dest.ErrForeignMarker), errors.Is(err, dest.ErrMarker):
 		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s: %v", d.Location, err)
 	case errors.Is(err, dest.ErrUnsuitable):
 		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s: %v", d.Location, err)
 	case errors.Is(err, dest.ErrUnreachable), errors.Is(err, fs.ErrNotExist):
-		return nil, wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s: %v", d.Location, err)
+		return nil, wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s: %s", d.Location, d.Faults.Of(err).Message)
 	case err != nil:
 		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)
 	}

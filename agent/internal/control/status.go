@@ -71,6 +71,10 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	case known:
 		status.FreeBytes = &space.FreeBytes
 	}
+	status.Circuit = wire.Circuit(d.Night.LeftAlone())
+	if c := status.GetCircuit(); c != nil && (status.Problem == "" || !uplink.ForPeople(problem)) {
+		status.Problem, status.LastFault = c.GetFault().GetMessage(), c.GetFault()
+	}
 	if status.Nights, err = nights(d.Log); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import "time"
 type Policy struct {
 	// OpensAfter is after how many faults in a row the whole destination is left alone; 0 for never: only the item is.
 	OpensAfter int
+	// OpensAbovePercent is the share of the items looked at above which faults of single items mean the same; 0 for none.
+	OpensAbovePercent int64
 	// First and Longest bound the wait before a destination that is left alone is tried again: the bound doubles from First
 	// to Longest. Where they are equal it is always that long.
 	First, Longest time.Duration
@@ -66,7 +68,7 @@ func policies() map[string]Policy {
 		ClassThrottle:   {First: time.Minute, Longest: most, Jitter: true, CountsAgainstClient: true},
 		ClassTransient:  {First: time.Minute, Longest: most, Jitter: true, CountsAgainstClient: true},
 		ClassImmutable:  {First: time.Minute, Longest: most, Jitter: true, CountsAgainstClient: true},
-		ClassIntegrity:  {OpensAfter: 3, First: time.Minute, Longest: most, Jitter: true, Told: []Reader{ReaderClientIT, ReaderOperator}, CountsAgainstClient: true},
+		ClassIntegrity:  {OpensAfter: 3, OpensAbovePercent: 1, First: time.Minute, Longest: most, Jitter: true, Told: []Reader{ReaderClientIT, ReaderOperator}, CountsAgainstClient: true},
 		ClassName:       {First: time.Minute, Longest: most, Jitter: true, Told: operator},
 		ClassClientBug:  {First: time.Minute, Longest: most, Jitter: true, Told: operator},
 		ClassSource:     {First: time.Minute, Longest: most, Jitter: true, Told: operator},

@@ -34,7 +34,7 @@ func (n *Night) agree(ctx context.Context) error {
 	}
 	open := n.openPlace
 	if n.retired() { // which receipt was the last one does not matter any more
-		open = n.Dest.Open
+		open = n.openStore
 	}
 	place, err := open(ctx)
 	if err != nil {
@@ -43,7 +43,7 @@ func (n *Night) agree(ctx context.Context) error {
 	defer place.Close()
 	kept, err := place.ReadOwn(ctx, dest.Head)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return n.atPlace(err)
 	}
 	if err := n.consistent("the head kept at the destination", kept, latest); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (n *Night) agree(ctx context.Context) error {
 		return fmt.Errorf("cosign the head of size %d: %w", latest.Size, err)
 	}
 	if err := place.WriteOwn(ctx, dest.Head, agreed); err != nil {
-		return err
+		return n.atPlace(err)
 	}
 	return n.Log.PutAgreed(agreed)
 }

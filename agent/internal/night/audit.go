@@ -113,7 +113,7 @@ func (n *Night) lossesOf(ctx context.Context, place *dest.Place, manifest int64,
 	err := n.eachItem(manifest, held, func(items lookup) error {
 		found, err := place.Hash(ctx, items.names)
 		if err != nil {
-			return err
+			return n.atPlace(err)
 		}
 		for i, f := range found {
 			here := ledger.Range{First: items.indexes[i], Last: items.indexes[i]}
@@ -123,7 +123,7 @@ func (n *Night) lossesOf(ctx context.Context, place *dest.Place, manifest int64,
 			case errors.Is(f.Err, dest.ErrConflict), f.Err == nil && f.Digest != items.wanted[i]:
 				altered = append(altered, here)
 			case f.Err != nil:
-				return f.Err
+				return n.atPlace(f.Err)
 			}
 		}
 		return nil

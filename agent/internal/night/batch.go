@@ -1,6 +1,7 @@
 package night
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,9 +70,10 @@ func (b *batch) adopt(ctx context.Context) ([]fetch.Item, error) {
 		names[i] = item.Path
 		b.indexes[item.Path] = item.Index
 	}
+	n := b.pass.night
 	found, err := b.place.Hash(ctx, names)
 	if err != nil {
-		return nil, err
+		return nil, n.atPlace(err)
 	}
 	var missing []fetch.Item
 	for i, f := range found {
@@ -79,13 +81,18 @@ func (b *batch) adopt(ctx context.Context) ([]fetch.Item, error) {
 		switch {
 		case errors.Is(f.Err, fs.ErrNotExist):
 			missing = append(missing, item)
-		case f.Err != nil:
-			b.fail(item.Index, f.Err)
-		case f.Digest == item.Digest:
+		case f.Err == nil && f.Digest == item.Digest:
 			b.add(item.Index, f.Method)
+		case f.Err == nil:
+			f.Err = fmt.Errorf("%w: %q holds %v, wanted is %v", dest.ErrConflict, item.Path, f.Digest, item.Digest)
+			fallthrough
 		default:
-			b.fail(item.Index, fmt.Errorf("%w: %q holds %v, wanted is %v", dest.ErrConflict, item.Path, f.Digest, item.Digest))
+			if err := b.fail(item.Index, f.Err); err != nil {
+				return nil, err
+			}
+			continue
 		}
+		n.Circuit.Answered()
 	}
 	return missing, nil
 }
@@ -96,13 +103,14 @@ func (b *batch) fit(ctx context.Context, items []fetch.Item) ([]fetch.Item, erro
 	if errors.Is(err, errors.ErrUnsupported) {
 		return items, nil
 	}
-	if err != nil {
-		return nil, err
-	}
 	p := b.pass
+	if err != nil {
+		return nil, p.night.atPlace(err)
+	}
 	reserve := p.night.Reserve(space)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.need = needOf(space, reserve, items)
 	room := space.FreeBytes - reserve - p.inFlight
 	var fitting []fetch.Item
 	var waiting int64
@@ -118,18 +126,31 @@ func (b *batch) fit(ctx context.Context, items []fetch.Item) ([]fetch.Item, erro
 	if len(fitting) == len(items) {
 		return items, nil
 	}
-	return fitting, fault.NewShortage(space, reserve, waiting, len(items)-len(fitting))
+	return fitting, p.night.atPlace(fault.NewShortage(space, reserve, waiting, len(items)-len(fitting)))
 }
 
 // reservedInodes is what must stay free where the destination counts inodes.
 const reservedInodes = 1000
+
+// needOf is what must be free for the next round of items.
+func needOf(space dest.Space, reserve int64, items []fetch.Item) dest.Space {
+	var sizeBytes int64
+	for _, item := range items {
+		sizeBytes += item.Digest.SizeBytes
+	}
+	need := dest.Space{FreeBytes: reserve + min(sizeBytes, roundBytes), FreeInodes: -1}
+	if space.FreeInodes >= 0 {
+		need.FreeInodes = reservedInodes + 1
+	}
+	return need
+}
 
 // receive stages the contents of items, and takes what has come through rounds meanwhile.
 func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 	n := b.pass.night
 	stage, err := b.place.Begin(ctx)
 	if err != nil {
-		return err
+		return n.atPlace(err)
 	}
 	b.stage = stage
 	fetcher := fetch.Fetcher{
@@ -150,9 +171,9 @@ func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 		func(ctx context.Context, item fetch.Item) (fetch.File, error) {
 			file, err := stage.Stage(ctx, item.Path, item.Digest)
 			if err != nil {
-				return nil, err
+				return nil, n.atPlace(err)
 			}
-			return file, nil
+			return placeFile{file, n}, nil
 		},
 		func(outcome fetch.Outcome) {
 			if outcome.Err != nil || outcome.Unavailable != uplink.Available {
@@ -209,26 +230,29 @@ func (b *batch) finish(ctx context.Context) (err error) {
 
 // round makes what was staged durable, reads it back, publishes it, and signs for what is then at the destination.
 func (b *batch) round(ctx context.Context) error {
+	n := b.pass.night
+	var whole error // why the destination is to be left alone; what was published is signed for all the same
 	if b.stage != nil {
 		// 4. Write: one sync for all.
 		if err := b.stage.Sync(ctx); err != nil {
-			return err
+			return n.atPlace(err)
 		}
 		// 5. Verify: read the staged files back, past the caches that can be passed, and hash them.
 		if err := b.stage.Verify(ctx); err != nil {
-			return err
+			return n.atPlace(err)
 		}
 		// 6. Publish: rename without replacing, sync the names.
 		results, err := b.stage.Publish(ctx)
 		if err != nil {
-			return err
+			return n.atPlace(err)
 		}
 		var sizeBytes int64
 		for _, r := range results {
 			sizeBytes += r.Digest.SizeBytes
 			if r.Err != nil {
-				b.fail(b.indexes[r.Name], r.Err)
+				whole = cmp.Or(whole, b.fail(b.indexes[r.Name], r.Err))
 			} else {
+				b.stored()
 				b.add(b.indexes[r.Name], r.Method)
 			}
 		}
@@ -238,7 +262,7 @@ func (b *batch) round(ctx context.Context) error {
 		return err
 	}
 	// 7. Confirm: a signed receipt into the outbox, and from there to the server.
-	return b.confirm(ctx)
+	return errors.Join(b.confirm(ctx), whole)
 }
 
 // release counts bytes as in flight no longer: they are at the destination, and in what it has free.
@@ -273,6 +297,7 @@ func (b *batch) confirm(ctx context.Context) error {
 			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
 				return err
 			}
+			n.Circuit.Record(nil)
 			confirmed += part.Len()
 		}
 	}
@@ -301,13 +326,6 @@ func (b *batch) discard() error {
 
 func (b *batch) add(index int64, method backup.Method) {
 	b.present[method] = append(b.present[method], ledger.Range{First: index, Last: index})
-}
-
-func (b *batch) fail(index int64, err error) {
-	if errors.Is(err, fs.ErrNotExist) && b.work.expired {
-		return
-	}
-	b.pass.fail(b.work.manifest, ledger.NewSet(ledger.Range{First: index, Last: index}), err)
 }
 
 // parts cuts a set into pieces that a receipt can hold.

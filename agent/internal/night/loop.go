@@ -44,25 +44,27 @@ const idleCheck = 30 * time.Second
 
 // Loop begins passes until ctx ends, when it returns nil: when somebody asks, and while the window is open as long as
 // something is pending. Between passes it sends receipts that wait, agrees on heads as the log grows, and looks at what
-// was closed. A pass that began by itself takes up nothing more once the window has closed. window returns false while none is known. What met a fault is left alone for a while, longer each time. An
+// was closed. A pass that began by itself takes up nothing more once the window has closed. window returns false while none is known. What met a fault is left alone for a while, longer each time, and as long as the circuit says. An
 // error is [store.ErrFailed] or [store.ErrDamaged]: nothing can be done until the store was opened again, or begun anew. The
 // window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
 	var passes, settling rest
 	for {
 		changed := n.Log.Changed()
-		timer := time.NewTimer(n.untilPass(n.now(), passes.left(time.Now()), window))
+		quiet := func() time.Duration { return max(passes.left(time.Now()), n.Circuit.Left()) }
+		timer := time.NewTimer(n.untilPass(n.now(), quiet(), window))
 		var answer chan<- Outcome
 		between := false // it is no time for a pass
 		p := newPass(n)
 		select {
 		case <-ctx.Done():
 		case answer = <-n.requests:
+			p.forced = true
 		case <-n.wake:
 		case <-changed:
 			between = true
 		case <-timer.C:
-			between = n.untilPass(n.now(), passes.left(time.Now()), window) > 0
+			between = n.untilPass(n.now(), quiet(), window) > 0
 			if between && (settling.left(time.Now()) > 0 || n.settled()) {
 				continue
 			}
@@ -82,7 +84,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		default:
 			outcome := n.pass(ctx, p)
 			err = outcome.Err
-			passes.after(err, time.Now())
+			n.rested(&passes, err)
 			if answer != nil {
 				answer <- outcome
 			}
@@ -114,6 +116,15 @@ func (r *rest) after(err error, now time.Time) {
 	}
 	r.until = now.Add(pause(r.faults))
 	r.faults++
+}
+
+// rested takes note of how something ended. Where the circuit is open, that alone says for how long.
+func (n *Night) rested(r *rest, err error) {
+	if left := n.Circuit.Left(); err != nil && left > 0 {
+		*r = rest{until: time.Now().Add(min(left, idleCheck))}
+		return
+	}
+	r.after(err, time.Now())
 }
 
 // pause returns how long to wait after the given number of faults in a row: up to about 1, 2, 4, 8, 15 minutes.

@@ -49,7 +49,7 @@ func (m *machine) loopIn(window func() (schedule.Window, bool), use func(n *Nigh
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	place, err := dest.New(m.disk, "memory", string(testOrigin))
+	place, err := dest.New(m.opener(), "memory", string(testOrigin))
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (n *Night) checkMarksLocked(ctx context.Context, place *dest.Place) error {
 	}
 	mark, err := readOwnIfAny(ctx, place, dest.LastDelivered)
 	if err != nil {
-		return err
+		return n.atPlace(err)
 	}
 	return n.judgeMark(mark)
 }
@@ -105,7 +105,7 @@ func (n *Night) judgeMark(mark []byte) error {
 func (n *Night) checkKeptHead(ctx context.Context, place *dest.Place) error {
 	kept, err := readOwnIfAny(ctx, place, dest.Head)
 	if err != nil {
-		return err
+		return n.atPlace(err)
 	}
 	return n.judgeHead(kept)
 }
@@ -158,7 +158,7 @@ func (n *Night) resume(ctx context.Context) error {
 	if err := n.Room(); err != nil {
 		return err
 	}
-	place, err := n.Dest.Open(ctx)
+	place, err := n.openStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (n *Night) sweepOnce(ctx context.Context, place *dest.Place) error {
 		return nil
 	}
 	if err := place.SweepStaging(ctx); err != nil {
-		return err
+		return n.atPlace(err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -218,7 +218,7 @@ func (n *Night) sweepOnce(ctx context.Context, place *dest.Place) error {
 // openPlace opens the destination for a batch: the marker says that it is the place, what stands beside it that it
 // did not go back.
 func (n *Night) openPlace(ctx context.Context) (*dest.Place, error) {
-	place, err := n.Dest.Open(ctx)
+	place, err := n.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}

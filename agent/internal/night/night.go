@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -38,6 +39,8 @@ type Config struct {
 	Room      func() error                 // nil while the volume of the agent's own state has its reserve
 	Agreed    func(context.Context) error  // hands an agreed head to the server
 	Faults    fault.Teller                 // puts faults into words
+	// Circuit says when the destination is to be left alone; nil for one that nobody else has.
+	Circuit *circuit.Breaker
 	// Patience is how long a pass waits for the server before it is given up.
 	Patience time.Duration
 	Slog     *slog.Logger
@@ -62,7 +65,8 @@ type Night struct {
 	withdrawn map[int64]ledger.Set // items that were withdrawn and may have been published before, per manifest
 	// knownServer says that the log was seen to have had the server's key that this agent was enrolled with.
 	knownServer bool
-	swept       bool // staging of earlier processes was deleted
+	suspects    map[int64]ledger.Set // items that met an error at the destination, per manifest
+	swept       bool                 // staging of earlier processes was deleted
 	running     bool
 	problem     error // why the last pass could not do its work; nil where it could
 	total       Progress
@@ -86,7 +90,11 @@ type Outcome struct {
 
 // New returns a Night that has not begun.
 func New(c Config) *Night {
-	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set)}
+	if c.Circuit == nil {
+		c.Circuit = circuit.New(nil, c.Faults, nil)
+	}
+	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), closed: make(map[int64]bool),
+		withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 
 // now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the
@@ -108,7 +116,14 @@ func (n *Night) Run(ctx context.Context) Outcome { return n.pass(ctx, newPass(n)
 func (n *Night) pass(ctx context.Context, p *pass) Outcome {
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass begins")
 	n.begin()
-	outcome := n.end(p, p.run(ctx))
+	if p.forced {
+		ctx = circuit.Force(ctx)
+	}
+	err := p.run(ctx)
+	outcome := n.end(p, errors.Join(err, p.hit(ctx, err)))
+	if outcome.Complete && !p.onlyClosed {
+		n.Circuit.Record(nil)
+	}
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass ends", slog.Bool("complete", outcome.Complete),
 		slog.Int64("confirmed", outcome.Progress.ConfirmedItems), slog.Int64("faults", outcome.Progress.FaultItems),
 		slog.Int64("fetched_bytes", outcome.Progress.FetchedBytes))

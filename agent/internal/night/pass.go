@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/fetch"
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -22,6 +23,7 @@ import (
 type pass struct {
 	night      *Night
 	onlyClosed bool      // look for expired items of what was closed, and copy nothing
+	forced     bool      // a person asked for it: what was to be left alone is tried
 	until      time.Time // when no more is taken up; zero where there is no such time
 
 	mu       sync.Mutex
@@ -30,6 +32,9 @@ type pass struct {
 	awaited  map[int64]ledger.Set // what the server is about to withdraw
 	faults   map[int64]faultSet   // what did not go through, per manifest
 	inFlight int64                // bytes staged or about to be
+	need     dest.Space           // what must be free for what was taken up last
+	stored   int64                // items published
+	bad      int64                // items that a failing disk spoiled
 }
 
 type itemID struct{ manifest, index int64 }
@@ -54,7 +59,8 @@ func newPass(n *Night) *pass {
 }
 
 // choose returns what to take up next: of what is pending, what expires first; then, where a manifest was closed
-// since they were last looked at, expired items, which may be at the destination all the same.
+// since they were last looked at, expired items, which may be at the destination all the same. What met an error at the
+// destination before comes after all else.
 func (p *pass) choose() (work, error) {
 	if !p.until.IsZero() && !p.night.now().Before(p.until) {
 		return work{}, nil
@@ -63,6 +69,17 @@ func (p *pass) choose() (work, error) {
 	if err != nil {
 		return work{}, err
 	}
+	for _, suspected := range []bool{false, true} {
+		if w, err := p.chooseOf(manifests, closed, suspected); err != nil || !w.empty() {
+			return w, err
+		}
+	}
+	p.night.lookedAt(closed)
+	return work{}, nil
+}
+
+// chooseOf is choose among those that are suspected, or among all others.
+func (p *pass) chooseOf(manifests []ledger.Manifest, closed map[int64]bool, suspected bool) (work, error) {
 	for _, m := range manifests {
 		state, expired := backup.Pending, false
 		if m.Open && p.onlyClosed {
@@ -80,11 +97,16 @@ func (p *pass) choose() (work, error) {
 		if err != nil {
 			return work{}, err
 		}
+		suspects := p.night.suspected(m.Number)
+		if suspected {
+			items = items.Intersect(suspects)
+		} else {
+			items = items.Difference(suspects)
+		}
 		if w, err := p.collect(m.Number, items.Difference(signed), expired); err != nil || !w.empty() {
 			return w, err
 		}
 	}
-	p.night.lookedAt(closed)
 	return work{}, nil
 }
 
@@ -240,13 +262,6 @@ func (p *pass) addFault(manifest int64, items ledger.Set, f fault.Fault) {
 		p.faults[manifest] = make(faultSet)
 	}
 	p.faults[manifest][f] = p.faults[manifest][f].Union(items)
-}
-
-// fail records that items met an error at the destination.
-func (p *pass) fail(manifest int64, items ledger.Set, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.addFault(manifest, items, p.night.Faults.Of(err))
 }
 
 // reportFaults is how many faults one report carries.

@@ -59,6 +59,7 @@ type peer struct {
 	served   int               // items sent
 	wrong    []string          // what must not happen and did
 	spoil    func(index int64, data []byte) []byte
+	reported []*backupv1.ItemFault
 	skew     time.Duration // of the server's time against this machine's
 }
 
@@ -401,6 +402,9 @@ func (p *peer) Heartbeat(_ context.Context, req *backupv1.HeartbeatRequest) (*ba
 	return response, nil
 }
 
-func (p *peer) ReportFaults(context.Context, *backupv1.ReportFaultsRequest) (*backupv1.ReportFaultsResponse, error) {
+func (p *peer) ReportFaults(_ context.Context, req *backupv1.ReportFaultsRequest) (*backupv1.ReportFaultsResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reported = append(p.reported, req.GetFaults()...)
 	return &backupv1.ReportFaultsResponse{}, nil
 }

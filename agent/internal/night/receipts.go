@@ -42,7 +42,7 @@ func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest i
 			return n.sign(ledger.Delivered{Receipt: receipt, Method: method, Brought: ledger.BroughtAutomatic})
 		},
 		func(leaf []byte) error {
-			return place.WriteOwn(ctx, dest.LastDelivered, formatMark(receiptHash(leaf)))
+			return n.atPlace(place.WriteOwn(ctx, dest.LastDelivered, formatMark(receiptHash(leaf))))
 		})
 	if err != nil {
 		return fmt.Errorf("sign for manifest %d: %w", manifest, err)

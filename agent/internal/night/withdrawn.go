@@ -44,7 +44,7 @@ func (n *Night) moveWithdrawn(ctx context.Context, place *dest.Place) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, errors.ErrUnsupported):
 		case err != nil:
-			return fmt.Errorf("move aside what was withdrawn: %w", err)
+			return fmt.Errorf("move aside what was withdrawn: %w", n.atPlace(err))
 		default:
 			n.Slog.LogAttrs(ctx, slog.LevelInfo, "a recording that wolkvox withdrew was moved aside", slog.String("name", f.name), slog.String("to", to))
 		}

@@ -73,6 +73,8 @@ type Report struct {
 	FetchedBytes   int64  // since the process started
 	// Check is the last check, nil where there was none; what is not good in it is reported.
 	Check *backup.CheckReport
+	// LeftAlone says that nothing is tried for a while; nil where it is.
+	LeftAlone *wire.LeftAlone
 }
 
 // Order is what the server wants of one destination; the zero value for one that this session does not serve.
@@ -131,7 +133,7 @@ func (c *Client) report(r Report) *backupv1.DestinationReport {
 	m := &backupv1.DestinationReport{
 		Origin: string(log.Origin()), SessionNumber: number,
 		Health: backupv1.DestinationHealth(r.Health), Message: strings.ToValidUTF8(r.Message, "?"),
-		ConfirmedCount: r.ConfirmedItems, FetchedBytes: r.FetchedBytes,
+		ConfirmedCount: r.ConfirmedItems, FetchedBytes: r.FetchedBytes, Circuit: wire.Circuit(r.LeftAlone),
 	}
 	if heard := c.Clock.Heard(); !heard.IsZero() {
 		m.EchoedTime = timestamppb.New(heard)

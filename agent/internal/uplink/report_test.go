@@ -19,6 +19,7 @@ import (
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 // goodOrder is an answer in which everything is as it should be.
@@ -49,6 +50,7 @@ func TestHeartbeat(t *testing.T) {
 	check(t, log.PutAgreed(head))
 	orders, err := s.client.Heartbeat(t.Context(), Self{Version: "v1"}, []Report{{
 		Session: s, Health: HealthFault, Message: "broken\xff", FreeBytes: 5, FreeInodes: -1, ConfirmedItems: 6, FetchedBytes: 7,
+		LeftAlone: &wire.LeftAlone{Fault: store.Fault{Class: "capacity", Party: "client", Last: noon, Attempts: 1}, Since: noon, NextTry: noon.Add(time.Minute)},
 		Check: &backup.CheckReport{At: noon, Worst: backup.CheckWarning, Lines: []backup.CheckLine{
 			{Subject: "write", Verdict: backup.CheckGood, Message: "written"}, {Subject: "clock", Verdict: backup.CheckWarning, Message: "wrong", Class: "clock"},
 		}},
@@ -62,6 +64,8 @@ func TestHeartbeat(t *testing.T) {
 	want := []*backupv1.DestinationReport{{
 		Origin: string(testOrigin), SessionNumber: 7, Size: 3, OutboxCount: 2, EchoedTime: timestamppb.New(noon), AgreedHead: head,
 		Health: backupv1.DestinationHealth_DESTINATION_HEALTH_FAULT, Message: "broken?", FreeBytes: &free, ConfirmedCount: 6, FetchedBytes: 7,
+		Circuit: &backupv1.Circuit{Fault: &backupv1.Fault{Class: "capacity", Party: "client", LastTime: timestamppb.New(noon), AttemptCount: 1},
+			SinceTime: timestamppb.New(noon), NextTryTime: timestamppb.New(noon.Add(time.Minute))},
 		Check: &backupv1.CheckReport{CheckTime: timestamppb.New(noon), Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING, Lines: []*backupv1.CheckLine{
 			{Subject: "clock", Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING, Message: "wrong", Class: "clock"},
 		}},

@@ -18,6 +18,7 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
+	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/servertest"
 )
 
@@ -82,10 +83,13 @@ func TestHeartbeat(t *testing.T) {
 		}
 	}
 	began := time.Now()
+	alone := report(r.session)
+	alone.Circuit = &backupv1.Circuit{Fault: &backupv1.Fault{Class: "credential", Party: "client", Code: "STATUS_LOGON_FAILURE", Message: "wrong"},
+		SinceTime: timestamppb.New(then), NextTryTime: timestamppb.New(then.Add(time.Hour))}
 	res, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{
 		AgentVersion: "1.0", AgentTime: timestamppb.New(time.Now().Add(-time.Hour)),
 		Destinations: []*backupv1.DestinationReport{
-			report(r.session), report(0), report(earlier), {Origin: string(foreign)},
+			alone, report(0), report(earlier), {Origin: string(foreign)},
 			{Origin: "wolkvox.com/backup/acme/none/00000000000000000000000000000000"},
 		},
 	})
@@ -116,6 +120,10 @@ func TestHeartbeat(t *testing.T) {
 	if offset := heard.ClockOffset + time.Hour; offset.Abs() > time.Minute || len(heard.Reports) != 5 || heard.Version != "1.0" {
 		t.Errorf("heard %+v", heard)
 	}
+	leftAlone := registry.Circuit{Class: "credential", Party: "client", Code: "STATUS_LOGON_FAILURE", Message: "wrong", Since: then.UTC(), NextTry: then.UTC().Add(time.Hour)}
+	if got := heard.Reports[0].Circuit; got == nil || *got != leftAlone || heard.Reports[1].Circuit != nil {
+		t.Errorf("left alone is %+v, want %+v", got, leftAlone)
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	cancel(stop)
@@ -124,6 +132,9 @@ func TestHeartbeat(t *testing.T) {
 	}
 	kept, err := r.Registry.Heard(servertest.Tenant, servertest.Agent)
 	r.Must(err)
+	if got := kept.Reports[0].Circuit; got == nil || *got != leftAlone {
+		t.Errorf("kept as left alone is %+v", got)
+	}
 	if !kept.At.Equal(heard.At) {
 		t.Errorf("kept %v, heard %v", kept.At, heard.At)
 	}
@@ -171,6 +182,7 @@ func TestHeartbeatRefused(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*backupv1.DestinationReport){
 		"no origin":      func(d *backupv1.DestinationReport) { d.Origin = "x" },
+		"odd circuit":    func(d *backupv1.DestinationReport) { d.Circuit = &backupv1.Circuit{} },
 		"unknown health": func(d *backupv1.DestinationReport) { d.Health = 99 },
 		"negative size":  func(d *backupv1.DestinationReport) { d.Size = -1 },
 		"a bad time":     func(d *backupv1.DestinationReport) { d.EchoedTime = &timestamppb.Timestamp{Nanos: -1} },

@@ -62,6 +62,15 @@ back: the machine, or the one that replaces it, enrols as another agent.`,
 	}
 }
 
+// healthText is how a destination is, in a word, and the class of the fault for which the agent leaves it alone.
+func healthText(d *backupv1.DestinationReport) string {
+	health := label(d.GetHealth(), "DESTINATION_HEALTH_")
+	if c := d.GetCircuit(); c != nil {
+		return health + " (left alone: " + c.GetFault().GetClass() + ")"
+	}
+	return health
+}
+
 // agentTable has a row for each destination of each agent.
 func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 	row(w, "TENANT", "AGENT", "HOST", "VERSION", "HEARD", "CLOCK", "DESTINATION", "HEALTH", "OUTBOX", "FREE", "MESSAGE")
@@ -83,7 +92,7 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 			if d.FreeBytes != nil {
 				free = size(d.GetFreeBytes())
 			}
-			health := label(d.GetHealth(), "DESTINATION_HEALTH_")
+			health := healthText(d)
 			if isRed(d) {
 				health += " RED"
 			}
