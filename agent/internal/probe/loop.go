@@ -15,7 +15,7 @@ const (
 	spread    = 30 * time.Minute // over which the checks of all agents are spread
 	again     = time.Hour        // after a check that was red
 	firstWait = 5 * time.Second  // after the start, so that the server was heard
-	lookEvery = 30 * time.Second
+	lookEvery = time.Minute
 )
 
 // Loop checks by itself until ctx ends: soon after the start, which is also after each change of the configuration; some hours
