@@ -183,7 +183,7 @@ func (d *destination) report() uplink.Report {
 		r.Health, r.Message = uplink.HealthFault, problem.Error()
 	}
 	if errors.Is(problem, night.ErrEnded) {
-		r.Health = uplink.HealthIdle
+		r.Health, r.Check = uplink.HealthIdle, nil
 	}
 	space, known, err := d.space.get()
 	switch {
