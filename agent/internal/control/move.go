@@ -43,7 +43,7 @@ func (s *Service) MoveDestination(request *backupv1.MoveDestinationRequest, stre
 	for {
 		select {
 		case e := <-done:
-			if err := d.moveRefused(stream.Context(), e.err); err != nil {
+			if err := moveRefused(stream.Context(), e.err); err != nil {
 				return err
 			}
 			step := d.moving(e.moved.Moving)
@@ -65,22 +65,22 @@ func (d Destination) moving(m night.Moving) *backupv1.MoveDestinationResponse {
 }
 
 // moveRefused returns what a move is answered that could not begin; nil where it could, whatever became of it.
-func (d Destination) moveRefused(ctx context.Context, err error) error {
+func moveRefused(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return d.placeRefused(err)
+	return placeRefused(err)
 }
 
 // placeRefused returns the error of the contract for a place that cannot be taken into use, nil for any other error.
-func (d Destination) placeRefused(err error) error {
+func placeRefused(err error) error {
 	switch {
 	case errors.Is(err, dest.ErrForeignMarker), errors.Is(err, dest.ErrMarker):
-		return wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s: %v", d.Location, err)
+		return wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s", text(err))
 	case errors.Is(err, dest.ErrUnsuitable):
-		return wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s: %v", d.Location, err)
+		return wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s", text(err))
 	case errors.Is(err, dest.ErrUnreachable), errors.Is(err, fs.ErrNotExist):
-		return wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s: %v", d.Location, err)
+		return wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s", text(err))
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func (d Destination) moveResult(m night.Moved, err error) *backupv1.MoveResult {
 	if m.Lost == 0 {
 		return &backupv1.MoveResult{Complete: true, Message: fmt.Sprintf("All %d confirmed recordings are at %s as they were; it is in use now.", m.Wanted, d.Location) + untouched}
 	}
-	message := fmt.Sprintf("%d of %d confirmed recordings are at %s as they were; it is in use now. %d are signed as lost: the next run copies those that wolkvox still tries, "+
+	message := fmt.Sprintf("%d of %d confirmed recordings are at %s as they were; it is in use now. %d signed as lost: the next run copies those that wolkvox still tries, "+
 		"and the others are expired.", m.Wanted-m.Lost, m.Wanted, d.Location, m.Lost)
 	if m.Altered > 0 {
 		message += fmt.Sprintf(" %d of them have something else under their names, which was left as it is: move it away before the next run.", m.Altered)

@@ -134,10 +134,10 @@ func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDes
 	}
 	already := d.Store.CheckMarker(ctx) == nil
 	marker, err := d.Store.Init(ctx)
-	if refused := d.placeRefused(err); refused != nil {
-		return nil, refused
-	}
 	if err != nil {
+		if refused := placeRefused(fmt.Errorf("%s: %w", d.Location, err)); refused != nil {
+			return nil, refused
+		}
 		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)
 	}
 	return &backupv1.InitDestinationResponse{Location: d.Location, MarkerId: marker.ID, AlreadyInitialized: already}, nil
