@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/night"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -35,7 +36,7 @@ func (s *Service) MoveDestination(request *backupv1.MoveDestinationRequest, stre
 	var so atomic.Pointer[night.Moving]
 	done := make(chan ended, 1)
 	go func() {
-		moved, err := d.Night.Move(stream.Context(), request.GetAcceptLosses(), func(m night.Moving) { so.Store(&m) })
+		moved, err := d.Night.Move(circuit.Force(stream.Context()), request.GetAcceptLosses(), func(m night.Moving) { so.Store(&m) })
 		done <- ended{moved, err}
 	}()
 	tick := time.NewTicker(250 * time.Millisecond)
@@ -76,11 +77,11 @@ func (d Destination) moveRefused(ctx context.Context, err error) error {
 func (d Destination) placeRefused(err error) error {
 	switch {
 	case errors.Is(err, dest.ErrForeignMarker), errors.Is(err, dest.ErrMarker):
-		return wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s: %v", d.Location, err)
+		return wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s", text(err))
 	case errors.Is(err, dest.ErrUnsuitable):
-		return wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s: %v", d.Location, err)
+		return wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s", text(err))
 	case errors.Is(err, dest.ErrUnreachable), errors.Is(err, fs.ErrNotExist):
-		return wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s: %s", d.Location, d.Faults.Of(err).Message)
+		return wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s", d.Faults.Of(err).Message)
 	}
 	return nil
 }
@@ -103,7 +104,7 @@ func (d Destination) moveResult(m night.Moved, err error) *backupv1.MoveResult {
 	if m.Lost == 0 {
 		return &backupv1.MoveResult{Complete: true, Message: fmt.Sprintf("All %d confirmed recordings are at %s as they were; it is in use now.", m.Wanted, d.Location) + untouched}
 	}
-	message := fmt.Sprintf("%d of %d confirmed recordings are at %s as they were; it is in use now. %d are signed as lost: the next run copies those that wolkvox still tries, "+
+	message := fmt.Sprintf("%d of %d confirmed recordings are at %s as they were; it is in use now. %d signed as lost: the next run copies those that wolkvox still tries, "+
 		"and the others are expired.", m.Wanted-m.Lost, m.Wanted, d.Location, m.Lost)
 	if m.Altered > 0 {
 		message += fmt.Sprintf(" %d of them have something else under their names, which was left as it is: move it away before the next run.", m.Altered)

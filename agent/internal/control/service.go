@@ -141,10 +141,10 @@ func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDes
 	if !errors.Is(err, dest.ErrUnreachable) { // which a second try, perhaps with a wrong password, would not change
 		marker, err = d.Store.Init(ctx)
 	}
-	if refused := d.placeRefused(err); refused != nil {
-		return nil, refused
-	}
 	if err != nil {
+		if refused := d.placeRefused(fmt.Errorf("%s: %w", d.Location, err)); refused != nil {
+			return nil, refused
+		}
 		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)
 	}
 	return &backupv1.InitDestinationResponse{Location: d.Location, MarkerId: marker.ID, AlreadyInitialized: already}, nil

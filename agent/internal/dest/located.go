@@ -12,35 +12,51 @@ import (
 // use. A copy of the place carries it along, and is then seen to be elsewhere.
 const located OwnFile = "located"
 
-// Located reports whether the place is where it was when it was taken into use by [Store.Init] or [Place.Locate]. It is false where
-// nothing says so. A copy on a volume of the same size that took over the name of the place cannot be told from it.
-func (p *Place) Located(ctx context.Context) (bool, error) {
-	known, err := p.ReadOwn(ctx, located)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	here, err := p.location(ctx)
-	return bytes.Equal(known, here), err
+// Whereabouts compares where a place is with where it was taken into use by [Store.Init] or [Place.Locate].
+type Whereabouts struct {
+	Known  bool // it is known where it was; otherwise the rest is false
+	Name   bool // it has the name that it had
+	Volume bool // the volume has the size that it had; volumes grow, and those of some file systems change by themselves
 }
 
-// Locate takes the place into use where it is; see [Place.Located].
+// Whereabouts says whether the place is where it was. A copy on a volume of the same size that took over the name of the place
+// cannot be told from it.
+func (p *Place) Whereabouts(ctx context.Context) (Whereabouts, error) {
+	known, err := p.ReadOwn(ctx, located)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Whereabouts{}, nil
+	}
+	if err != nil {
+		return Whereabouts{}, err
+	}
+	volume, err := p.volume(ctx)
+	if err != nil {
+		return Whereabouts{}, err
+	}
+	return Whereabouts{Known: true, Name: bytes.HasPrefix(known, p.name()), Volume: bytes.HasSuffix(known, volume)}, nil
+}
+
+// Locate takes the place into use where it is.
 func (p *Place) Locate(ctx context.Context) error {
-	here, err := p.location(ctx)
+	volume, err := p.volume(ctx)
 	if err != nil {
 		return err
 	}
-	return p.WriteOwn(ctx, located, here)
+	return p.WriteOwn(ctx, located, append(p.name(), volume...))
 }
 
-func (p *Place) location(ctx context.Context) ([]byte, error) {
+// name is how the file begins where the place has the name that it has now.
+func (p *Place) name() []byte {
+	return fmt.Appendf(nil, "wolkvox-backup located v1\nplace %q\n", p.store.label)
+}
+
+// volume is how the file ends where the volume has the size that it has now.
+func (p *Place) volume(ctx context.Context) ([]byte, error) {
 	space, err := p.Space(ctx)
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "wolkvox-backup located v1\nplace %q\nbytes %d\n", p.store.label, space.TotalBytes), nil
+	return fmt.Appendf(nil, "bytes %d\n", space.TotalBytes), nil
 }
 
 // Try proves as [Store.Init] does that the place can do what safe copying needs; otherwise it is [ErrUnsuitable].

@@ -65,7 +65,10 @@ func (n *Night) signLosses(ctx context.Context, place *dest.Place, found map[int
 		return err
 	}
 	n.settleSuspicion()
-	return n.renewMarks(ctx, place)
+	if err := n.renewMarks(ctx, place); err != nil {
+		return err
+	}
+	return n.atPlace(place.Locate(ctx))
 }
 
 // renewMarks makes what stands beside the marker what log and outbox say. A kept head that is later than the last one

@@ -10,6 +10,9 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 )
 
+// errMoved says that the configuration names another place than before.
+var errMoved = errors.New("the configuration names another place than the one that was in use")
+
 // ErrMassLoss says that more than 1 % of what is confirmed is not at the new place as it was, so that nothing was signed.
 var ErrMassLoss = errors.New("more than 1 % of what is confirmed is not there as it was; nothing was signed")
 
@@ -105,9 +108,6 @@ func (n *Night) move(ctx context.Context, m *move) (Moved, error) {
 	if err != nil {
 		return moved, err
 	}
-	if err := place.Locate(ctx); err != nil {
-		return moved, n.atPlace(err)
-	}
 	if err := n.agree(ctx); err != nil {
 		return moved, err
 	}
@@ -137,11 +137,11 @@ func (n *Night) distrust(ctx context.Context, place *dest.Place, fresh bool) (sa
 	if marks != nil && !errors.Is(marks, errWentBack) {
 		return false, marks
 	}
-	located, err := place.Located(ctx)
+	where, err := place.Whereabouts(ctx)
 	if err != nil {
 		return false, n.atPlace(err)
 	}
-	if located && marks == nil && !fresh {
+	if where.Name && where.Volume && marks == nil && !fresh {
 		return true, nil
 	}
 	if !fresh {
@@ -153,6 +153,23 @@ func (n *Night) distrust(ctx context.Context, place *dest.Place, fresh bool) (sa
 		return false, err
 	}
 	return false, n.atPlace(place.SetAsideOwn(ctx, dest.LastDelivered, "moved"))
+}
+
+// checkPlace is errMoved where the place carries this log's marker and was in use under another name: it may be a copy. One of
+// which nothing is known is taken to be where it was.
+func (n *Night) checkPlace(ctx context.Context, place *dest.Place) error {
+	where, err := place.Whereabouts(ctx)
+	switch {
+	case err != nil:
+		return n.atPlace(err)
+	case !where.Known:
+		if err := place.Locate(ctx); err != nil {
+			n.logWarn(ctx, "where the destination is cannot be kept there", err)
+		}
+	case !where.Name:
+		return errMoved
+	}
+	return nil
 }
 
 // auditMoved compares everything that is confirmed with what the new place holds, and signs what is lost.
