@@ -40,7 +40,7 @@ peers: ## install what test-peers and bench need: Debian packages, pinned Go pro
 .PHONY: test-windows
 test-windows: ## run tests as Windows programs under Wine; installs Wine
 	test/windows/install.sh
-	test/windows/run.sh ./internal/ledger ./internal/durable ./internal/store ./agent/internal/state ./agent/internal/dest/localdest
+	test/windows/run.sh ./internal/ledger ./internal/durable ./internal/store ./agent/internal/state ./agent/internal/dest/localdest ./agent/internal/secret
 
 .PHONY: bench
 bench: build peers ## measure a night's copy against rsync over ssh

@@ -5,14 +5,13 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
-	"github.com/wolkvox/backup/agent/internal/dest/localdest"
 )
 
 // opener returns what opens the place that a destination is configured with.
 func opener(c config.Destination) (dest.Opener, error) {
 	switch {
 	case c.Directory != "":
-		return localdest.New(c.Directory), nil
+		return openLocal(c)
 	case c.SFTP != nil:
 		return openSFTP(c)
 	case c.SMB != nil:

@@ -3,6 +3,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -36,7 +37,23 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 	return f, nil
 }
 
-func openToSync(root *os.Root, name string) (*os.File, error) { return openRegular(root, name) }
+// openToSync opens for reading, which lets fsync(2) write back whatever the file's cache holds. The client for SMB shares asks
+// the server to flush only through a handle that may write (cifs_strict_fsync in fs/smb/client/file.c of Linux), so there the
+// file is opened for writing too, where that is allowed.
+func openToSync(root *os.Root, name string) (*os.File, error) {
+	f, err := openRegular(root, name)
+	if err != nil {
+		return nil, err
+	}
+	if magic, err := fileSystem(f); err != nil || !isSMB(magic) {
+		return f, nil
+	}
+	writable, err := root.OpenFile(name, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return f, nil
+	}
+	return writable, errors.Join(err, f.Close())
+}
 
 func openUncached(root *os.Root, name string) (*os.File, bool, error) {
 	f, err := openRegular(root, name)
@@ -92,14 +109,10 @@ func SyncFS(dir *os.File) error {
 // Network and FUSE file systems are not trusted: their server need not have a syncfs.
 func SyncFSTrusted(dir *os.File) (bool, error) {
 	magic, err := fileSystem(dir)
-	if err != nil {
+	if err != nil || !syncFSHonest(magic) {
 		return false, err
 	}
-	switch magic {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
-		return kernelSince(5, 8)
-	}
-	return false, nil
+	return kernelSince(5, 8)
 }
 
 func kernelSince(major, minor int) (bool, error) {
@@ -126,7 +139,7 @@ func releaseSince(release string, major, minor int) bool {
 // proves nothing: some file systems accept it and read through the cache all the same (ext4 with inline or
 // journalled data, btrfs with compression, open(2) NOTES), and on tmpfs there is nothing but the cache. So it
 // counts where statx(2) vouches for direct I/O on this very file (STATX_DIOALIGN, kernel 6.1), and on xfs and nfs,
-// which never fall back for reading; on btrfs never. Elsewhere the cached pages, which must be clean, are dropped.
+// which never fall back for reading; on btrfs never, nor through FUSE and the like (directReads). Elsewhere the cached pages, which must be clean, are dropped.
 func passCache(f *os.File) bool {
 	direct := false
 	err := withFd(f, func(fd int) error {
@@ -147,14 +160,20 @@ func passCache(f *os.File) bool {
 
 func vouched(fd int, f *os.File) bool {
 	magic, err := fileSystem(f)
-	if err != nil || magic == unix.BTRFS_SUPER_MAGIC {
+	if err != nil {
 		return false
+	}
+	switch directReads(magic) {
+	case directNever:
+		return false
+	case directAlways:
+		return true
 	}
 	var st unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_DIOALIGN, &st) == nil && st.Mask&unix.STATX_DIOALIGN != 0 {
 		return fits(st.Dio_mem_align) && fits(st.Dio_offset_align)
 	}
-	return magic == unix.XFS_SUPER_MAGIC || magic == unix.NFS_SUPER_MAGIC
+	return magic == unix.XFS_SUPER_MAGIC
 }
 
 func fits(align uint32) bool { return align != 0 && BlockSize%align == 0 }

@@ -11,7 +11,7 @@ import (
 
 func (p *program) destination() *cobra.Command {
 	parent := group(&cobra.Command{
-		Use: "destination", Short: "Prepares the places where recordings go", Example: "  wolkvox-agent destination init nas\n  wolkvox-agent destination accept-losses nas",
+		Use: "destination", Short: "Prepares the places where recordings go", Example: "  wolkvox-agent destination init nas\n  wolkvox-agent destination accept-losses nas\n  wolkvox-agent destination move nas",
 	})
 	parent.AddCommand(&cobra.Command{
 		Use:   "init NAME",
@@ -38,7 +38,7 @@ func (p *program) destination() *cobra.Command {
 				return err
 			})
 		},
-	}, p.acceptLosses())
+	}, p.acceptLosses(), p.move())
 	return parent
 }
 

@@ -35,6 +35,7 @@ type fakeAgent struct {
 	fails    error // of every call
 	openFail error
 	runFail  error // of the agent as a whole
+	limits   fakeLimits
 
 	mu     sync.Mutex
 	opened int
@@ -85,7 +86,10 @@ type fakeService struct {
 	*fakeAgent
 }
 
-func (a *fakeService) GetStatus(context.Context, *backupv1.GetStatusRequest) (*backupv1.GetStatusResponse, error) {
+func (a *fakeService) GetStatus(ctx context.Context, _ *backupv1.GetStatusRequest) (*backupv1.GetStatusResponse, error) {
+	if err := a.limits.nameZone(ctx); err != nil {
+		return nil, err
+	}
 	return a.status, a.fails
 }
 

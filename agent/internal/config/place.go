@@ -6,6 +6,7 @@ import (
 	"net"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/wolkvox/backup"
@@ -125,6 +126,10 @@ func (p *Place) check() error {
 		return fmt.Errorf("directory is %q; give the absolute path of a local or mounted directory", p.Directory)
 	}
 	if p.Login != nil {
+		if runtime.GOOS != "windows" {
+			return errors.New("login is for UNC paths on Windows; here mount the share with its user and password (mount.cifs(8), in /etc/fstab) " +
+				"and give the directory where it is mounted, or give smb instead of directory")
+		}
 		return inKey("login", p.Login.check())
 	}
 	return nil

@@ -49,7 +49,11 @@ func TestCheck(t *testing.T) {
 	if last() != nil {
 		t.Error("a check is shown before there was one")
 	}
+	r.night.Circuit.Trip(errors.New("something odd"))
 	report := run(&backupv1.CheckRequest{})
+	if _, open := r.night.Circuit.State(); !open {
+		t.Error("a bad check ended the time for which the destination is left alone")
+	}
 	if report.GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD || !report.GetCheckTime().AsTime().Equal(noon) {
 		t.Errorf("of a place without a marker: %v", report)
 	}
@@ -67,6 +71,9 @@ func TestCheck(t *testing.T) {
 	want := &backupv1.CheckReport{CheckTime: timestamppb.New(noon), Verdict: backupv1.CheckVerdict_CHECK_VERDICT_UNKNOWN}
 	if report = run(&backupv1.CheckRequest{Destination: "nas"}); report.GetVerdict() != want.GetVerdict() {
 		t.Errorf("of a place that is initialised: %v", report)
+	}
+	if state, open := r.night.Circuit.State(); open {
+		t.Errorf("after a good check the destination is left alone: %+v", state)
 	}
 	if diff := cmp.Diff(want, last(), protocmp.Transform(), protocmp.IgnoreFields(&backupv1.CheckReport{}, "lines")); diff != "" || len(last().GetLines()) != 1 {
 		t.Errorf("shown is %v\n%s", last(), diff)

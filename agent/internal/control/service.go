@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -54,6 +53,7 @@ type Destination struct {
 	// LogProblem says why the log is not kept equal to the server's now; nil where it is, or was not tried yet.
 	LogProblem func() error
 	Probe      *probe.Probe
+	Limits     Limits
 }
 
 func (s *Service) destination(name string) (Destination, error) {
@@ -141,14 +141,10 @@ func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDes
 	if !errors.Is(err, dest.ErrUnreachable) { // which a second try, perhaps with a wrong password, would not change
 		marker, err = d.Store.Init(ctx)
 	}
-	switch {
-	case errors.Is(err, dest.ErrForeignMarker), errors.Is(err, dest.ErrMarker):
-		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s: %v", d.Location, err)
-	case errors.Is(err, dest.ErrUnsuitable):
-		return nil, wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s: %v", d.Location, err)
-	case errors.Is(err, dest.ErrUnreachable), errors.Is(err, fs.ErrNotExist):
-		return nil, wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s: %s", d.Location, d.Faults.Of(err).Message)
-	case err != nil:
+	if err != nil {
+		if refused := d.placeRefused(fmt.Errorf("%s: %w", d.Location, err)); refused != nil {
+			return nil, refused
+		}
 		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)
 	}
 	return &backupv1.InitDestinationResponse{Location: d.Location, MarkerId: marker.ID, AlreadyInitialized: already}, nil

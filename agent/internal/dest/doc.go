@@ -79,6 +79,7 @@
 //	.wolkvox/marker                            which log this place belongs to
 //	.wolkvox/head                              the last agreed head
 //	.wolkvox/last-delivered                    the hash of the last delivered receipt signed
+//	.wolkvox/located                           where the place was when it was taken into use
 //	.wolkvox/head.LOGID, last-delivered.LOGID  those of an earlier log that this one continues
 //	.wolkvox/staging/<process>/<batch>/<file>  files out of sight, swept by the next process
 //	.wolkvox/aside/<label>/<name>              what was moved out of the way, never deleted

@@ -79,8 +79,11 @@ func (s *Store) Init(ctx context.Context) (Marker, error) {
 	if err == nil || !errors.Is(err, ErrNoMarker) {
 		return marker, err
 	}
-	if err := place.try(ctx); err != nil {
-		return Marker{}, fmt.Errorf("%w: %s: %w", ErrUnsuitable, s.label, err)
+	if err := place.Try(ctx); err != nil {
+		return Marker{}, err
+	}
+	if err := place.Locate(ctx); err != nil {
+		return Marker{}, err
 	}
 	marker = NewMarker(s.origin)
 	if err := place.able.WriteOwn(ctx, string(markerFile), marker.Format()); err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -26,18 +28,27 @@ func (l losses) equal(m losses) bool { return l.missing.Equal(m.missing) && l.al
 // nothing is signed before a second audit found the same.
 func (n *Night) audit(ctx context.Context, place *dest.Place, cause error) error {
 	n.logWarn(ctx, "auditing the destination", cause)
-	found, total, err := n.findLosses(ctx, place)
+	found, total, err := n.findLosses(ctx, place, func(Moving) {})
 	if err != nil {
 		return fmt.Errorf("audit the destination because %w: %w", cause, err)
 	}
-	var lost int64
-	for _, l := range found {
-		lost += l.len()
-	}
+	lost := lossCount(found)
 	if !n.maySign(found, lost, total) {
 		return fmt.Errorf("%w: %d of %d confirmed recordings are not there as they were; nothing was signed: make sure that it is the right place; "+
 			"the next pass decides, or `wolkvox-agent destination accept-losses %s`", cause, lost, total, n.Name)
 	}
+	return n.signLosses(ctx, place, found)
+}
+
+func lossCount(found map[int64]losses) (lost int64) {
+	for _, l := range found {
+		lost += l.len()
+	}
+	return lost
+}
+
+// signLosses signs what an audit found, and trusts the place again when that is in the log.
+func (n *Night) signLosses(ctx context.Context, place *dest.Place, found map[int64]losses) error {
 	for manifest, l := range found {
 		for part := range parts(l.missing) {
 			if err := n.signLost(manifest, part, ledger.LostMissing); err != nil {
@@ -54,7 +65,10 @@ func (n *Night) audit(ctx context.Context, place *dest.Place, cause error) error
 		return err
 	}
 	n.settleSuspicion()
-	return n.renewMarks(ctx, place)
+	if err := n.renewMarks(ctx, place); err != nil {
+		return err
+	}
+	return n.atPlace(place.Locate(ctx))
 }
 
 // renewMarks makes what stands beside the marker what log and outbox say. A kept head that is later than the last one
@@ -81,23 +95,22 @@ func (n *Night) renewMarks(ctx context.Context, place *dest.Place) error {
 }
 
 // findLosses reads everything that should be at the destination and returns, per manifest, what is not as it should
-// be, and how much was looked at. An item that cannot be read at the moment is an error: unreachable is not missing.
-func (n *Night) findLosses(ctx context.Context, place *dest.Place) (map[int64]losses, int64, error) {
-	var last int64
-	n.Log.View(func(log *ledger.Log) { last = int64(len(log.Manifests)) })
+// be, and how much was looked at. An item that cannot be read at the moment is an error: unreachable is not missing. watch is
+// called with how far it has come.
+func (n *Night) findLosses(ctx context.Context, place *dest.Place, watch func(Moving)) (map[int64]losses, int64, error) {
+	all, wanted, err := n.held()
+	if err != nil {
+		return nil, 0, err
+	}
+	so := Moving{Wanted: wanted}
+	watch(so)
 	found := make(map[int64]losses)
-	var total int64
-	for manifest := int64(1); manifest <= last; manifest++ {
-		confirmed, err := n.Log.Items(manifest, backup.Confirmed)
-		if err != nil {
-			return nil, 0, err
-		}
-		held := confirmed.Union(n.Log.OutboxDelivered(manifest))
-		if held.IsEmpty() {
-			continue
-		}
-		total += held.Len()
-		l, err := n.lossesOf(ctx, place, manifest, held)
+	for _, manifest := range slices.Sorted(maps.Keys(all)) {
+		l, err := n.lossesOf(ctx, place, manifest, all[manifest], func(looked, lost int64) {
+			so.Audited += looked
+			so.Lost += lost
+			watch(so)
+		})
 		if err != nil {
 			return nil, 0, err
 		}
@@ -105,11 +118,33 @@ func (n *Night) findLosses(ctx context.Context, place *dest.Place) (map[int64]lo
 			found[manifest] = l
 		}
 	}
-	return found, total, nil
+	return found, wanted, nil
 }
 
-func (n *Night) lossesOf(ctx context.Context, place *dest.Place, manifest int64, held ledger.Set) (losses, error) {
+// held returns what should be at the destination, per manifest, and how much that is: all that is confirmed, or about to be.
+func (n *Night) held() (all map[int64]ledger.Set, items int64, err error) {
+	var last int64
+	n.Log.View(func(log *ledger.Log) { last = int64(len(log.Manifests)) })
+	all = make(map[int64]ledger.Set)
+	for manifest := int64(1); manifest <= last; manifest++ {
+		// The outbox first: a receipt goes from there into the log.
+		signed := n.Log.OutboxDelivered(manifest)
+		confirmed, err := n.Log.Items(manifest, backup.Confirmed)
+		if err != nil {
+			return nil, 0, err
+		}
+		if held := confirmed.Union(signed); !held.IsEmpty() {
+			all[manifest] = held
+			items += held.Len()
+		}
+	}
+	return all, items, nil
+}
+
+// lossesOf calls looked with how many items it has looked at since it last did, and how many of them are lost.
+func (n *Night) lossesOf(ctx context.Context, place *dest.Place, manifest int64, held ledger.Set, looked func(items, lost int64)) (losses, error) {
 	var missing, altered []ledger.Range
+	var before int64
 	err := n.eachItem(manifest, held, func(items lookup) error {
 		found, err := place.Hash(ctx, items.names)
 		if err != nil {
@@ -126,6 +161,9 @@ func (n *Night) lossesOf(ctx context.Context, place *dest.Place, manifest int64,
 				return n.atPlace(f.Err)
 			}
 		}
+		lost := int64(len(missing) + len(altered))
+		looked(int64(len(found)), lost-before)
+		before = lost
 		return nil
 	})
 	if err != nil {

@@ -30,6 +30,9 @@ type machine struct {
 	outage outage
 	refuse func(op desttest.Op, name string) error // what the destination answers; nil for what the disk does
 	blind  bool                                    // the session does not see what the destination keeps
+	// paused and measured are those of the configuration of nights that loop.
+	paused   func(time.Time) bool
+	measured func(bytesPerSecond int64)
 }
 
 // outage cuts the power at one operation of destination or store.

@@ -172,8 +172,10 @@ func (n *Night) resume(ctx context.Context) error {
 	if err := n.sweepOnce(ctx, place); err != nil {
 		return err
 	}
-	err = n.checkMarks(ctx, place)
-	if errors.Is(err, errWentBack) {
+	if err = n.checkMarks(ctx, place); err == nil {
+		err = n.checkPlace(ctx, place)
+	}
+	if errors.Is(err, errWentBack) || errors.Is(err, errMoved) {
 		err = n.audit(ctx, place, err)
 	}
 	if err != nil {

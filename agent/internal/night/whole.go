@@ -86,7 +86,7 @@ func (n *Night) LeftAlone() *wire.LeftAlone {
 	if !open {
 		return nil
 	}
-	f, ahead := state.Fault, time.Until(n.now())
+	f, ahead := state.Fault, time.Until(n.Now())
 	since := state.Since.Add(ahead)
 	return &wire.LeftAlone{
 		Fault: store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: since, Attempts: 1},
@@ -106,6 +106,7 @@ func (b *batch) fail(index int64, err error) error {
 		return n.trip(err)
 	}
 	f := n.Faults.Of(err)
+	n.slowDown(f)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.addFault(b.work.manifest, one(index), f)

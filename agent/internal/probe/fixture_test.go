@@ -35,6 +35,7 @@ func well(t testing.TB, opener dest.Opener) Config {
 		JudgeKept: func(night.Kept) error { return nil },
 		Pending:   func() (int64, int64, error) { return 3, 3 << 20, nil },
 		Reserve:   func(dest.Space) int64 { return 1 << 20 },
+		Ended:     func() bool { return false },
 		Server:    func(context.Context) error { return nil }, ServerAddress: "server.example:443",
 		Now:            func() time.Time { return noon },
 		ClockOffset:    func() (time.Duration, bool) { return time.Second, true },

@@ -90,3 +90,25 @@ func TestDue(t *testing.T) {
 		}
 	}
 }
+
+// TestLoopEnded leaves a destination alone to which nothing is copied any more.
+func TestLoopEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := well(t, &refusing{err: errX})
+		c.Ended = func() bool { return true }
+		p := New(c)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			p.Loop(ctx, func() (schedule.Window, bool) { return schedule.Window{}, false })
+		}()
+		time.Sleep(2 * again)
+		if report, looked := p.Last(); looked {
+			t.Errorf("it was checked: %+v", report)
+		}
+		cancel()
+		<-ended
+	})
+}

@@ -54,6 +54,8 @@ type Config struct {
 	Pending   func() (items, sizeBytes int64, err error) // what waits to be copied
 	Reserve   func(dest.Space) int64                     // bytes that must stay free
 
+	Ended func() bool // nothing is copied there any more, so that it is not checked by itself
+
 	Server         func(ctx context.Context) error // asks wolkvox's server something; nil where it answers
 	ServerAddress  string
 	Now            func() time.Time             // the server's time as far as it is known

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -54,6 +55,7 @@ func TestHeartbeat(t *testing.T) {
 		Check: &backup.CheckReport{At: noon, Worst: backup.CheckWarning, Lines: []backup.CheckLine{
 			{Subject: "write", Verdict: backup.CheckGood, Message: "written"}, {Subject: "clock", Verdict: backup.CheckWarning, Message: "wrong", Class: "clock"},
 		}},
+		Pause: &notes.Pause{Until: noon, Reason: "the NAS moves"},
 	}})
 	check(t, err)
 	if len(orders) != 1 || orders[0].RunNumber != 3 || orders[0].BytesPerSecond != 1000 || orders[0].Window.Start != 22*time.Hour ||
@@ -69,6 +71,7 @@ func TestHeartbeat(t *testing.T) {
 		Check: &backupv1.CheckReport{CheckTime: timestamppb.New(noon), Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING, Lines: []*backupv1.CheckLine{
 			{Subject: "clock", Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING, Message: "wrong", Class: "clock"},
 		}},
+		Pause: &backupv1.Pause{UntilTime: timestamppb.New(noon), Reason: "the NAS moves"},
 	}}
 	if diff := cmp.Diff(want, got.GetDestinations(), protocmp.Transform()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)

@@ -66,7 +66,7 @@ func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 			Origin: string(r.Origin), SessionNumber: r.SessionNumber, Size: r.Size, OutboxCount: r.OutboxCount,
 			EchoedTime: wire.Time(r.EchoedTime), AgreedHead: r.AgreedHead, Health: backupv1.DestinationHealth(r.Health), Message: r.Message,
 			FreeBytes: r.FreeBytes, FreeInodeCount: r.FreeInodeCount, ConfirmedCount: r.ConfirmedCount, FetchedBytes: r.FetchedBytes,
-			Circuit: circuit(r.Circuit),
+			Circuit: circuit(r.Circuit), Pause: pause(r.Pause),
 		}
 		if r.Check != nil {
 			report.Check = wire.CheckReport(*r.Check)
@@ -74,4 +74,11 @@ func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 		m.Destinations = append(m.Destinations, report)
 	}
 	return m
+}
+
+func pause(p *registry.Pause) *backupv1.Pause {
+	if p == nil {
+		return nil
+	}
+	return &backupv1.Pause{UntilTime: wire.Time(p.Until), Reason: p.Reason}
 }

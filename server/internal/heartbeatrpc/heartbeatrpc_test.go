@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -173,6 +175,35 @@ func TestHeardForClosing(t *testing.T) {
 	}
 }
 
+// A pause is kept, with a reason that is not too long, and gone with the next report.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	until := then.AddDate(1, 0, 0)
+	for name, test := range map[string]struct {
+		said *backupv1.Pause
+		want *registry.Pause
+	}{
+		"with a time":       {&backupv1.Pause{UntilTime: timestamppb.New(until), Reason: "the NAS moves"}, &registry.Pause{Until: until, Reason: "the NAS moves"}},
+		"until resumed":     {&backupv1.Pause{}, &registry.Pause{}},
+		"with a long story": {&backupv1.Pause{Reason: strings.Repeat("x", 10000)}, &registry.Pause{Reason: strings.Repeat("x", 500)}},
+		"none":              {nil, nil},
+	} {
+		_, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{Destinations: []*backupv1.DestinationReport{{Origin: string(r.Origin), Pause: test.said}}})
+		r.Must(err)
+		heard, err := r.service.Heard(servertest.Tenant, servertest.Agent)
+		r.Must(err)
+		r.Must(r.Registry.Hear(servertest.Tenant, servertest.Agent, heard))
+		kept, err := r.Registry.Heard(servertest.Tenant, servertest.Agent)
+		r.Must(err)
+		for _, h := range []registry.Heartbeat{heard, kept} {
+			if diff := cmp.Diff(test.want, h.Reports[0].Pause); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
 func TestHeartbeatRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -186,7 +217,10 @@ func TestHeartbeatRefused(t *testing.T) {
 		"unknown health": func(d *backupv1.DestinationReport) { d.Health = 99 },
 		"negative size":  func(d *backupv1.DestinationReport) { d.Size = -1 },
 		"a bad time":     func(d *backupv1.DestinationReport) { d.EchoedTime = &timestamppb.Timestamp{Nanos: -1} },
-		"a large head":   func(d *backupv1.DestinationReport) { d.AgreedHead = make([]byte, 1<<20) },
+		"a bad pause": func(d *backupv1.DestinationReport) {
+			d.Pause = &backupv1.Pause{UntilTime: &timestamppb.Timestamp{Nanos: -1}}
+		},
+		"a large head": func(d *backupv1.DestinationReport) { d.AgreedHead = make([]byte, 1<<20) },
 	} {
 		report := &backupv1.DestinationReport{Origin: string(r.Origin)}
 		spoil(report)

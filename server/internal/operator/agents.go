@@ -62,15 +62,6 @@ back: the machine, or the one that replaces it, enrols as another agent.`,
 	}
 }
 
-// healthText is how a destination is, in a word, and the class of the fault for which the agent leaves it alone.
-func healthText(d *backupv1.DestinationReport) string {
-	health := label(d.GetHealth(), "DESTINATION_HEALTH_")
-	if c := d.GetCircuit(); c != nil {
-		return health + " (left alone: " + c.GetFault().GetClass() + ")"
-	}
-	return health
-}
-
 // agentTable has a row for each destination of each agent.
 func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 	row(w, "TENANT", "AGENT", "HOST", "VERSION", "HEARD", "CLOCK", "DESTINATION", "HEALTH", "OUTBOX", "FREE", "MESSAGE")
@@ -100,4 +91,23 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 				originDestination(d.GetOrigin()), health, d.GetOutboxCount(), free, d.GetMessage())
 		}
 	}
+}
+
+// healthText is how a destination is, in a word, the class of the fault for which the agent leaves it alone, and whether and
+// until when somebody has paused it.
+func healthText(d *backupv1.DestinationReport) string {
+	text := label(d.GetHealth(), "DESTINATION_HEALTH_")
+	if c := d.GetCircuit(); c != nil {
+		text += " (left alone: " + c.GetFault().GetClass() + ")"
+	}
+	if d.GetPause() == nil {
+		return text
+	}
+	if text += ", paused"; d.GetPause().GetUntilTime() != nil {
+		text += " until " + instant(d.GetPause().GetUntilTime())
+	}
+	if reason := d.GetPause().GetReason(); reason != "" {
+		text += " (" + reason + ")"
+	}
+	return text
 }

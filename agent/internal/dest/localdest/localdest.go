@@ -1,7 +1,7 @@
-// Package localdest is the driver for a local directory, which may also be a mounted share or, on Windows, a UNC path.
-// It follows the contract of package dest. Everything goes through one [os.Root], opened with the handle: no link
-// leads out, and a share that is unmounted in between is neither filled nor read behind its back. It does not
-// mount anything, and does not make the directory itself.
+// Package localdest is the driver for a local directory, which may also be a mounted share or, on Windows, a UNC path,
+// with a login of the agent's own. It follows the contract of package dest. Everything goes through one [os.Root], opened
+// with the handle: no link leads out, and a share that is unmounted in between is neither filled nor read behind its back.
+// It refuses drive letters that only a person's session has, does not mount anything, and does not make the directory itself.
 package localdest
 
 import (
@@ -36,6 +36,7 @@ const bufferBytes = 256 << 10
 // spare each other's staging when they sweep. It is safe for concurrent use.
 type Local struct {
 	dir     string
+	login   *Login       // nil where the process's own account is used
 	process string       // the name of this process's staging folder
 	stages  atomic.Int64 // how many were made
 	buffers sync.Pool    // of *[]byte, aligned
@@ -55,6 +56,9 @@ func New(dir string) *Local {
 func (l *Local) Open(ctx context.Context) (dest.Driver, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if err := l.enter(); err != nil {
+		return nil, &dest.UnreachableError{Place: l.dir, Cause: err}
 	}
 	root, err := os.OpenRoot(l.dir)
 	if err != nil {

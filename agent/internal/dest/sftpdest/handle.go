@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pkg/sftp"
 
@@ -24,6 +26,12 @@ const (
 	// writesAtOnce bounds the chunks of all files that are written and not acknowledged: twice what servers let a channel
 	// have under way.
 	writesAtOnce = 128
+	// sessions is how many SFTP sessions a handle writes and reads files with. OpenSSH's server works off a session's
+	// requests one after the other, syncs too; a file system makes files durable that are synced at the same time for about
+	// the price of one. OpenSSH lets a connection have 10.
+	sessions = 8
+	// manyFiles is from how many files on a stage has more than one session.
+	manyFiles = 16
 )
 
 // The extensions that are used.
@@ -49,6 +57,10 @@ type handle struct {
 	mu     sync.Mutex
 	dirs   map[string]struct{} // folders that were seen to be folders inside the place
 	making sync.Mutex          // held while folders are made
+
+	widening sync.Mutex                     // held while sessions are begun
+	files    atomic.Pointer[[]*sftp.Client] // sessions for files' contents, client among them; nil before there are others
+	turn     atomic.Int64                   // whose turn it is among files
 
 	probing sync.Mutex // guards keeps
 	keeps   *bool      // whether plain rename refuses a name that is taken; nil before that was tried
@@ -85,6 +97,38 @@ func (h *handle) has(extension string) bool {
 	default:
 		return ok && version == "1"
 	}
+}
+
+// widen begins further sessions, where that is of use. A server may refuse some.
+func (h *handle) widen(ctx context.Context) {
+	h.widening.Lock()
+	defer h.widening.Unlock()
+	if h.files.Load() != nil || !h.has(extFsync) {
+		return
+	}
+	defer h.begin(ctx)()
+	begun := make([]*sftp.Client, sessions)
+	begun[0] = h.client
+	var group sync.WaitGroup
+	for i := range begun[1:] {
+		group.Go(func() {
+			if client, err := sftp.NewClient(h.line.client); err == nil {
+				begun[1+i] = client
+			}
+		})
+	}
+	group.Wait()
+	begun = slices.DeleteFunc(begun, func(c *sftp.Client) bool { return c == nil })
+	h.files.Store(&begun)
+}
+
+// forFile returns the session for the next file's contents.
+func (h *handle) forFile() *sftp.Client {
+	files := h.files.Load()
+	if files == nil {
+		return h.client
+	}
+	return (*files)[int(h.turn.Add(1)%int64(len(*files)))]
 }
 
 // abs returns the server's path of a name below the place.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
 
 	"github.com/wolkvox/backup"
@@ -37,8 +38,7 @@ func (h *handle) HashAll(ctx context.Context, names []string) ([]dest.Found, err
 		}
 		group.Go(func() error {
 			h.hash(ctx, f)
-			if isStatus(f.Err, fxNoSuchFile) {
-				f.Err = absent(f.Name)
+			if errors.Is(f.Err, fs.ErrNotExist) {
 				missing.Store(true)
 			}
 			if errors.Is(f.Err, dest.ErrUnreachable) {
@@ -92,9 +92,13 @@ func (h *handle) lookAtOnce(ctx context.Context, dir string, folders map[string]
 	return err
 }
 
-// hash fills in what lies under one name in a folder that was looked at. An absent name is SSH_FX_NO_SUCH_FILE.
+// hash fills in what lies under one name in a folder that was looked at. fs.ErrNotExist is still to be proven: the place
+// itself must be there.
 func (h *handle) hash(ctx context.Context, f *dest.Found) {
 	info, err := h.lstat(ctx, f.Name)
+	if isStatus(err, fxNoSuchFile) {
+		err = absent(f.Name)
+	}
 	if err != nil {
 		f.Err = err
 		return
@@ -104,6 +108,9 @@ func (h *handle) hash(ctx context.Context, f *dest.Found) {
 		return
 	}
 	r, err := h.read(ctx, f.Name, info.Size())
+	if isStatus(err, fxNoSuchFile) { // deleted meanwhile
+		err = absent(f.Name)
+	}
 	if err != nil {
 		f.Err = err
 		return

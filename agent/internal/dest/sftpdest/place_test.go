@@ -239,6 +239,14 @@ func TestStatuses(t *testing.T) {
 			}
 		}
 	}
+	// OpenSSH answers so where it has lost a handle.
+	publish(t, p, data, "b.gsm")
+	status.Store(gosftp.StatusNoSuchFile)
+	kind.Store(gosftp.Read)
+	if _, err := p.HashExisting(t.Context(), "b.gsm"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("hashing what cannot be read = %v, want an error that does not say missing", err)
+	}
+	kind.Store(0)
 	// A server that finds nothing any more, itself included, has lost its disk.
 	status.Store(gosftp.StatusNoSuchFile)
 	kind.Store(gosftp.Stat)

@@ -36,7 +36,7 @@ type chunk struct {
 // read opens a file for reading that has about size bytes.
 func (h *handle) read(ctx context.Context, name string, size int64) (*reader, error) {
 	r := &reader{handle: h, ctx: ctx, name: name, size: size}
-	err := h.do(ctx, "open", name, func() (err error) { r.file, err = h.client.Open(h.abs(name)); return err })
+	err := h.do(ctx, "open", name, func() (err error) { r.file, err = h.forFile().Open(h.abs(name)); return err })
 	if err != nil {
 		return nil, err
 	}

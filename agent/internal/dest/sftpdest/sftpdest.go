@@ -132,7 +132,7 @@ func (s *SFTP) open(ctx context.Context) (*handle, error) {
 func (h *handle) start(ctx context.Context) error {
 	defer h.begin(ctx)()
 	var err error
-	if h.client, err = sftp.NewClient(h.line.client, sftp.UseConcurrentWrites(true)); err != nil {
+	if h.client, err = sftp.NewClient(h.line.client); err != nil {
 		if h.line.ended() {
 			return h.line.lose(err)
 		}
@@ -152,7 +152,7 @@ func (h *handle) start(ctx context.Context) error {
 		return fmt.Errorf("%s is not a folder", root)
 	}
 	h.root = strings.TrimSuffix(root, "/")
-	info, err = h.client.Lstat(h.abs(ownDir))
+	_, err = h.client.Lstat(h.abs(ownDir))
 	if err != nil && !isStatus(err, fxNoSuchFile) {
 		return h.explain(ctx, "look at "+ownDir, err)
 	}

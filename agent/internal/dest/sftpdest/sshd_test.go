@@ -356,3 +356,26 @@ func TestDeadLine(t *testing.T) {
 	wantCode(t, "hashing over a dead line", err, dest.SpaceDriver, dest.CodeServerSilent)
 	line.setStall(false)
 }
+
+// TestSessions: many files are written over several sessions, and over one where the server allows no more.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	for _, config := range []string{"", "MaxSessions 1"} {
+		s := sshd.Start(t, sshd.Options{Config: config})
+		p := place(t, opener(t, withKey(s)))
+		data := bytes.Repeat([]byte("recording"), 10_000)
+		var names []string
+		for i := range 50 {
+			names = append(names, fmt.Sprintf("2026/%d.gsm", i))
+		}
+		for name, r := range publish(t, p, data, names...) {
+			if got, err := os.ReadFile(filepath.Join(s.Dir, filepath.FromSlash(name))); r.Err != nil || err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%q: %v, %d bytes, %v", config, r.Err, len(got), err)
+			}
+		}
+		sessions := strings.Count(s.Log(), "Starting session: subsystem 'sftp'")
+		if several := config == ""; several != (sessions > 4) {
+			t.Errorf("%q: %d sessions were begun", config, sessions)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,9 +18,10 @@ import (
 // stage is one staging folder.
 type stage struct {
 	handle  *handle
-	path    string   // below the place
-	sizes   sync.Map // key to the file's size, for reading it back
-	touched dirSet   // folders whose names were changed since the last SyncNames
+	path    string       // below the place
+	sizes   sync.Map     // key to the file's size, for reading it back
+	made    atomic.Int64 // how many files were begun
+	touched dirSet       // folders whose names were changed since the last SyncNames
 
 	mu    sync.Mutex      // guards flush, which Sync replaces
 	flush *errgroup.Group // syncs and closes of files
@@ -67,7 +69,7 @@ func (h *handle) SweepStaging(ctx context.Context) error {
 
 func (h *handle) sweep(ctx context.Context, dir string, leftover func(name string) bool) error {
 	if err := h.look(ctx, dir); err != nil {
-		if errors.Is(h.provenAbsent(ctx, dir, err), fs.ErrNotExist) {
+		if err = h.provenAbsent(ctx, dir, err); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err

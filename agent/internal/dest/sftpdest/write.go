@@ -30,8 +30,11 @@ type stagedFile struct {
 func (s *stage) create(ctx context.Context, key string) (*stagedFile, error) {
 	f := &stagedFile{stage: s, ctx: ctx, key: key, chunk: make([]byte, 0, chunkBytes)}
 	name, h := s.path+"/"+key, s.handle
+	if s.made.Add(1) == manyFiles {
+		h.widen(ctx)
+	}
 	err := h.do(ctx, "create", name, func() (err error) {
-		f.file, err = h.client.OpenFile(h.abs(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+		f.file, err = h.forFile().OpenFile(h.abs(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 		return err
 	})
 	if err != nil {
