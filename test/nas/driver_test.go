@@ -109,7 +109,7 @@ func drivers() []driver {
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
 			noInodes: said{"capacity", "client", "ENOSPC RESERVE"},
 			locked:   said{"credential", "client", ""},
-			readOnly: said{"permission", "client", ""},
+			readOnly: said{"dest-config", "client", "WRITE_REFUSED"},
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
