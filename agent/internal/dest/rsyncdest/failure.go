@@ -91,6 +91,7 @@ func (f *failure) explainBy(message string) error {
 		return spoolFull(inner)
 	case strings.Contains(message, "didn't get server startup line"): // the connection ended while the daemon was greeted
 		inner = fmt.Errorf("%w: %w", inner, io.ErrUnexpectedEOF)
+	case isKnown: // and says all
 	case f.status == statusCannotRun, f.status == statusNoProgram:
 		inner = &dest.CodeError{Space: dest.SpaceDriver, Name: dest.CodeProgram, Cause: inner}
 	case f.status == statusSilent, f.status == statusNoConnect:
