@@ -55,6 +55,11 @@ func (b *bench) compare(ctx context.Context) (err error) {
 	if err := b.checkSpace(source, b.rounds*len(copiers)); err != nil {
 		return err
 	}
+	return b.inTurn(ctx, source, copiers)
+}
+
+// inTurn has each program copy the source in each round, and reports.
+func (b *bench) inTurn(ctx context.Context, source tree, copiers []copier) error {
 	runs := make([][]measured, len(copiers))
 	for round := range b.rounds {
 		for i, c := range copiers {

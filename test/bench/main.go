@@ -1,8 +1,9 @@
 //go:build linux
 
-// Command bench measures what the product costs beside rsync over ssh. It copies the same recordings in turn by the
-// built binaries, by `rsync -a` and by `rsync -a --fsync`, and samples the agent's memory for a night of many small
-// files and of one large file. `make bench` runs it. It asserts that every copy is whole, and nothing about time; it
+// Command bench measures what the product costs beside what people would otherwise use. It copies the same recordings in
+// turn by the built binaries, by `rsync -a` and by `rsync -a --fsync`; to an SFTP server beside `rclone copy` and `sftp -r`, to
+// an rsync daemon beside `rsync -a`, to an SMB server beside smbclient and rclone; and samples the agent's memory for nights of
+// many small files and of one large file. `make bench` runs it. It asserts that every copy is whole, and nothing about time; it
 // measures one machine, and no network.
 package main
 
@@ -28,6 +29,8 @@ type options struct {
 	rounds     int
 	smallFiles int
 	largeBytes int64
+	pushFiles  int
+	pushSmall  int
 	dir        string
 	bin        string
 	seed       uint64
@@ -38,7 +41,14 @@ const (
 	partCopy  = "copy"
 	partSmall = "small"
 	partLarge = "large"
+	partSFTP  = "sftp"
+	partRsync = "rsync"
+	partSMB   = "smb"
 )
+
+func allParts() []string {
+	return []string{partCopy, partSmall, partLarge, partSFTP, partRsync, partSMB}
+}
 
 // The programs.
 const (
@@ -65,13 +75,15 @@ func main() {
 func parseOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	parts := flags.String("part", strings.Join([]string{partCopy, partSmall, partLarge}, ","), "what to measure, joined by commas")
+	parts := flags.String("part", strings.Join(allParts(), ","), "what to measure, joined by commas")
 	programs := flags.String("program", strings.Join([]string{programProduct, programRsync, programRsyncFsync}, ","), "what to compare in the part copy")
 	flags.IntVar(&o.files, "files", 20_000, "files to copy in the part copy")
 	flags.IntVar(&o.meanBytes, "mean", 150_000, "their mean size in bytes; sizes are log-normal")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each program copies them")
 	flags.IntVar(&o.smallFiles, "small", 200_000, "files in the part small, of 2 kB on average")
-	flags.Int64Var(&o.largeBytes, "large", 5<<30, "bytes of the one file in the part large")
+	flags.Int64Var(&o.largeBytes, "large", 5<<30, "bytes of the one large file; in the parts sftp, rsync and smb less where the disk has no room")
+	flags.IntVar(&o.pushFiles, "push", 2000, "files to copy to the servers of the parts sftp, rsync and smb")
+	flags.IntVar(&o.pushSmall, "pushsmall", 10_000, "files of 2 kB on average to copy to each of them by the product")
 	flags.StringVar(&o.dir, "dir", filepath.Join("bin", "bench"), "where sources and copies lie while it runs: on the disk that is to be measured")
 	flags.StringVar(&o.bin, "bin", "bin", "where wolkvox-server and wolkvox-agent are")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the sizes and contents")
@@ -84,7 +96,7 @@ func parseOptions(args []string) (options, error) {
 		flag        string
 		names, some []string
 	}{
-		{"-part", o.parts, []string{partCopy, partSmall, partLarge}},
+		{"-part", o.parts, allParts()},
 		{"-program", o.programs, []string{programProduct, programRsync, programRsyncFsync}},
 	} {
 		for _, name := range chosen.names {
@@ -93,7 +105,7 @@ func parseOptions(args []string) (options, error) {
 			}
 		}
 	}
-	if flags.NArg() > 0 || o.files < 1 || o.meanBytes < 1 || o.rounds < 1 || o.smallFiles < 1 || o.largeBytes < 1 {
+	if flags.NArg() > 0 || o.files < 1 || o.meanBytes < 1 || o.rounds < 1 || o.smallFiles < 1 || o.pushFiles < 1 || o.pushSmall < 1 || o.largeBytes < 1 {
 		return options{}, errors.New("give flags only, and numbers above 0; see -help")
 	}
 	var err error
@@ -133,6 +145,8 @@ func run(ctx context.Context, o options) (err error) {
 			err = b.memory(ctx, fmt.Sprintf("one file of %.1f GiB", float64(o.largeBytes)/(1<<30)), func(dir string) (tree, error) {
 				return makeLarge(dir, o.largeBytes)
 			})
+		default:
+			err = b.push(ctx, part)
 		}
 		if err := errors.Join(err, os.RemoveAll(b.dir)); err != nil {
 			return fmt.Errorf("part %s: %w", part, err)

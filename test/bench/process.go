@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -70,8 +71,38 @@ func (s *service) stop() error {
 }
 
 // cpu returns the time that the program, and those of its children that have ended and were waited for, have used.
-func (s *service) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+func (s *service) cpu() (time.Duration, error) { return cpuOf(s.cmd.Process.Pid) }
+
+// treeCPU returns the time that the program and all that descend from it have used.
+func (s *service) treeCPU() (time.Duration, error) {
+	total := time.Duration(0)
+	for tree := []int{s.cmd.Process.Pid}; len(tree) > 0; tree = tree[1:] {
+		used, err := cpuOf(tree[0])
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) { // it has ended meanwhile
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		total += used
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", tree[0]))
+		if err != nil {
+			return 0, err
+		}
+		for _, name := range threads {
+			text, _ := os.ReadFile(name) // of a thread that has ended there are none
+			for _, field := range strings.Fields(string(text)) {
+				if child, err := strconv.Atoi(field); err == nil {
+					tree = append(tree, child)
+				}
+			}
+		}
+	}
+	return total, nil
+}
+
+func cpuOf(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -79,7 +110,7 @@ func (s *service) cpu() (time.Duration, error) {
 	_, rest, _ := bytes.Cut(text, []byte(") "))
 	fields := strings.Fields(string(rest))
 	if len(fields) < 15 {
-		return 0, fmt.Errorf("/proc/%d/stat is too short: %q", s.cmd.Process.Pid, text)
+		return 0, fmt.Errorf("/proc/%d/stat is too short: %q", pid, text)
 	}
 	var ticks int64
 	for _, field := range fields[11:15] {

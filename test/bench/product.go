@@ -22,6 +22,7 @@ type product struct {
 	server   *service
 	operator []string // the flags of operator's commands
 	copies   int
+	peer     *peer // where it copies to; nil for a folder
 }
 
 const tenantName, sourceName = "acme", "calls"
@@ -102,8 +103,12 @@ func (p *product) prepare(ctx context.Context, to string) (copying func(context.
 	p.copies++
 	name := fmt.Sprintf("nas-%d", p.copies)
 	state, config := filepath.Join(p.dir, name), filepath.Join(p.dir, name+".yaml")
-	text := fmt.Sprintf("state_dir: %q\nsocket: %q\nproxy: none\ndestinations:\n- name: %s\n  directory: %q\n  reserve: 0\n",
-		state, filepath.Join(p.sockets, name), name, to)
+	where := fmt.Sprintf("  directory: %q\n", to)
+	if p.peer != nil {
+		where = p.peer.where(to)
+	}
+	text := fmt.Sprintf("state_dir: %q\nsocket: %q\nproxy: none\ndestinations:\n- name: %s\n%s  reserve: 0\n",
+		state, filepath.Join(p.sockets, name), name, where)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -130,9 +135,19 @@ func (p *product) prepare(ctx context.Context, to string) (copying func(context.
 	return func(ctx context.Context) (used, error) { return p.night(ctx, agent, config) }, nil
 }
 
+// cpu returns what the server has used, and what it copies to.
+func (p *product) cpu() (time.Duration, error) {
+	all, err := p.server.cpu()
+	if err != nil || p.peer == nil {
+		return all, err
+	}
+	atPeer, err := p.peer.service.treeCPU()
+	return all + atPeer, err
+}
+
 // night runs `run --once`, which succeeds only if everything is confirmed and both sides agree.
 func (p *product) night(ctx context.Context, agent, config string) (used, error) {
-	before, err := p.server.cpu()
+	before, err := p.cpu()
 	if err != nil {
 		return used{}, err
 	}
@@ -140,7 +155,7 @@ func (p *product) night(ctx context.Context, agent, config string) (used, error)
 	if err != nil {
 		return used{}, err
 	}
-	after, err := p.server.cpu()
+	after, err := p.cpu()
 	if err != nil {
 		return used{}, err
 	}

@@ -38,7 +38,8 @@ func describeMachine(ctx context.Context, w io.Writer, o options) error {
 	}
 	fmt.Fprintf(w, "disk     %s, %s\n", o.dir, kind)
 	fmt.Fprintf(w, "load     %s (1, 5 and 15 minutes, running/all, last process) before it began\n", bytes.TrimSpace(load))
-	for _, program := range [][]string{{filepath.Join(o.bin, "wolkvox-server"), "version"}, {"rsync", "--version"}, {"ssh", "-V"}} {
+	for _, program := range [][]string{{filepath.Join(o.bin, "wolkvox-server"), "version"}, {"rsync", "--version"}, {"ssh", "-V"},
+		{"rclone", "version"}, {"/usr/sbin/smbd", "--version"}} {
 		version, err := version(ctx, program)
 		if err != nil {
 			return err

@@ -40,7 +40,7 @@ func startSSHD(ctx context.Context, dir string) (*sshd, error) {
 	if s.port, err = freePort(); err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nPidFile none\n",
+	config := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nPidFile none\nSubsystem sftp internal-sftp\n",
 		s.port, filepath.Join(dir, "host"), filepath.Join(dir, "client.pub"))
 	path := filepath.Join(dir, "sshd_config")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
