@@ -16,6 +16,8 @@ func opener(c config.Destination) (dest.Opener, error) {
 		return openSFTP(c)
 	case c.SMB != nil:
 		return openSMB(c.SMB), nil
+	case c.Rsync != nil:
+		return openRsync(c)
 	}
 	return nil, fmt.Errorf("destination %q: no driver serves %s", c.Name, c.Location())
 }

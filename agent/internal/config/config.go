@@ -128,6 +128,9 @@ func (c *Config) setDefaults() {
 		if c.Destinations[i].Streams == 0 {
 			c.Destinations[i].Streams = DefaultStreams
 		}
+		if r := c.Destinations[i].Rsync; r != nil && r.Spool == "" && c.StateDir != "" {
+			r.Spool = filepath.Join(c.StateDir, "spool")
+		}
 	}
 }
 

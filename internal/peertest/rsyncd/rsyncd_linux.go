@@ -34,8 +34,8 @@ type Server struct {
 	Password string
 	Dir      string // the folder that is served
 
-	folder  string // configuration, secrets and log
-	daemon  *exec.Cmd
+	folder string // configuration, secrets and log
+	daemon *exec.Cmd
 }
 
 // Start starts a daemon on a free port of the loopback interface. It is killed when the test ends.

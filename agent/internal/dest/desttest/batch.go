@@ -159,7 +159,11 @@ func testResume(t *testing.T, env Env) {
 
 func testConcurrent(t *testing.T, env Env) {
 	batch := begin(t, openPlace(t, initialised(t, env)))
-	const writers, each = 8, 25
+	const writers = 8
+	each := 25
+	if env.CrashEvery > 1 {
+		each = 4
+	}
 	want := make(map[string][]byte)
 	var group sync.WaitGroup
 	for w := range writers {

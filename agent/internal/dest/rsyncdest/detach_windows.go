@@ -4,3 +4,6 @@ import "os/exec"
 
 // detach does nothing: on Windows nothing is run but to ask for a version.
 func detach(*exec.Cmd) {}
+
+// endWithParent does nothing, for the same reason.
+func endWithParent(*exec.Cmd) {}

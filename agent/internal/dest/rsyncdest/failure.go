@@ -32,6 +32,7 @@ const (
 // failure is how one process ended that did not end well. It becomes an error of the contract by explain.
 type failure struct {
 	place    string
+	folder   string // of the place at the server, as configured, without slashes around
 	pulls    bool
 	status   int
 	messages []string
@@ -47,23 +48,20 @@ func (f *failure) add(line string) {
 // partial reports that rsync did what it could, and its messages say what it could not.
 func (f *failure) partial() bool { return f.status == statusPartial || f.status == statusVanished }
 
-// Error is the first message that says why, and the status.
-func (f *failure) Error() string { return fmt.Sprintf("%s (status %d)", f.reason(), f.status) }
+// Error is the message that says most, and the status.
+func (f *failure) Error() string { return fmt.Sprintf("%s (status %d)", cut(f.reason()), f.status) }
 
-// reason returns the message that says most.
+// reason returns the message that says most: one that is known, or that has an errno other than that of a lost connection, which
+// is often but the end of something else.
 func (f *failure) reason() string {
 	best := "rsync ended without a word"
-	for _, message := range f.messages {
-		if _, ok := known(message); ok {
-			return cut(message)
-		}
-		if no := errnoOf(message); no != 0 && !breaks(no) {
-			return cut(message)
-		}
-	}
 	for i, message := range f.messages {
-		if i == 0 || errnoOf(message) != 0 {
-			best = cut(message)
+		no := errnoOf(message)
+		if _, ok := known(message); ok || no != 0 && !breaks(no) {
+			return message
+		}
+		if i == 0 || no != 0 {
+			best = message
 		}
 	}
 	return best
@@ -111,16 +109,11 @@ func (f *failure) explainBy(message string) error {
 	return coded
 }
 
-// about returns the error that the messages tell of one name, and nil where they tell none. Temporary files have the name
-// between dots.
+// about returns the error that the messages tell of one name, or of a folder on the way to it, and nil where they tell none.
 func (f *failure) about(name string) error {
 	for _, message := range f.messages {
 		m := quoted.FindStringSubmatch(message)
-		if m == nil {
-			continue
-		}
-		shown := unescape(m[1])
-		if shown != name && !strings.HasSuffix(shown, "/"+name) && !isTempOf(shown, name) && !isFolderOf(shown, name) {
+		if m == nil || !f.isOf(unescape(m[1]), name) {
 			continue
 		}
 		if conflicts(errnoOf(message)) {
@@ -131,20 +124,21 @@ func (f *failure) about(name string) error {
 	return nil
 }
 
+// isOf reports whether a path that rsync shows is that of a name, of its temporary file, or of a folder on the way. rsync shows
+// paths relative to the module, or absolute.
+func (f *failure) isOf(shown, name string) bool {
+	shown = strings.Trim(shown, "/")
+	if _, below, ok := strings.Cut("/"+shown, "/"+f.folder+"/"); ok && f.folder != "" {
+		shown = below
+	}
+	return shown == name || strings.HasPrefix(name, shown+"/") || strings.HasPrefix(path.Base(shown), "."+path.Base(name)+".")
+}
+
 // quoted finds the path of a message.
 var quoted = regexp.MustCompile(`"(.+)"`)
 
 // local finds the messages of the side that writes here, where files are pulled.
 var local = regexp.MustCompile(`^\[(receiver|generator|Receiver)\]`)
-
-func isTempOf(shown, name string) bool {
-	return strings.HasPrefix(path.Base(shown), "."+path.Base(name)+".")
-}
-
-func isFolderOf(shown, name string) bool {
-	shown = strings.Trim(shown, "/")
-	return shown != "" && (strings.HasPrefix(name, shown+"/") || strings.HasSuffix(shown, "/"+path.Dir(name)))
-}
 
 // refuses reports that the failure is that one side does not know or allow an option.
 func (f *failure) refuses(option string) bool {

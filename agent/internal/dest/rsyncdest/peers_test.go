@@ -44,7 +44,7 @@ func TestDaemon(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(s.Dir, o.Folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		env.CrashEvery = 3
+		env.CrashEvery = 7
 		env.Unplug = func(t *testing.T) func() { s.Kill(); return func() { s.Restart(t) } }
 		return env
 	})
@@ -56,7 +56,7 @@ func TestSSH(t *testing.T) {
 	desttest.Run(t, func(t *testing.T) desttest.Env {
 		s := sshd.Start(t, sshd.Options{})
 		env := newEnv(s.Dir, overSSH(t, s))
-		env.CrashEvery = 12
+		env.CrashEvery = 23
 		env.Unplug = func(t *testing.T) func() { s.Kill(); return func() { s.Restart(t) } }
 		return env
 	})

@@ -56,7 +56,7 @@ func (h *handle) run(ctx context.Context, c call) error {
 	cmd := exec.CommandContext(ctx, program, append(args, c.args...)...)
 	cmd.Dir, cmd.Env = h.dir, h.env
 	cmd.Stdin = strings.NewReader(joinNames(c.names))
-	failed := &failure{place: h.rsync.label, pulls: c.pulls}
+	failed := &failure{place: h.rsync.label, folder: strings.Trim(h.rsync.options.Folder, "/"), pulls: c.pulls}
 	out, messages := &lines{line: c.line}, &lines{line: failed.add}
 	cmd.Stdout, cmd.Stderr = out, messages
 	cmd.WaitDelay = pipesDelay
@@ -83,10 +83,11 @@ func (h *handle) run(ctx context.Context, c call) error {
 	return failed
 }
 
-// joinNames returns names as --from0 wants them.
+// joinNames returns names as --from0 wants them. A name that begins with # or ; would be a comment.
 func joinNames(names []string) string {
 	var b strings.Builder
 	for _, name := range names {
+		b.WriteString("./")
 		b.WriteString(name)
 		b.WriteByte(0)
 	}

@@ -1,6 +1,6 @@
 // Package rsyncdest is the driver for a module of an rsync daemon, or a folder that rsync reaches over SSH. It follows the
 // contract of package dest by running the rsync program: every operation is a process. It runs on Linux; anywhere else Open
-// says so. It keeps no connection, retries nothing, and does not know how much space is left: rsync cannot tell.
+// says so. It retries nothing, and does not know how much space is left: rsync cannot tell.
 //
 // # Life of a batch
 //
@@ -107,7 +107,7 @@ func New(o Options) *Rsync {
 	return r
 }
 
-// handle is one opened place: the files that its processes need, and no connection.
+// handle is one opened place: the files that its processes need, and over SSH the connection.
 type handle struct {
 	rsync  *Rsync
 	dir    string   // working folder of its processes
@@ -116,6 +116,8 @@ type handle struct {
 	below  string   // the place below pullAt, empty or ending in a slash
 	remote []string // options that reach it
 	env    []string // with the daemon's password
+
+	connection *connection // over SSH
 }
 
 // Open proves that the place can be reached and read. Every error but that of ctx is dest.ErrUnreachable.
@@ -123,7 +125,7 @@ func (r *Rsync) Open(ctx context.Context) (dest.Driver, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	h, err := r.open()
+	h, err := r.open(ctx)
 	if err == nil {
 		var found []looked
 		found, err = h.look(ctx, []string{backup.OwnPrefix})
@@ -144,8 +146,8 @@ func (r *Rsync) Open(ctx context.Context) (dest.Driver, error) {
 	return nil, &dest.UnreachableError{Place: r.label, Cause: err}
 }
 
-// open prepares what the processes of a handle need; it reaches nothing.
-func (r *Rsync) open() (*handle, error) {
+// open prepares what the processes of a handle need.
+func (r *Rsync) open(ctx context.Context) (*handle, error) {
 	if runtime.GOOS == "windows" {
 		return nil, &dest.CodeError{Space: dest.SpaceDriver, Name: dest.CodeUnsupported, Cause: errors.New(
 			"rsync destinations need an agent on Linux; give this agent an SMB share (smb) or an SFTP folder (sftp)")}
@@ -159,7 +161,7 @@ func (r *Rsync) open() (*handle, error) {
 	}
 	h := &handle{rsync: r, dir: dir, env: []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "HOME=" + dir}}
 	if r.options.SSH != nil {
-		err = h.prepareSSH(r.options.SSH)
+		err = h.prepareSSH(ctx, r.options.SSH)
 	} else {
 		err = h.prepareDaemon()
 	}
@@ -211,5 +213,8 @@ func (h *handle) prepareDaemon() error {
 	return nil
 }
 
-// Close deletes what the handle needed on this machine.
-func (h *handle) Close() error { return os.RemoveAll(h.dir) }
+// Close ends the connection and deletes what the handle needed on this machine.
+func (h *handle) Close() error {
+	h.connection.close()
+	return os.RemoveAll(h.dir)
+}

@@ -1,6 +1,7 @@
 package rsyncdest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -38,18 +39,15 @@ IdentityAgent none
 PreferredAuthentications publickey
 BatchMode yes
 ClearAllForwardings yes
-ControlPath none
+ControlPath ` + controlSocket + `
 ConnectTimeout %d
 ServerAliveInterval 30
 ServerAliveCountMax 4
-LogLevel ERROR
+LogLevel INFO
 `
 
-// prepareSSH writes the files that ssh reads and sets up how the folder is reached.
-func (h *handle) prepareSSH(s *SSH) error {
-	if _, err := lookProgram("ssh"); err != nil {
-		return err
-	}
+// prepareSSH writes the files that ssh reads, connects, and sets up how the folder is reached.
+func (h *handle) prepareSSH(ctx context.Context, s *SSH) error {
 	host, port, err := net.SplitHostPort(s.Address)
 	if err != nil || strings.ContainsAny(s.Address, " \t\n\"%") {
 		return fmt.Errorf("the address %q is not host:port", s.Address)
@@ -85,7 +83,7 @@ func (h *handle) prepareSSH(s *SSH) error {
 	h.base = s.User + "@" + sshHost + ":" + folder
 	h.pullAt = h.base
 	h.remote = []string{"--rsh=ssh -F " + sshConfigFile}
-	return nil
+	return h.connect(ctx, s.User)
 }
 
 // parseHostKey splits a line of an authorized_keys file.
