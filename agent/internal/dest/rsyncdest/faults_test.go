@@ -19,7 +19,6 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest/desttest"
 	"github.com/wolkvox/backup/agent/internal/dest/rsyncdest"
 	"github.com/wolkvox/backup/internal/peertest/rsyncd"
-	"github.com/wolkvox/backup/internal/peertest/sshd"
 )
 
 // wantCodes checks that an error carries these codes, outermost first, each as its name, or as "rsync" for a status.
@@ -273,7 +272,7 @@ func TestDaemonRefuses(t *testing.T) {
 // TestSSHRefuses: each refusal has its code.
 func TestSSHRefuses(t *testing.T) {
 	t.Parallel()
-	s, other := sshd.Start(t, sshd.Options{}), sshd.Start(t, sshd.Options{})
+	s, other := startSSH(t), startSSH(t)
 	for what, test := range map[string]struct {
 		change func(o *rsyncdest.Options)
 		want   string

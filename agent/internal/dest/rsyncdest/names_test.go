@@ -16,14 +16,13 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest/desttest"
 	"github.com/wolkvox/backup/agent/internal/dest/rsyncdest"
 	"github.com/wolkvox/backup/internal/peertest/rsyncd"
-	"github.com/wolkvox/backup/internal/peertest/sshd"
 )
 
 // TestNames: names that rsync, a shell or a pattern could take for something else are published, found, moved aside and
 // listed, and so are the names that others gave.
 func TestNames(t *testing.T) {
 	t.Parallel()
-	s, d := sshd.Start(t, sshd.Options{}), rsyncd.Start(t, rsyncd.Options{})
+	s, d := startSSH(t), rsyncd.Start(t, rsyncd.Options{})
 	for what, place := range map[string]struct {
 		options rsyncdest.Options
 		dir     string

@@ -26,6 +26,13 @@ func toDaemon(t *testing.T, s *rsyncd.Server) rsyncdest.Options {
 	return o
 }
 
+// startSSH starts an SSH server. The shell that it starts for each command reads no ~/.bashrc, as bash does below sshd unless it
+// believes to be started by another shell; whatever this machine has there would take longer than rsync.
+func startSSH(t *testing.T) *sshd.Server {
+	t.Helper()
+	return sshd.Start(t, sshd.Options{Config: "SetEnv SHLVL=2"})
+}
+
 // overSSH returns options that reach a folder over SSH.
 func overSSH(t *testing.T, s *sshd.Server) rsyncdest.Options {
 	t.Helper()
@@ -54,9 +61,9 @@ func TestDaemon(t *testing.T) {
 func TestSSH(t *testing.T) {
 	t.Parallel()
 	desttest.Run(t, func(t *testing.T) desttest.Env {
-		s := sshd.Start(t, sshd.Options{})
+		s := startSSH(t)
 		env := newEnv(s.Dir, overSSH(t, s))
-		env.CrashEvery = 23
+		env.CrashEvery = 13
 		env.Unplug = func(t *testing.T) func() { s.Kill(); return func() { s.Restart(t) } }
 		return env
 	})
