@@ -16,6 +16,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
 	"github.com/wolkvox/backup/agent/internal/enroll"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	"github.com/wolkvox/backup/agent/internal/state"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ballast"
@@ -43,6 +44,7 @@ type Agent struct {
 	destinations []*destination
 	troubles     troubles
 	answer       serverAnswer
+	notes        *notes.Book
 	look         chan bool // holds at most one wish to look at the certificate; true where the server refused it
 
 	beating sync.Mutex // one heartbeat at a time
@@ -67,7 +69,8 @@ func open(o Options, fault func(point string) (bool, error)) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault, look: make(chan bool, 1)}
+	a := &Agent{options: o, identity: id, clock: &uplink.ServerClock{}, fault: fault, look: make(chan bool, 1),
+		notes: notes.Open(o.Config.StateDir)}
 	if err := a.open(context.Background()); err != nil {
 		return nil, err
 	}
@@ -127,6 +130,7 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 		group.Go(func() error { return d.night.Loop(ctx, d.window) })
 		group.Go(func() error { d.watchSpace(ctx); return nil })
 		group.Go(func() error { d.probe.Loop(ctx, d.window); return nil })
+		group.Go(func() error { d.followClock(ctx); return nil })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -160,6 +164,7 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 		service.Destinations = append(service.Destinations, control.Destination{
 			Name: d.config.Name, Location: d.config.Location(), Faults: d.faults, Log: d.log, Night: d.night, Store: d.store,
 			Space: d.space.get, LogProblem: d.logProblem, Probe: d.probe,
+			Limits: d.limits(a.serverProblem),
 		})
 	}
 	return service.Serve(ctx, listener)

@@ -10,10 +10,12 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -32,6 +34,8 @@ type destination struct {
 	limiter *rate.Limiter
 	faults  fault.Teller
 	space   spaceWatch
+	notes   *notes.Book
+	logger  *slog.Logger
 	head    look[keptHead] // of the session's goroutine
 
 	mu      sync.Mutex
@@ -50,20 +54,23 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 		return nil, err
 	}
 	logger := a.options.Logger.With(slog.String("destination", c.Name))
-	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst)}
+	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst), notes: a.notes, logger: logger}
 	d.faults = fault.Teller{Language: a.options.Config.Language, Place: c.Location()}
+	d.setLimit(time.Time{}) // no zone is known yet, so that the time does not count
 	place, err := opener(c)
 	if err != nil {
 		return nil, err
 	}
-	if d.store, err = dest.New(place, c.Location(), string(who.Origin)); err != nil {
+	breaker := circuit.New(place, d.faults, nil)
+	if d.store, err = dest.New(breaker, c.Location(), string(who.Origin)); err != nil {
 		return nil, err
 	}
 	d.store.Continue(func() string { return previousOf(log, who.ServerKey) })
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
-		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Patience: patience, Slog: logger,
+		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Circuit: breaker, Patience: patience, Slog: logger,
+		Paused: func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
 	})
 	d.probe = a.newProbe(d, logger)
 	return d, nil
@@ -117,9 +124,6 @@ func (d *destination) logProblem() error {
 // patience is how long a pass waits for the server before it is given up.
 const patience = 45 * time.Second
 
-// burst is the most that the rate limit lets through at once.
-const burst = 1 << 20
-
 // reserve is what must stay free: as configured, or 5 % of the volume and at most 20 GiB.
 func (d *destination) reserve(space dest.Space) int64 {
 	if d.config.Reserve != nil {
@@ -150,18 +154,11 @@ func (d *destination) take(order uplink.Order) {
 		d.mu.Unlock()
 		return
 	}
-	limit := rate.Limit(order.BytesPerSecond)
-	if own := d.config.BytesPerSecond; own != nil {
-		limit = rate.Limit(*own)
-	}
-	if limit == 0 {
-		limit = rate.Inf
-	}
-	d.limiter.SetLimit(limit)
 	d.mu.Lock()
 	run := d.ordered && order.RunNumber > d.order.RunNumber
 	d.order, d.ordered = order, true
 	d.mu.Unlock()
+	d.setLimit(d.night.Now())
 	if run {
 		d.night.Wake()
 	}
@@ -171,7 +168,7 @@ func (d *destination) take(order uplink.Order) {
 func (d *destination) report() uplink.Report {
 	condition, progress := d.night.Condition(), d.night.Total()
 	r := uplink.Report{Session: d.session, Health: uplink.HealthIdle, FreeBytes: -1, FreeInodes: -1,
-		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes}
+		ConfirmedItems: progress.ConfirmedItems, FetchedBytes: progress.FetchedBytes, LeftAlone: d.night.LeftAlone(), Pause: d.pause(d.night.Now())}
 	if condition.Running {
 		r.Health = uplink.HealthRunning
 	}
@@ -186,12 +183,12 @@ func (d *destination) report() uplink.Report {
 		r.Health, r.Message = uplink.HealthFault, problem.Error()
 	}
 	if errors.Is(problem, night.ErrEnded) {
-		r.Health = uplink.HealthIdle
+		r.Health, r.Check = uplink.HealthIdle, nil
 	}
 	space, known, err := d.space.get()
 	switch {
 	case err != nil:
-		r.Health, r.Message = uplink.HealthUnreachable, err.Error()
+		r.Health, r.Message = uplink.HealthUnreachable, d.faults.Of(err).Message
 	case known:
 		r.FreeBytes, r.FreeInodes = space.FreeBytes, space.FreeInodes
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/night"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	"github.com/wolkvox/backup/agent/internal/uplink"
@@ -66,7 +67,8 @@ func newDestination(t testing.TB, c config.Destination, opener dest.Opener) *des
 	t.Helper()
 	place, err := dest.New(opener, "memory", string(originOf("nas")))
 	check(t, err)
-	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst), night: night.New(night.Config{Dest: place}), probe: probe.New(probe.Config{})}
+	return &destination{config: c, store: place, limiter: rate.NewLimiter(rate.Inf, burst), notes: notes.Open(t.TempDir()), logger: slog.New(slog.DiscardHandler),
+		night: night.New(night.Config{Dest: place, Client: uplink.NewClient(nil, &uplink.ServerClock{})}), probe: probe.New(probe.Config{})}
 }
 
 func order(run, bytesPerSecond int64) uplink.Order {

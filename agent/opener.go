@@ -12,6 +12,10 @@ func opener(c config.Destination) (dest.Opener, error) {
 	switch {
 	case c.Directory != "":
 		return openLocal(c)
+	case c.SFTP != nil:
+		return openSFTP(c)
+	case c.SMB != nil:
+		return openSMB(c.SMB), nil
 	}
 	return nil, fmt.Errorf("destination %q: no driver serves %s", c.Name, c.Location())
 }

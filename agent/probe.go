@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os/user"
 	"sync"
 	"time"
 
 	"github.com/wolkvox/backup/agent/internal/config"
+	"github.com/wolkvox/backup/agent/internal/night"
 	"github.com/wolkvox/backup/agent/internal/probe"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 )
@@ -22,10 +24,15 @@ const (
 // newProbe returns what checks a destination.
 func (a *Agent) newProbe(d *destination, logger *slog.Logger) *probe.Probe {
 	place := d.config.Place
+	name := ""
+	if who, err := user.Current(); err == nil {
+		name = who.Username
+	}
 	return probe.New(probe.Config{
 		Name: d.config.Name, Location: d.config.Location(), Store: d.store, Faults: d.faults,
-		Mounted: place.Directory != "", Login: place.Login != nil || place.SMB != nil || place.SFTP != nil || place.Rsync != nil && asksLogin(place.Rsync),
+		Mounted: place.Directory != "", Login: place.Login != nil || place.SMB != nil || place.SFTP != nil || place.Rsync != nil && asksLogin(place.Rsync), User: name,
 		JudgeKept: d.night.JudgeKept, Pending: d.night.Pending, Reserve: d.reserve,
+		Ended:  func() bool { return errors.Is(d.night.Condition().Problem, night.ErrEnded) },
 		Server: a.askServer, ServerAddress: a.who().Server, Now: a.now, ClockOffset: a.clock.Offset,
 		CertificateEnd: func() time.Time { return a.who().Credential.Certificate.Leaf.NotAfter },
 		Renewal: func() error {

@@ -60,6 +60,9 @@ func (d *destination) watchSpace(ctx context.Context) {
 			return
 		}
 		d.space.set(s.space, s.err)
+		if _, known, _ := d.space.get(); known {
+			d.night.Circuit.Saw(s.space)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

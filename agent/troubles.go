@@ -46,6 +46,9 @@ func (a *Agent) problems() (sentences []string) {
 	if offset, known := a.clock.Offset(); known && offset.Abs() >= probe.ClockTolerance {
 		sentences = append(sentences, probe.ClockText(offset))
 	}
+	if err := a.notes.Problem(); err != nil {
+		sentences = append(sentences, err.Error())
+	}
 	if text := a.troubles.store(time.Now()); text != "" { // last, because it may be long, and the server keeps the first words
 		sentences = append(sentences, text)
 	}

@@ -48,3 +48,7 @@ func checkReason(reason string) error {
 	}
 	return nil
 }
+
+// TimeZoneHeader is the metadata in which AgentService.GetStatus names the tenant's time zone, an IANA name, where the agent
+// knows it: by that clock a person's dates are meant.
+const TimeZoneHeader = "wolkvox-time-zone"

@@ -60,6 +60,7 @@ var confined = []struct {
 	{"github.com/aws/...", []string{"./agent/internal/dest/s3dest"}},
 	{"github.com/Azure/...", []string{"./agent/internal/dest/azblobdest"}},
 	{"github.com/cloudsoda/go-smb2/...", []string{"./agent/internal/dest/smbdest"}},
+	{"github.com/hirochachacha/go-smb2/...", []string{"./agent/internal/dest/smbdest"}},
 	{"github.com/prometheus/...", []string{"./server", "./server/internal/metrics"}},
 	{"google.golang.org/grpc/encoding/gzip", nil}, // whoever imports it has every peer's messages decompressed
 }

@@ -232,7 +232,7 @@ func (b *Breaker) met(err error, opening bool) bool {
 // limit keeps the tries of any hour below most. mu is held.
 func (b *Breaker) limit(now, next time.Time, most int) time.Time {
 	b.limited = append(b.limited, now)
-	for now.Sub(b.limited[0]) >= time.Hour {
+	for len(b.limited) > 0 && now.Sub(b.limited[0]) >= time.Hour {
 		b.limited = b.limited[1:]
 	}
 	if len(b.limited) < most {

@@ -141,7 +141,7 @@ func TestLost(t *testing.T) {
 			if wait := b.Left(); wait > 0 {
 				_, err := b.Open(t.Context())
 				var open *OpenError
-				if !errors.As(err, &open) || !errors.Is(err, dest.ErrUnreachable) || open.NextTry.Sub(time.Now()) != wait || !open.Since.Equal(began) {
+				if !errors.As(err, &open) || !errors.Is(err, dest.ErrUnreachable) || time.Until(open.NextTry) != wait || !open.Since.Equal(began) {
 					t.Fatalf("%v, left %v", err, wait)
 				}
 				time.Sleep(wait)

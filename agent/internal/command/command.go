@@ -56,6 +56,7 @@ type program struct {
 	stdout, stderr io.Writer
 	configPath     string
 	output         string
+	zone           *time.Location // the tenant's, where the agent has said so
 }
 
 // Run runs one command and returns the exit status. open is called where no service answers, and by the service itself.
@@ -105,7 +106,7 @@ func (p *program) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configPath, "config", defaultConfigPath, "the configuration file")
 	flags.StringVar(&p.output, "output", outputHuman, "human or json")
-	root.AddCommand(p.enroll(), p.destination(), p.run(), p.status(), p.check(), p.ledger(), p.version())
+	root.AddCommand(p.enroll(), p.destination(), p.run(), p.pause(), p.resume(), p.status(), p.check(), p.ledger(), p.version())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

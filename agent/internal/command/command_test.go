@@ -94,6 +94,7 @@ func TestUsage(t *testing.T) {
 		{"status now", `"now"`},
 		{"status --output yaml", `"yaml"`},
 		{"version --output", "needs an argument"},
+		{"check nas tape", "one name"},
 		{"destination", "needs a command"},
 		{"destination format", `no command "format"`},
 		{"destination init", "one name"},
@@ -204,7 +205,7 @@ func TestAnswers(t *testing.T) {
 		if running {
 			m.serve()
 		}
-		for _, args := range [][]string{{"destination", "init", "tape"}, {"run", "--once", "--destination", "tape"}} {
+		for _, args := range [][]string{{"destination", "init", "tape"}, {"run", "--once", "--destination", "tape"}, {"check", "tape"}} {
 			status, _, stderr := m.run(args...)
 			if want := "wolkvox-agent: there is no destination \"tape\" in the agent's configuration\n"; status != statusBad || stderr != want {
 				t.Errorf("%v: status %d, %q, want %q", args, status, stderr, want)

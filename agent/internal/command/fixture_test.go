@@ -29,11 +29,13 @@ func check(t testing.TB, err error) {
 type fakeAgent struct {
 	status   *backupv1.GetStatusResponse
 	steps    []*backupv1.RunResponse
+	checks   []*backupv1.CheckResponse
 	report   *backupv1.LedgerReport
 	files    []*backupv1.ExportedFile
 	fails    error // of every call
 	openFail error
 	runFail  error // of the agent as a whole
+	limits   fakeLimits
 
 	mu     sync.Mutex
 	opened int
@@ -84,7 +86,10 @@ type fakeService struct {
 	*fakeAgent
 }
 
-func (a *fakeService) GetStatus(context.Context, *backupv1.GetStatusRequest) (*backupv1.GetStatusResponse, error) {
+func (a *fakeService) GetStatus(ctx context.Context, _ *backupv1.GetStatusRequest) (*backupv1.GetStatusResponse, error) {
+	if err := a.limits.nameZone(ctx); err != nil {
+		return nil, err
+	}
 	return a.status, a.fails
 }
 
@@ -93,6 +98,18 @@ func (a *fakeService) Run(m *backupv1.RunRequest, stream grpc.ServerStreamingSer
 		return err
 	}
 	for _, step := range a.steps {
+		if err := stream.Send(step); err != nil {
+			return err
+		}
+	}
+	return a.fails
+}
+
+func (a *fakeService) Check(m *backupv1.CheckRequest, stream grpc.ServerStreamingServer[backupv1.CheckResponse]) error {
+	if err := a.known(m.GetDestination()); err != nil {
+		return err
+	}
+	for _, step := range a.checks {
 		if err := stream.Send(step); err != nil {
 			return err
 		}

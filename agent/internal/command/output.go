@@ -62,6 +62,11 @@ func daysLeft(deadline *timestamppb.Timestamp, now time.Time) string {
 	return fmt.Sprintf("%d days", int(left.Hours()/24))
 }
 
+// clock is an instant for people, by this machine's zone.
+func clock(t *timestamppb.Timestamp) string {
+	return t.AsTime().Local().Format("2006-01-02 15:04:05 MST")
+}
+
 // headText is a head as people compare it: its size and its root.
 func headText(p *backupv1.LogPosition) string {
 	if p == nil {

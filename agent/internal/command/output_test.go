@@ -34,7 +34,13 @@ func TestIsWell(t *testing.T) {
 		"fault": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) {
 			d.LastFault = &backupv1.Fault{Code: "ENOSPC"}
 		}, false},
-		"problem":   {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) { d.Problem = "not mounted" }, false},
+		"problem": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) { d.Problem = "not mounted" }, false},
+		"checked": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) {
+			d.Check = &backupv1.CheckReport{Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING}
+		}, true},
+		"red": {func(_ *backupv1.GetStatusResponse, d *backupv1.DestinationStatus) {
+			d.Check = &backupv1.CheckReport{Verdict: backupv1.CheckVerdict_CHECK_VERDICT_BAD}
+		}, false},
 		"no server": {func(s *backupv1.GetStatusResponse, _ *backupv1.DestinationStatus) { s.ServerProblem = "no route" }, false},
 		"the second of two": {func(s *backupv1.GetStatusResponse, _ *backupv1.DestinationStatus) {
 			s.Destinations = append(s.Destinations, &backupv1.DestinationStatus{Name: "tape", Problem: "no tape"})
@@ -69,12 +75,14 @@ func TestStatusText(t *testing.T) {
 		&backupv1.Night{Manifest: 2, Night: "2026-03-02", ItemCount: 7, Open: true, DeadlineTime: timestamppb.New(now.Add(9*24*time.Hour + time.Hour)), Counts: &backupv1.StateCounts{PendingCount: 7}},
 		&backupv1.Night{Manifest: 3, Night: "2026-03-03", ItemCount: 2, Counts: &backupv1.StateCounts{ExpiredCount: 2}})
 	d.Problem, d.OutboxCount = "7 recordings are still pending", 2
-	d.LastFault = &backupv1.Fault{Party: "client", Code: "ENOSPC", Message: "the destination is full"}
+	d.LastFault = &backupv1.Fault{Class: "capacity", Party: "client", Code: "ENOSPC", Message: "the destination is full"}
+	d.Circuit = &backupv1.Circuit{Fault: d.LastFault, SinceTime: timestamppb.New(time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)),
+		NextTryTime: timestamppb.New(time.Date(2026, 3, 4, 12, 10, 0, 0, time.UTC))}
 	m.agent.status.ServerProblem = "no route"
 	_, stdout, _ := m.run("status")
 	for _, want := range []string{
 		"agent 0123456789abcdef, version v1, server server.example:443\n", "! server: no route\n", "nas: /mnt/nas\n", "! 7 recordings are still pending\n",
-		"! last fault (client, ENOSPC): the destination is full\n", "2026-03-02  2         7           0          7        0        0      9 days\n",
+		"! last fault (capacity, client, ENOSPC): the destination is full\n", "! left alone since 2026-", "because of capacity (ENOSPC), next try at 2026-", "2026-03-02  2         7           0          7        0        0      9 days\n",
 		"2026-03-03  3         2           0          0        2        0      closed\n", "space left: 5.0 GB\n", "receipts that wait for the server: 2\n", "agreed: 4 0102\n",
 	} {
 		if !strings.Contains(stdout, want) {

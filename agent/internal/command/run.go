@@ -20,29 +20,40 @@ import (
 )
 
 func (p *program) run() *cobra.Command {
-	var once bool
+	var once, dry bool
 	var destination string
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Runs the agent; with --once copies what is pending now and ends",
+		Short: "Runs the agent; with --once copies what is pending now and ends; with --dry says what that would be",
 		Long: "run is what the service does: it keeps in touch with the server and copies in the nightly window.\n" +
 			"run --once copies everything that is pending now, outside the window too, shows how far it has come, and\n" +
-			"ends with status 0 only if nothing is pending any more and both sides agree.",
-		Example: "  wolkvox-agent run\n  wolkvox-agent run --once\n  wolkvox-agent run --once --destination nas",
+			"ends with status 0 only if nothing is pending any more and both sides agree. It does so in a pause too.\n" +
+			"run --dry copies nothing: it says how much would come, how long that takes at the rate of the last runs, and\n" +
+			"what keeps a run from beginning by itself now.",
+		Example: "  wolkvox-agent run\n  wolkvox-agent run --once\n  wolkvox-agent run --once --destination nas\n  wolkvox-agent run --dry",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if once && dry {
+				return usageError{errors.New("--once copies and --dry does not; give one")}
+			}
+			if dry {
+				return p.withAgent(cmd.Context(), false, func(ctx context.Context, client backupv1.AgentServiceClient) error {
+					return p.planRun(ctx, client, destination)
+				})
+			}
 			if once {
 				return p.withAgent(cmd.Context(), true, func(ctx context.Context, client backupv1.AgentServiceClient) error {
 					return p.runOnce(ctx, client, destination)
 				})
 			}
 			if destination != "" {
-				return usageError{errors.New("--destination goes with --once")}
+				return usageError{errors.New("--destination goes with --once or --dry")}
 			}
 			return p.serve(cmd.Context())
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "copy what is pending now, then end")
+	cmd.Flags().BoolVar(&dry, "dry", false, "only say what would be copied")
 	cmd.Flags().StringVar(&destination, "destination", "", "only this destination")
 	return cmd
 }
@@ -87,6 +98,9 @@ func (p *program) openWhenRoom(ctx context.Context, o Options) (Agent, error) {
 }
 
 func (p *program) runOnce(ctx context.Context, client backupv1.AgentServiceClient, destination string) error {
+	if err := p.sayPaused(ctx, client, destination); err != nil {
+		return err
+	}
 	stream, err := client.Run(ctx, &backupv1.RunRequest{Destination: destination})
 	if err != nil {
 		return err

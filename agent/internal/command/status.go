@@ -16,13 +16,13 @@ func (p *program) status() *cobra.Command {
 		Use:   "status",
 		Short: "Says what is confirmed, pending and expired, and what is wrong",
 		Long: "status shows each night that is open or holds expired recordings, and the latest one. It exits with 0 if all\n" +
-			"is well, and with 1 if the agent, the server or a destination has a problem, something expired or met a fault, or the\n" +
-			"last check found something bad.",
+			"is well, and with 1 if the agent, the server or a destination has a problem, something expired, met a fault or\n" +
+			"expires in a pause, or the last check found something bad.",
 		Example: "  wolkvox-agent status\n  wolkvox-agent status --output json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withAgent(cmd.Context(), false, func(ctx context.Context, client backupv1.AgentServiceClient) error {
-				status, err := client.GetStatus(ctx, &backupv1.GetStatusRequest{})
+				status, err := p.askStatus(ctx, client)
 				if err != nil {
 					return err
 				}
@@ -52,7 +52,7 @@ func serverTime(status *backupv1.GetStatusResponse, local time.Time) time.Time {
 func isWell(status *backupv1.GetStatusResponse) bool {
 	well := status.GetServerProblem() == "" && len(status.GetProblems()) == 0
 	for _, d := range status.GetDestinations() {
-		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0 &&
+		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0 && !expiresPaused(d) &&
 			d.GetCheck().GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD
 	}
 	return well
@@ -79,8 +79,13 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	if problem := d.GetProblem(); problem != "" {
 		fmt.Fprintf(p.stdout, "! %s\n", problem)
 	}
+	p.writePause(d)
 	if f := d.GetLastFault(); f != nil && f.GetMessage() != d.GetProblem() {
-		fmt.Fprintf(p.stdout, "! last fault (%s, %s): %s\n", f.GetParty(), f.GetCode(), f.GetMessage())
+		fmt.Fprintf(p.stdout, "! last fault (%s, %s, %s): %s\n", f.GetClass(), f.GetParty(), f.GetCode(), f.GetMessage())
+	}
+	if c := d.GetCircuit(); c != nil {
+		fmt.Fprintf(p.stdout, "! left alone since %s because of %s (%s), next try at %s; `wolkvox-agent run --once` tries at once\n",
+			clock(c.GetSinceTime()), c.GetFault().GetClass(), c.GetFault().GetCode(), clock(c.GetNextTryTime()))
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "night\tmanifest\trecordings\tconfirmed\tpending\texpired\tother\tleft")

@@ -48,10 +48,13 @@ type Destination struct {
 	Place `yaml:",inline"`
 	// Reserve is what must stay free at the destination. Where not set: 5 % of the volume, at most 20 GiB.
 	Reserve *size.Size `yaml:"reserve"`
-	// Streams is how many files are fetched at a time, at most 64. 4 where not set. A server may serve fewer at once.
+	// Streams is how many files are fetched at a time at most, 1 to 64; how many there are now follows what the line and the
+	// place can take. 4 where not set. A server may serve fewer at once.
 	Streams int `yaml:"streams"`
 	// BytesPerSecond limits what is fetched; where not set the server's limit holds.
 	BytesPerSecond *size.Size `yaml:"bytes_per_second"`
+	// Bandwidth limits what is fetched at some hours by the tenant's clock; at all others the limit above holds.
+	Bandwidth Bandwidth `yaml:"bandwidth"`
 	// Window is when recordings are copied by themselves, "02:00-06:00" by the tenant's clock; where not set the
 	// server's window holds.
 	Window *Window `yaml:"window"`
@@ -177,10 +180,10 @@ func (d *Destination) check() error {
 	if d.Streams < 1 || d.Streams > maxStreams {
 		return fmt.Errorf("streams is %d; give 1 to %d", d.Streams, maxStreams)
 	}
-	if d.BytesPerSecond != nil && *d.BytesPerSecond < 1<<10 {
+	if d.BytesPerSecond != nil && *d.BytesPerSecond < minBytesPerSecond {
 		return fmt.Errorf("bytes_per_second is %d; give at least 1KiB", *d.BytesPerSecond)
 	}
-	return nil
+	return d.Bandwidth.check()
 }
 
 // Destination returns the destination with the given name.

@@ -30,6 +30,9 @@ func (s *Service) Check(request *backupv1.CheckRequest, stream grpc.ServerStream
 		if err != nil {
 			return err
 		}
+		if report.Worst < backup.CheckBad {
+			d.Night.Circuit.Record(nil) // what was in the way is not any more: the night need not wait for its next try
+		}
 		if unsent != nil {
 			return unsent
 		}

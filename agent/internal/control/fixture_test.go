@@ -167,6 +167,7 @@ type rig struct {
 	disk    *memdest.Disk
 	night   *night.Night
 	log     *store.Ledger
+	limits  *limits
 	begin   func() // lets the night's loop begin
 	socket  string
 	stop    func() error // ends the service and returns what Serve does
@@ -175,7 +176,7 @@ type rig struct {
 // newRig serves on a socket.
 func newRig(t testing.TB, items int) *rig {
 	t.Helper()
-	r := &rig{server: newServer(t, items), disk: memdest.New(), log: newLog(t), socket: filepath.Join(t.TempDir(), "s")}
+	r := &rig{server: newServer(t, items), limits: &limits{}, disk: memdest.New(), log: newLog(t), socket: filepath.Join(t.TempDir(), "s")}
 	ctx, cancel := context.WithCancel(context.Background())
 	var busy sync.WaitGroup
 	listener := bufconn.Listen(1 << 16)
@@ -200,7 +201,8 @@ func newRig(t testing.TB, items int) *rig {
 		Problems: func() []string { return nil }, ClockOffset: func() (time.Duration, bool) { return 0, false }, CertificateEnd: func() time.Time { return noon }, AtWork: true,
 		Destinations: []Destination{{
 			Name: "nas", Location: "/mnt/nas", Log: r.log, Night: r.night, Store: place, LogProblem: session.Problem,
-			Space: func() (dest.Space, bool, error) { return dest.Space{FreeBytes: 5e9}, true, nil },
+			Space:  func() (dest.Space, bool, error) { return dest.Space{FreeBytes: 5e9}, true, nil },
+			Limits: r.limits.limits(),
 			Probe: probe.New(probe.Config{
 				Name: "nas", Location: "/mnt/nas", Store: place, JudgeKept: r.night.JudgeKept, Pending: r.night.Pending,
 				Reserve: func(dest.Space) int64 { return 0 }, Server: func(context.Context) error { return nil }, ServerAddress: "server.example:443",

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/night"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -35,7 +36,7 @@ func (s *Service) MoveDestination(request *backupv1.MoveDestinationRequest, stre
 	var so atomic.Pointer[night.Moving]
 	done := make(chan ended, 1)
 	go func() {
-		moved, err := d.Night.Move(stream.Context(), request.GetAcceptLosses(), func(m night.Moving) { so.Store(&m) })
+		moved, err := d.Night.Move(circuit.Force(stream.Context()), request.GetAcceptLosses(), func(m night.Moving) { so.Store(&m) })
 		done <- ended{moved, err}
 	}()
 	tick := time.NewTicker(250 * time.Millisecond)
@@ -43,7 +44,7 @@ func (s *Service) MoveDestination(request *backupv1.MoveDestinationRequest, stre
 	for {
 		select {
 		case e := <-done:
-			if err := moveRefused(stream.Context(), e.err); err != nil {
+			if err := d.moveRefused(stream.Context(), e.err); err != nil {
 				return err
 			}
 			step := d.moving(e.moved.Moving)
@@ -65,22 +66,22 @@ func (d Destination) moving(m night.Moving) *backupv1.MoveDestinationResponse {
 }
 
 // moveRefused returns what a move is answered that could not begin; nil where it could, whatever became of it.
-func moveRefused(ctx context.Context, err error) error {
+func (d Destination) moveRefused(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return placeRefused(err)
+	return d.placeRefused(err)
 }
 
 // placeRefused returns the error of the contract for a place that cannot be taken into use, nil for any other error.
-func placeRefused(err error) error {
+func (d Destination) placeRefused(err error) error {
 	switch {
 	case errors.Is(err, dest.ErrForeignMarker), errors.Is(err, dest.ErrMarker):
 		return wire.Error(codes.FailedPrecondition, wire.ReasonForeignMarker, "%s", text(err))
 	case errors.Is(err, dest.ErrUnsuitable):
 		return wire.Error(codes.FailedPrecondition, wire.ReasonDestinationUnfit, "%s", text(err))
 	case errors.Is(err, dest.ErrUnreachable), errors.Is(err, fs.ErrNotExist):
-		return wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s", text(err))
+		return wire.Error(codes.Unavailable, wire.ReasonDestinationUnreachable, "%s", d.Faults.Of(err).Message)
 	}
 	return nil
 }

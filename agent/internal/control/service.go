@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/night"
@@ -52,6 +53,7 @@ type Destination struct {
 	// LogProblem says why the log is not kept equal to the server's now; nil where it is, or was not tried yet.
 	LogProblem func() error
 	Probe      *probe.Probe
+	Limits     Limits
 }
 
 func (s *Service) destination(name string) (Destination, error) {
@@ -132,10 +134,15 @@ func (s *Service) InitDestination(ctx context.Context, request *backupv1.InitDes
 	if err != nil {
 		return nil, err
 	}
-	already := d.Store.CheckMarker(ctx) == nil
-	marker, err := d.Store.Init(ctx)
+	ctx = circuit.Force(ctx)
+	var marker dest.Marker
+	err = d.Store.CheckMarker(ctx)
+	already := err == nil
+	if !errors.Is(err, dest.ErrUnreachable) { // which a second try, perhaps with a wrong password, would not change
+		marker, err = d.Store.Init(ctx)
+	}
 	if err != nil {
-		if refused := placeRefused(fmt.Errorf("%s: %w", d.Location, err)); refused != nil {
+		if refused := d.placeRefused(fmt.Errorf("%s: %w", d.Location, err)); refused != nil {
 			return nil, refused
 		}
 		return nil, fmt.Errorf("initialise %s: %w", d.Location, err)

@@ -77,6 +77,15 @@ func TestStatusProblems(t *testing.T) {
 	if _, got := status(); got.FreeBytes != nil || got.LastFault != nil || got.GetProblem() != "" {
 		t.Errorf("of a place whose space is not known: %v", got)
 	}
+	full := &dest.CodeError{Space: dest.SpaceErrno, Number: 28, Cause: errors.New("no space left on device")}
+	r.night.Circuit.Record(full)
+	if _, got := status(); got.GetCircuit().GetFault().GetClass() != "capacity" || got.GetCircuit().GetNextTryTime() == nil || got.GetLastFault().GetCode() != "ENOSPC" || !strings.Contains(got.GetProblem(), "full") {
+		t.Errorf("of a full place: %v", got)
+	}
+	r.night.Circuit.Record(nil)
+	if _, got := status(); got.GetCircuit() != nil || got.GetProblem() != "" {
+		t.Errorf("of a place that is well again: %v", got)
+	}
 	for i, code := range []string{"FIRST", "SECOND"} {
 		check(t, r.log.PutFault(1, ledger.NewSet(ledger.Range{First: 0, Last: 0}), store.Fault{Class: "other", Party: "client", Code: code, Last: noon.Add(time.Duration(i) * time.Hour)}))
 	}
@@ -176,6 +185,12 @@ func TestUnknownDestination(t *testing.T) {
 		},
 		"run": func() error {
 			stream, err := client.Run(t.Context(), &backupv1.RunRequest{Destination: "tape"})
+			check(t, err)
+			_, err = stream.Recv()
+			return err
+		},
+		"check": func() error {
+			stream, err := client.Check(t.Context(), &backupv1.CheckRequest{Destination: "tape"})
 			check(t, err)
 			_, err = stream.Recv()
 			return err

@@ -15,7 +15,7 @@ import (
 )
 
 // GetStatus says how every destination is. It asks neither the server nor a destination, so that it answers at once.
-func (s *Service) GetStatus(context.Context, *backupv1.GetStatusRequest) (*backupv1.GetStatusResponse, error) {
+func (s *Service) GetStatus(ctx context.Context, _ *backupv1.GetStatusRequest) (*backupv1.GetStatusResponse, error) {
 	response := &backupv1.GetStatusResponse{
 		Agent: s.Agent, Version: s.Version, ServerAddress: s.ServerAddress, CertificateExpireTime: timestamp(s.CertificateEnd()),
 	}
@@ -35,7 +35,7 @@ func (s *Service) GetStatus(context.Context, *backupv1.GetStatusRequest) (*backu
 		}
 		response.Destinations = append(response.Destinations, status)
 	}
-	return response, nil
+	return response, s.nameZone(ctx)
 }
 
 func (d Destination) status() (*backupv1.DestinationStatus, error) {
@@ -48,7 +48,7 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	status := &backupv1.DestinationStatus{
 		Name: d.Name, Origin: string(d.Log.Origin()), Location: d.Location,
 		Counts: wire.Counts(total), OutboxCount: int64(d.Log.OutboxLen()), Position: wire.Position(size, root),
-		Running: condition.Running, LastRunTime: timestamp(condition.LastRun), Check: d.lastCheck(),
+		Running: condition.Running, LastRunTime: timestamp(condition.LastRun), Check: d.lastCheck(), Pause: d.Limits.pause(),
 	}
 	if status.Agreed, err = agreed(d.Log); err != nil {
 		return nil, err
@@ -70,6 +70,10 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 		}
 	case known:
 		status.FreeBytes = &space.FreeBytes
+	}
+	status.Circuit = wire.Circuit(d.Night.LeftAlone())
+	if c := status.GetCircuit(); c != nil && (status.Problem == "" || !uplink.ForPeople(problem)) {
+		status.Problem, status.LastFault = c.GetFault().GetMessage(), c.GetFault()
 	}
 	if status.Nights, err = nights(d.Log); err != nil {
 		return nil, err

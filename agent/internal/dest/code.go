@@ -29,6 +29,7 @@ const (
 	CodeServerSilent  = "TIMEOUT"        // the peer has not answered in time
 	CodeWriteRefused  = "WRITE_REFUSED"  // the peer takes no writes at this place
 	CodeReadRefused   = "READ_REFUSED"   // the peer lets nothing be read at this place
+	CodeNotFound      = "NOT_FOUND"      // what the place is configured with is not at the server: a module, a folder
 	CodeWrongProtocol = "WRONG_PROTOCOL" // the peer speaks something else
 	CodeImmutable     = "IMMUTABLE"      // what is there cannot be changed by anybody: immutable attribute, WORM
 )

@@ -77,7 +77,7 @@ type Teller struct {
 	Place    string // where the destination is, for a person; may be empty
 }
 
-// Of classifies an error of a destination, in English and without naming the place.
+// Of classifies an error of a destination, in English, and names the place where the error does.
 func Of(err error) Fault { return Teller{}.Of(err) }
 
 // Of classifies an error of the destination. The message is valid UTF-8 of at most 1 KiB.
@@ -88,6 +88,9 @@ func (t Teller) Of(err error) Fault {
 			f.Message = cut(f.Message, maxMessageBytes)
 			return f
 		}
+	}
+	if unreachable, ok := errors.AsType[*dest.UnreachableError](err); ok && t.Place == "" {
+		t.Place = unreachable.Place
 	}
 	r := classify(err)
 	sentence := t.sentence(r)

@@ -281,7 +281,7 @@ func TestShortage(t *testing.T) {
 func TestUnreachableCode(t *testing.T) {
 	t.Parallel()
 	err := &dest.UnreachableError{Place: "/mnt", Cause: &fs.PathError{Op: "open", Path: "/mnt", Err: syscall.EACCES}}
-	if got := Of(fmt.Errorf("space: %w", err)); got.Class != ClassPermission {
+	if got := Of(fmt.Errorf("space: %w", err)); got.Class != ClassPermission || !strings.Contains(got.Message, "at the destination /mnt:") {
 		t.Errorf("Of(%v) = %+v", err, got)
 	}
 }

@@ -1,5 +1,5 @@
-// Package fetch brings the contents of a set of items from the server: several streams at a time, no round trip
-// per file, going on inside a file where a stream broke. It writes to what its caller stages and knows neither
+// Package fetch brings the contents of a set of items from the server: several streams at a time, as many as the line and
+// the place are found to take, no round trip per file, going on inside a file where a stream broke. It writes to what its caller stages and knows neither
 // destinations nor the ledger; whether contents are right is the staged file's judgement.
 package fetch
 
@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -52,7 +51,8 @@ type Outcome struct {
 // Fetcher fetches from one destination's manifests. Its fields are set once.
 type Fetcher struct {
 	Session *uplink.Session
-	Streams int           // how many at a time
+	Streams int           // how many at a time, at most
+	Pace    Pace          // how many of them now; nil for all
 	Limiter *rate.Limiter // bytes per second over all streams; nil for no limit
 	Bytes   func(n int)   // told of what arrives; may be called from several goroutines
 	// Patience is how often in a row a stream may break without bringing anything. That the server is busy is no break.
@@ -63,37 +63,29 @@ type Fetcher struct {
 // stage begins a file. An error that is ErrTransport leaves out some items; any other error is stage's or a
 // file's own, after which nothing more is known.
 func (f *Fetcher) Fetch(ctx context.Context, manifest int64, items []Item, stage func(context.Context, Item) (File, error), done func(Outcome)) error {
-	group, ctx := errgroup.WithContext(ctx)
-	parts := split(items, f.Streams)
-	broken := make(chan error, len(parts))
-	for _, part := range parts {
-		group.Go(func() error {
-			p := &pull{Fetcher: f, manifest: manifest, remaining: part, stage: stage, done: done}
-			err := p.run(ctx)
-			if errors.Is(err, ErrTransport) {
-				broken <- err
-				return nil
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := f.parts(items)
+	return f.paced(len(parts), func(i int) error {
+		p := &pull{Fetcher: f, manifest: manifest, remaining: parts[i], stage: stage, done: done}
+		err := p.run(ctx)
+		if err != nil && !errors.Is(err, ErrTransport) {
+			cancel(err)
+		}
 		return err
-	}
-	close(broken)
-	return <-broken // the first says what all would say; nil where there is none
+	})
 }
 
 // split cuts items into at most n runs of about equal bytes.
 func split(items []Item, n int) [][]Item {
 	var total int64
 	for _, item := range items {
-		total += item.Digest.SizeBytes + perItemBytes
+		total += item.Digest.SizeBytes + PerItemBytes
 	}
 	var parts [][]Item
 	first, part := 0, int64(0)
 	for i, item := range items {
-		part += item.Digest.SizeBytes + perItemBytes
+		part += item.Digest.SizeBytes + PerItemBytes
 		if part >= (total+int64(n)-1)/int64(n) || i == len(items)-1 {
 			parts = append(parts, items[first:i+1])
 			first, part = i+1, 0
@@ -102,8 +94,8 @@ func split(items []Item, n int) [][]Item {
 	return parts
 }
 
-// perItemBytes is what opening one file costs, in bytes of transfer.
-const perItemBytes = 4 << 10
+// PerItemBytes is what opening one file costs, in bytes of transfer.
+const PerItemBytes = 4 << 10
 
 // pull brings one run of items over one stream at a time.
 type pull struct {
@@ -114,6 +106,7 @@ type pull struct {
 	stage     func(context.Context, Item) (File, error)
 	done      func(Outcome)
 	progress  bool // since the last break
+	refusals  int  // in a row, of a server that is busy
 }
 
 func (p *pull) run(ctx context.Context) error {
@@ -136,6 +129,7 @@ func (p *pull) run(ctx context.Context) error {
 		case !retriable(err):
 			return err
 		}
+		p.noteRefusal(err)
 		if p.progress || wire.Reason(err) == wire.ReasonTryLater { // the server is well, and others are being served
 			retry.Reset()
 		}
@@ -251,6 +245,13 @@ func (p *pull) end(outcome Outcome) error {
 	return nil
 }
 
+// Of what is limited so much is waited for at a time, so that a limit that changes holds soon: what waits already waits for
+// the limit that was.
+const (
+	waitTime     = 100 * time.Millisecond
+	minWaitBytes = 64
+)
+
 // wait keeps to the rate limit.
 func (p *pull) wait(ctx context.Context, n int) error {
 	if p.Limiter == nil {
@@ -258,6 +259,9 @@ func (p *pull) wait(ctx context.Context, n int) error {
 	}
 	for n > 0 {
 		part := min(n, p.Limiter.Burst())
+		if limit := p.Limiter.Limit(); limit != rate.Inf {
+			part = min(part, max(int(float64(limit)*waitTime.Seconds()), minWaitBytes))
+		}
 		if err := p.Limiter.WaitN(ctx, part); err != nil {
 			return err
 		}

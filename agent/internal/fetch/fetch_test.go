@@ -52,8 +52,8 @@ func TestSplit(t *testing.T) {
 		for i := range random.IntN(40) {
 			size := random.Int64N(1 << random.IntN(30))
 			items = append(items, Item{Index: int64(i), Digest: backup.Digest{SizeBytes: size}})
-			total += size + perItemBytes
-			longest = max(longest, size+perItemBytes)
+			total += size + PerItemBytes
+			longest = max(longest, size+PerItemBytes)
 		}
 		n := 1 + random.IntN(8)
 		parts := split(items, n)
@@ -66,7 +66,7 @@ func TestSplit(t *testing.T) {
 		for _, part := range parts {
 			var size int64
 			for _, item := range part {
-				size += item.Digest.SizeBytes + perItemBytes
+				size += item.Digest.SizeBytes + PerItemBytes
 			}
 			if len(part) == 0 || size > total/int64(n)+1+longest {
 				t.Fatalf("a run of %d items with %d bytes of %d in %d runs", len(part), size, total, n)

@@ -32,8 +32,9 @@ type batch struct {
 	indexes map[string]int64                 // of the items by path
 	present map[backup.Method][]ledger.Range // what is at the destination and not signed for, by how it was compared
 
-	reserved int64        // bytes counted as in flight; guarded by pass.mu
-	received atomic.Int64 // bytes of files staged since the last round
+	reserved int64         // bytes counted as in flight; guarded by pass.mu
+	received atomic.Int64  // bytes of files staged since the last round
+	syncTook time.Duration // by the sync of the last round
 }
 
 // fetch opens the destination, adopts what is already there, and stages the rest. The batch is returned with an error
@@ -55,7 +56,8 @@ func (p *pass) fetch(ctx context.Context, w work) (*batch, error) {
 	}
 	missing, shortage := b.fit(ctx, missing)
 	if len(missing) > 0 {
-		if err := b.receive(ctx, missing); err != nil {
+		// After a pause what came is taken to its end.
+		if err := b.receive(ctx, missing); err != nil && !errors.Is(err, ErrPaused) {
 			return b, errors.Join(err, p.report(ctx))
 		}
 	}
@@ -153,16 +155,21 @@ func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 		return n.atPlace(err)
 	}
 	b.stage = stage
+	meter := n.newMeter(time.Now())
 	fetcher := fetch.Fetcher{
-		Session: n.Session, Streams: n.Streams, Limiter: n.Limiter, Patience: 8,
-		Bytes: func(count int) { n.count(func(c *Progress) { c.FetchedBytes += int64(count) }) },
+		Session: n.Session, Streams: n.Streams, Pace: meter, Limiter: n.Limiter, Patience: 8,
+		Bytes: func(count int) {
+			meter.fetched(int64(count))
+			n.count(func(c *Progress) { c.FetchedBytes += int64(count) })
+		},
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	fetched := make(chan struct{})
 	rounds := start(func() error {
-		err := b.rounds(ctx, fetched)
+		err := b.rounds(ctx, fetched, meter)
 		if err != nil {
+			n.slowDown(fault.Of(err))
 			cancel(err) // there is no use in fetching more
 		}
 		return err
@@ -181,12 +188,18 @@ func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 				return
 			}
 			b.received.Add(outcome.Item.Digest.SizeBytes)
+			meter.ended()
 		})
 	close(fetched)
 	if roundErr := <-rounds; roundErr != nil {
 		return roundErr
 	}
-	return err
+	if err != nil {
+		n.slowDown(fault.Of(err))
+		return err
+	}
+	meter.last(time.Now())
+	return nil
 }
 
 // When a round begins: after so many bytes, or after a time that is short at first and then longer, so that a process
@@ -198,7 +211,7 @@ const (
 )
 
 // rounds takes what has been staged through the steps 4 to 7, again and again, until everything was fetched.
-func (b *batch) rounds(ctx context.Context, fetched <-chan struct{}) error {
+func (b *batch) rounds(ctx context.Context, fetched <-chan struct{}, meter *meter) error {
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
 	began, pause := time.Now(), firstRound
@@ -210,6 +223,9 @@ func (b *batch) rounds(ctx context.Context, fetched <-chan struct{}) error {
 			return context.Cause(ctx)
 		case <-look.C:
 		}
+		if b.pass.paused() {
+			return ErrPaused
+		}
 		received := b.received.Load()
 		if received == 0 || received < roundBytes && time.Since(began) < pause {
 			continue
@@ -219,6 +235,7 @@ func (b *batch) rounds(ctx context.Context, fetched <-chan struct{}) error {
 			return err
 		}
 		began, pause = time.Now(), min(2*pause, lastRound)
+		meter.lap(began, b.syncTook)
 	}
 }
 
@@ -234,9 +251,11 @@ func (b *batch) round(ctx context.Context) error {
 	var whole error // why the destination is to be left alone; what was published is signed for all the same
 	if b.stage != nil {
 		// 4. Write: one sync for all.
+		began := time.Now()
 		if err := b.stage.Sync(ctx); err != nil {
 			return n.atPlace(err)
 		}
+		b.syncTook = time.Since(began)
 		// 5. Verify: read the staged files back, past the caches that can be passed, and hash them.
 		if err := b.stage.Verify(ctx); err != nil {
 			return n.atPlace(err)
@@ -297,6 +316,7 @@ func (b *batch) confirm(ctx context.Context) error {
 			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
 				return err
 			}
+			n.Circuit.Record(nil)
 			confirmed += part.Len()
 		}
 	}

@@ -28,7 +28,11 @@ type machine struct {
 	db     *store.DB
 	dir    string // of the store; empty for one in memory, which no power cut reaches
 	outage outage
-	blind  bool // the session does not see what the destination keeps
+	refuse func(op desttest.Op, name string) error // what the destination answers; nil for what the disk does
+	blind  bool                                    // the session does not see what the destination keeps
+	// paused and measured are those of the configuration of nights that loop.
+	paused   func(time.Time) bool
+	measured func(bytesPerSecond int64)
 }
 
 // outage cuts the power at one operation of destination or store.
@@ -76,6 +80,17 @@ func newMachine(t testing.TB, p *peer, dir string) *machine {
 	m.open()
 	t.Cleanup(func() { m.db.Close() })
 	return m
+}
+
+// opener is the disk, with what it refuses.
+func (m *machine) opener() dest.Opener {
+	if m.refuse == nil {
+		return m.disk
+	}
+	return desttest.WithFaults(m.disk, func(op desttest.Op, name string) (bool, error) {
+		err := m.refuse(op, name)
+		return err == nil, err
+	})
 }
 
 func (m *machine) open() {

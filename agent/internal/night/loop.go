@@ -43,8 +43,10 @@ func (n *Night) Wake() {
 const idleCheck = 30 * time.Second
 
 // Loop begins passes until ctx ends, when it returns nil: when somebody asks, and while the window is open as long as
-// something is pending. Between passes it sends receipts that wait, agrees on heads as the log grows, and looks at what
-// was closed. A pass that began by itself takes up nothing more once the window has closed. window returns false while none is known. What met a fault is left alone for a while, longer each time, and as long as the circuit says. An
+// something is pending and nobody has paused it. Between passes it sends receipts that wait, agrees on heads as the log
+// grows, and looks at what was closed. A pass that began by itself takes up nothing more once the window has closed, or
+// after a pause. window returns false while none is known. What met a fault is left alone for a while, longer each time,
+// and as long as the circuit says. An
 // error is [store.ErrFailed] or [store.ErrDamaged]: nothing can be done until the store was opened again, or begun anew. The
 // window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
@@ -57,7 +59,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		changed := n.Log.Changed()
 		size, _ := n.Log.Position()
 		quiet := func() time.Duration { return max(passes.left(time.Now()), n.Circuit.Left()) }
-		wait := n.untilPass(n.now(), quiet(), window)
+		wait := n.untilPass(n.Now(), quiet(), window)
 		if size != seen && wait > 0 {
 			wait = 0 // it has changed already
 		}
@@ -71,16 +73,19 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		case answer = <-n.requests:
 			p.forced = true
 		case moving = <-n.moves:
-		case <-n.wake:
+		case <-n.wake: // by wolkvox; the pause is the client's, and holds
+			p.byItself = true
+			between = n.paused()
 		case <-changed:
 			between = true
 		case <-timer.C:
-			between = n.untilPass(n.now(), quiet(), window) > 0
+			between = n.untilPass(n.Now(), quiet(), window) > 0
 			if between && size == seen && (settling.left(time.Now()) > 0 || n.settled()) {
 				continue
 			}
+			p.byItself = true
 			if w, known := window(); known {
-				p.until = w.Next(n.now()).Stop
+				p.until = w.Next(n.Now()).Stop
 			}
 		}
 		timer.Stop()
@@ -94,12 +99,15 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			passes, settling = rest{}, rest{}
 		case between:
 			err = n.settle(ctx)
-			n.rested(&settling, err)
+			settling.after(err, time.Now())
 			n.setUnsettled(err)
 		default:
 			outcome := n.pass(ctx, p)
-			err = outcome.Err
+			if err = outcome.Err; errors.Is(err, ErrPaused) {
+				err = nil
+			}
 			n.rested(&passes, err)
+			n.setRest(passes.until)
 			if answer != nil {
 				answer <- outcome
 			}
@@ -163,19 +171,23 @@ func (n *Night) settled() bool {
 // is open, a little later for each agent differently, something is pending, and nothing has to be left alone any more.
 func (n *Night) untilPass(now time.Time, quiet time.Duration, window func() (schedule.Window, bool)) time.Duration {
 	w, known := window()
-	if !known {
+	if !known || n.paused() {
 		return idleCheck
 	}
 	counts, err := n.Log.Total()
 	if err != nil || counts[backup.Pending] == 0 || n.retired() {
 		return idleCheck
 	}
-	span := w.Next(now)
-	begin := span.Start.Add(n.spread(span))
-	if wait := max(begin.Sub(now), quiet); wait > 0 {
+	if wait := max(n.Begins(w, now).Sub(now), quiet); wait > 0 {
 		return min(wait, idleCheck)
 	}
 	return 0
+}
+
+// Begins returns when a pass may begin by itself in the window that is open at the given time, or else in the next one.
+func (n *Night) Begins(w schedule.Window, at time.Time) time.Time {
+	span := w.Next(at)
+	return span.Start.Add(n.spread(span))
 }
 
 // spread returns how long after a window's opening this agent begins, so that not all begin at once: the same each

@@ -49,7 +49,7 @@ func (m *machine) loopIn(window func() (schedule.Window, bool), use func(n *Nigh
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	place, err := dest.New(m.disk, "memory", string(testOrigin))
+	place, err := dest.New(m.opener(), "memory", string(testOrigin))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -58,6 +58,7 @@ func (m *machine) loopIn(window func() (schedule.Window, bool), use func(n *Nigh
 	session := uplink.NewSession(client, log, func(context.Context) ([]byte, bool) { return nil, false }, room, silent)
 	n := New(Config{
 		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.known, Client: client, Session: session, Dest: place, Streams: 1,
+		Paused: m.paused, Measured: m.measured,
 		Reserve: func(dest.Space) int64 { return 0 }, Room: room, Patience: 10 * time.Second, Slog: silent,
 		Agreed: func(ctx context.Context) error {
 			_, err := client.Heartbeat(ctx, uplink.Self{Version: "test"}, []uplink.Report{{Session: session}})

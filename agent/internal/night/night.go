@@ -18,6 +18,7 @@ import (
 	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
+	"github.com/wolkvox/backup/agent/internal/pace"
 	"github.com/wolkvox/backup/agent/internal/uplink"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
@@ -33,8 +34,10 @@ type Config struct {
 	Client    *uplink.Client
 	Session   *uplink.Session
 	Dest      *dest.Store
-	Streams   int                          // how many files are fetched at a time
+	Streams   int                          // how many files are fetched at a time at most
 	Limiter   *rate.Limiter                // bytes per second; may be changed by others while it runs
+	Paused    func(at time.Time) bool      // whether nothing is to be copied by itself; nil for never
+	Measured  func(bytesPerSecond int64)   // told at which rate a pass fetched; nil for nobody
 	Reserve   func(space dest.Space) int64 // bytes that must stay free at the destination
 	Room      func() error                 // nil while the volume of the agent's own state has its reserve
 	Agreed    func(context.Context) error  // hands an agreed head to the server
@@ -50,6 +53,7 @@ type Config struct {
 // be called from any.
 type Night struct {
 	Config
+	pace     *pace.Controller // of what is fetched at a time
 	requests chan chan<- Outcome
 	wake     chan struct{} // holds at most one wish for a pass that nobody waits for
 	moves    chan *move
@@ -74,6 +78,7 @@ type Night struct {
 	// unsettled is why what is due between passes could not be done since the last one; nil where it could.
 	unsettled error
 	lastRun   time.Time
+	restUntil time.Time // until when no pass begins by itself because of faults, by this process's own uptime
 }
 
 // Progress is how far a pass has come.
@@ -94,13 +99,13 @@ func New(c Config) *Night {
 	if c.Circuit == nil {
 		c.Circuit = circuit.New(nil, c.Faults, nil)
 	}
-	return &Night{Config: c, requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), closed: make(map[int64]bool),
-		withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
+	return &Night{Config: c, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move),
+		closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 
-// now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the
+// Now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the
 // server was heard. Nothing that matters is decided before.
-func (n *Night) now() time.Time {
+func (n *Night) Now() time.Time {
 	if at, ok := n.Client.Clock.Now(); ok {
 		return at
 	}
@@ -120,8 +125,13 @@ func (n *Night) pass(ctx context.Context, p *pass) Outcome {
 	if p.forced {
 		ctx = circuit.Force(ctx)
 	}
+	began := time.Now()
 	err := p.run(ctx)
 	outcome := n.end(p, errors.Join(err, p.hit(ctx, err)))
+	n.measure(outcome.Progress.FetchedBytes, time.Since(began))
+	if outcome.Complete && !p.onlyClosed {
+		n.Circuit.Record(nil)
+	}
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "pass ends", slog.Bool("complete", outcome.Complete),
 		slog.Int64("confirmed", outcome.Progress.ConfirmedItems), slog.Int64("faults", outcome.Progress.FaultItems),
 		slog.Int64("fetched_bytes", outcome.Progress.FetchedBytes))
@@ -228,7 +238,10 @@ func (n *Night) end(p *pass, err error) Outcome {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.now()
+	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.Now()
+	if errors.Is(err, ErrPaused) { // as somebody wants it
+		n.problem = nil
+	}
 	return Outcome{Progress: n.progress, Complete: err == nil, Err: err}
 }
 

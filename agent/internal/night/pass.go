@@ -25,6 +25,7 @@ type pass struct {
 	onlyClosed bool      // look for expired items of what was closed, and copy nothing
 	forced     bool      // a person asked for it: what was to be left alone is tried
 	until      time.Time // when no more is taken up; zero where there is no such time
+	byItself   bool      // nobody asked for it, so that a pause ends it
 
 	mu       sync.Mutex
 	taken    map[int64]ledger.Set // per manifest, what this pass need not look at again
@@ -35,6 +36,7 @@ type pass struct {
 	need     dest.Space           // what must be free for what was taken up last
 	stored   int64                // items published
 	bad      int64                // items that a failing disk spoiled
+	held     bool                 // a pause was met
 }
 
 type itemID struct{ manifest, index int64 }
@@ -62,7 +64,10 @@ func newPass(n *Night) *pass {
 // since they were last looked at, expired items, which may be at the destination all the same. What met an error at the
 // destination before comes after all else.
 func (p *pass) choose() (work, error) {
-	if !p.until.IsZero() && !p.night.now().Before(p.until) {
+	if p.paused() {
+		return work{}, nil
+	}
+	if !p.until.IsZero() && !p.night.Now().Before(p.until) {
 		return work{}, nil
 	}
 	manifests, closed, err := p.night.manifests()
@@ -277,7 +282,7 @@ func (p *pass) report(ctx context.Context) error {
 	var report []uplink.ItemFault
 	for manifest, faults := range met {
 		for f, items := range faults {
-			kept := store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: n.now().UTC(), Attempts: 1}
+			kept := store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: n.Now().UTC(), Attempts: 1}
 			if err := n.Log.PutFault(manifest, items, kept); err != nil {
 				return err
 			}
@@ -354,7 +359,10 @@ func (p *pass) leftOver(pending int64) error {
 	if pending == 0 || p.onlyClosed {
 		return nil
 	}
-	if !p.until.IsZero() && !p.night.now().Before(p.until) {
+	if p.paused() {
+		return fmt.Errorf("%w: %d recordings are pending", ErrPaused, pending)
+	}
+	if !p.until.IsZero() && !p.night.Now().Before(p.until) {
 		return fmt.Errorf("the nightly window closed with %d recordings pending; the next one goes on", pending)
 	}
 	return fmt.Errorf("%d recordings are still pending; the last fault says why", pending)

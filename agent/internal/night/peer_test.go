@@ -56,6 +56,7 @@ type peer struct {
 	served   int               // items sent
 	wrong    []string          // what must not happen and did
 	spoil    func(index int64, data []byte) []byte
+	reported []*backupv1.ItemFault
 	skew     time.Duration // of the server's time against this machine's
 }
 

@@ -181,6 +181,9 @@ func (p *peer) Heartbeat(_ context.Context, req *backupv1.HeartbeatRequest) (*ba
 	return response, nil
 }
 
-func (p *peer) ReportFaults(context.Context, *backupv1.ReportFaultsRequest) (*backupv1.ReportFaultsResponse, error) {
+func (p *peer) ReportFaults(_ context.Context, req *backupv1.ReportFaultsRequest) (*backupv1.ReportFaultsResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reported = append(p.reported, req.GetFaults()...)
 	return &backupv1.ReportFaultsResponse{}, nil
 }

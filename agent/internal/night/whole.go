@@ -3,20 +3,23 @@ package night
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/fetch"
 	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 // placeError is what the destination answered, or that it did not. It reads as people are told of it.
 type placeError struct {
-	fault fault.Fault
-	cause error
-	// opening says that it is an error of opening the place.
-	opening bool
+	fault   fault.Fault
+	cause   error
+	opening bool // it is an error of opening the place
+	tripped bool // items met it, and the destination is to be left alone because of it
 }
 
 func (e *placeError) Error() string     { return e.fault.Message }
@@ -61,8 +64,11 @@ func (p *pass) hit(ctx context.Context, err error) error {
 	if !ok || ctx.Err() != nil || errors.As(err, new(*circuit.OpenError)) {
 		return nil
 	}
-	// The circuit saw by itself what it could not open.
-	if !whole.opening || !errors.Is(whole.cause, dest.ErrUnreachable) {
+	switch {
+	case whole.opening && errors.Is(whole.cause, dest.ErrUnreachable): // the circuit saw it by itself
+	case whole.tripped: // what was stored since changes nothing
+		n.Circuit.Trip(whole.cause)
+	default:
 		n.Circuit.Record(whole.cause)
 	}
 	p.mu.Lock()
@@ -74,6 +80,20 @@ func (p *pass) hit(ctx context.Context, err error) error {
 	return p.report(ctx)
 }
 
+// LeftAlone says why and until when the destination is left alone, by the server's clock; nil where it is not.
+func (n *Night) LeftAlone() *wire.LeftAlone {
+	state, open := n.Circuit.State()
+	if !open {
+		return nil
+	}
+	f, ahead := state.Fault, time.Until(n.Now())
+	since := state.Since.Add(ahead)
+	return &wire.LeftAlone{
+		Fault: store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: since, Attempts: 1},
+		Since: since, NextTry: state.NextTry.Add(ahead),
+	}
+}
+
 // few is how many bad items say nothing about the destination.
 const few = 3
 
@@ -83,9 +103,10 @@ func (b *batch) fail(index int64, err error) error {
 	p, n := b.pass, b.pass.night
 	n.suspect(b.work.manifest, index)
 	if n.Circuit.Record(err) {
-		return n.atPlace(err)
+		return n.trip(err)
 	}
 	f := n.Faults.Of(err)
+	n.slowDown(f)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.addFault(b.work.manifest, one(index), f)
@@ -96,8 +117,11 @@ func (b *batch) fail(index int64, err error) error {
 	if p.bad++; p.bad < few || p.bad*100 <= percent*(p.bad+p.stored) {
 		return nil
 	}
-	n.Circuit.Trip(err)
-	return n.atPlace(err)
+	return n.trip(err)
+}
+
+func (n *Night) trip(err error) error {
+	return &placeError{fault: n.Faults.Of(err), cause: err, tripped: true}
 }
 
 // stored takes note of an item that was published.

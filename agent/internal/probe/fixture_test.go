@@ -31,10 +31,11 @@ func well(t testing.TB, opener dest.Opener) Config {
 	store, err := dest.New(opener, "/mnt/nas", testOrigin)
 	must(t, err)
 	return Config{
-		Name: "nas", Location: "/mnt/nas", Mounted: true, Store: store,
+		Name: "nas", Location: "/mnt/nas", Mounted: true, User: "backup", Store: store,
 		JudgeKept: func(night.Kept) error { return nil },
 		Pending:   func() (int64, int64, error) { return 3, 3 << 20, nil },
 		Reserve:   func(dest.Space) int64 { return 1 << 20 },
+		Ended:     func() bool { return false },
 		Server:    func(context.Context) error { return nil }, ServerAddress: "server.example:443",
 		Now:            func() time.Time { return noon },
 		ClockOffset:    func() (time.Duration, bool) { return time.Second, true },

@@ -91,19 +91,18 @@ func (c *check) fault(subject string, f fault.Fault) {
 
 // subjectOf returns what an error of opening a place is about.
 func subjectOf(err error, mounted bool) string {
-	if code, ok := errors.AsType[*dest.CodeError](err); ok && code.Space == dest.SpaceDriver {
-		switch code.Name {
-		case dest.CodeHostKey:
-			return SubjectHostKey
-		case dest.CodeAuth, dest.CodeSecret:
-			return SubjectAccount
-		case dest.CodeMappedDrive:
-			return SubjectPath
-		case dest.CodeProgram, dest.CodeProgramOld:
-			return SubjectProgram
-		}
+	f := fault.Of(err)
+	switch f.Code {
+	case dest.CodeHostKey:
+		return SubjectHostKey
+	case dest.CodeAuth, dest.CodeSecret:
+		return SubjectAccount
+	case dest.CodeMappedDrive:
+		return SubjectPath
+	case dest.CodeProgram, dest.CodeProgramOld:
+		return SubjectProgram
 	}
-	if fault.Of(err).Class == fault.ClassCredential {
+	if f.Class == fault.ClassCredential {
 		return SubjectAccount
 	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok && mounted && isMissing(errno) {

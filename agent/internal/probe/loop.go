@@ -15,12 +15,12 @@ const (
 	spread    = 30 * time.Minute // over which the checks of all agents are spread
 	again     = time.Hour        // after a check that was red
 	firstWait = 5 * time.Second  // after the start, so that the server was heard
-	lookEvery = 30 * time.Second
+	lookEvery = time.Minute
 )
 
 // Loop checks by itself until ctx ends: soon after the start, which is also after each change of the configuration; some hours
 // before each window; and every hour while the destination is red, until the window opens. window returns false while none is
-// known. That a destination turned red is logged once, with why.
+// known. A destination that has ended is left alone. That one turned red is logged once, with why.
 func (p *Probe) Loop(ctx context.Context, window func() (schedule.Window, bool)) {
 	share := p.share()
 	timer := time.NewTimer(firstWait + time.Duration(share*float64(lookEvery)))
@@ -37,7 +37,7 @@ func (p *Probe) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			w, known := window()
 			due = isDue(p.Now(), w, known, last, share)
 		}
-		if due {
+		if due && !p.Ended() {
 			report, err := p.Run(ctx, func(backup.CheckLine) {})
 			if err != nil {
 				return

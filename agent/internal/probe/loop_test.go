@@ -19,14 +19,14 @@ func TestLoop(t *testing.T) {
 	for name, test := range map[string]struct {
 		window      schedule.Window
 		red         bool
-		least, most int64 // checks in 48 hours from noon on
+		least, most int64 // checks in 24 hours from noon on
 	}{
-		"well":           {schedule.Window{Start: 2 * time.Hour, End: 6 * time.Hour, Location: time.UTC}, false, 3, 3},
-		"open all day":   {schedule.Window{Location: time.UTC}, false, 3, 3},
-		"red":            {schedule.Window{Start: 2 * time.Hour, End: 6 * time.Hour, Location: time.UTC}, true, 39, 42},
-		"red all day":    {schedule.Window{Location: time.UTC}, true, 3, 3},
+		"well":           {schedule.Window{Start: 2 * time.Hour, End: 6 * time.Hour, Location: time.UTC}, false, 2, 2},
+		"open all day":   {schedule.Window{Location: time.UTC}, false, 2, 2},
+		"red":            {schedule.Window{Start: 2 * time.Hour, End: 6 * time.Hour, Location: time.UTC}, true, 18, 21},
+		"red all day":    {schedule.Window{Location: time.UTC}, true, 2, 2},
 		"no window":      {schedule.Window{}, false, 1, 1},
-		"red, no window": {schedule.Window{}, true, 47, 48},
+		"red, no window": {schedule.Window{}, true, 23, 24},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -55,7 +55,7 @@ func TestLoop(t *testing.T) {
 			if checks.Load() != 1 {
 				t.Errorf("%s: soon after the start there were %d checks", name, checks.Load())
 			}
-			time.Sleep(48*time.Hour - firstWait - lookEvery)
+			time.Sleep(24*time.Hour - firstWait - lookEvery)
 			synctest.Wait()
 			if n := checks.Load(); n < test.least || n > test.most || inWindow.Load() > 0 {
 				t.Errorf("%s: %d checks, %d of them in a window, want %d to %d and none", name, n, inWindow.Load(), test.least, test.most)
@@ -89,4 +89,26 @@ func TestDue(t *testing.T) {
 			t.Errorf("%s: due is %v", test.name, got)
 		}
 	}
+}
+
+// TestLoopEnded leaves a destination alone to which nothing is copied any more.
+func TestLoopEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := well(t, &refusing{err: errX})
+		c.Ended = func() bool { return true }
+		p := New(c)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			p.Loop(ctx, func() (schedule.Window, bool) { return schedule.Window{}, false })
+		}()
+		time.Sleep(2 * again)
+		if report, looked := p.Last(); looked {
+			t.Errorf("it was checked: %+v", report)
+		}
+		cancel()
+		<-ended
+	})
 }

@@ -74,7 +74,11 @@ func (c *check) reach(ctx context.Context, place **dest.Place) bool {
 	if c.try(ctx, func(ctx context.Context) error { facts = handle.Facts(ctx); return nil }) == nil {
 		c.facts = facts
 	}
-	c.good(SubjectPlace, "%s answers", p.Location)
+	if p.Mounted && p.User != "" && !p.Login {
+		c.good(SubjectPlace, "%s answers, and takes the agent for the user %s of this machine", p.Location, p.User)
+	} else {
+		c.good(SubjectPlace, "%s answers", p.Location)
+	}
 	if p.Mounted {
 		c.good(SubjectPath, "the folder is there")
 	}

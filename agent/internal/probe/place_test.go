@@ -48,6 +48,7 @@ func TestWell(t *testing.T) {
 	p := New(c)
 	for range 2 {
 		report := run(t, p)
+		want{SubjectPlace, backup.CheckGood, []string{"/mnt/nas answers, and takes the agent for the user backup"}}.in(t, report)
 		for _, line := range report.Lines {
 			if line.Verdict != backup.CheckGood && line.Subject != SubjectQuota {
 				t.Errorf("%s is %v: %s", line.Subject, line.Verdict, line.Message)
@@ -339,9 +340,9 @@ func TestHangs(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memdest.New()
 			initialised(t, well(t, disk))
-			hanging, hangs := make(chan struct{}), true
+			hanging := make(chan struct{}) // closed when it answers again
 			c := well(t, desttest.WithFaults(disk, func(met desttest.Op, _ string) (bool, error) {
-				if met == op && hangs {
+				if met == op {
 					<-hanging
 				}
 				return true, nil
@@ -357,7 +358,6 @@ func TestHangs(t *testing.T) {
 			report = run(t, p)
 			onlyBad(t, report, SubjectPlace)
 			want{SubjectPlace, backup.CheckBad, []string{"since an earlier check"}}.in(t, report)
-			hangs = false
 			close(hanging)
 			synctest.Wait()
 			if report = run(t, p); report.Worst != backup.CheckUnknown {

@@ -46,12 +46,15 @@ type Config struct {
 	Location string // for a person
 	Mounted  bool   // the place is a path of this machine, which may not be mounted
 	Login    bool   // the place asks who the agent is
+	User     string // who the agent is on this machine, which is who a mounted place takes it for; empty where not known
 	Store    *dest.Store
 	Faults   fault.Teller // puts errors of the place into words
 
 	JudgeKept func(night.Kept) error                     // see [night.Night.JudgeKept]
 	Pending   func() (items, sizeBytes int64, err error) // what waits to be copied
 	Reserve   func(dest.Space) int64                     // bytes that must stay free
+
+	Ended func() bool // nothing is copied there any more, so that it is not checked by itself
 
 	Server         func(ctx context.Context) error // asks wolkvox's server something; nil where it answers
 	ServerAddress  string

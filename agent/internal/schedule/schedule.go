@@ -1,5 +1,6 @@
-// Package schedule says when a night's window is open. Windows are spans of local time keyed by the calendar
-// date on which they start, so that none is skipped or doubled when clocks change. It reads no clock.
+// Package schedule says when a night's window is open, and which limit holds at which hour. Windows are spans of local
+// time keyed by the calendar date on which they start, so that none is skipped or doubled when clocks change; limits go by
+// what clocks show. It reads no clock.
 package schedule
 
 import (

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	"github.com/wolkvox/backup/agent/internal/schedule"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -66,13 +67,16 @@ const (
 type Report struct {
 	Session        *Session
 	Health         Health
-	Message        string // one sentence; empty when all is well
-	FreeBytes      int64  // -1 where not known
-	FreeInodes     int64  // -1 where not known
-	ConfirmedItems int64  // since the process started
-	FetchedBytes   int64  // since the process started
+	Message        string       // one sentence; empty when all is well
+	FreeBytes      int64        // -1 where not known
+	FreeInodes     int64        // -1 where not known
+	ConfirmedItems int64        // since the process started
+	FetchedBytes   int64        // since the process started
+	Pause          *notes.Pause // nil where it is not paused
 	// Check is the last check, nil where there was none; what is not good in it is reported.
 	Check *backup.CheckReport
+	// LeftAlone says that nothing is tried for a while; nil where it is.
+	LeftAlone *wire.LeftAlone
 }
 
 // Order is what the server wants of one destination; the zero value for one that this session does not serve.
@@ -131,7 +135,7 @@ func (c *Client) report(r Report) *backupv1.DestinationReport {
 	m := &backupv1.DestinationReport{
 		Origin: string(log.Origin()), SessionNumber: number,
 		Health: backupv1.DestinationHealth(r.Health), Message: strings.ToValidUTF8(r.Message, "?"),
-		ConfirmedCount: r.ConfirmedItems, FetchedBytes: r.FetchedBytes,
+		ConfirmedCount: r.ConfirmedItems, FetchedBytes: r.FetchedBytes, Circuit: wire.Circuit(r.LeftAlone),
 	}
 	if heard := c.Clock.Heard(); !heard.IsZero() {
 		m.EchoedTime = timestamppb.New(heard)
@@ -139,6 +143,9 @@ func (c *Client) report(r Report) *backupv1.DestinationReport {
 	m.OutboxCount = r.Session.waiting()
 	m.Size, _ = log.Position()
 	m.AgreedHead = log.Agreed()
+	if r.Pause != nil {
+		m.Pause = &backupv1.Pause{UntilTime: wire.Time(r.Pause.Until), Reason: r.Pause.Reason}
+	}
 	if r.FreeBytes >= 0 {
 		m.FreeBytes = &r.FreeBytes
 	}

@@ -16,9 +16,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/notes"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/store"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 // goodOrder is an answer in which everything is as it should be.
@@ -49,6 +51,11 @@ func TestHeartbeat(t *testing.T) {
 	check(t, log.PutAgreed(head))
 	orders, err := s.client.Heartbeat(t.Context(), Self{Version: "v1"}, []Report{{
 		Session: s, Health: HealthFault, Message: "broken\xff", FreeBytes: 5, FreeInodes: -1, ConfirmedItems: 6, FetchedBytes: 7,
+		LeftAlone: &wire.LeftAlone{Fault: store.Fault{Class: "capacity", Party: "client", Last: noon, Attempts: 1}, Since: noon, NextTry: noon.Add(time.Minute)},
+		Check: &backup.CheckReport{At: noon, Worst: backup.CheckWarning, Lines: []backup.CheckLine{
+			{Subject: "write", Verdict: backup.CheckGood, Message: "written"}, {Subject: "clock", Verdict: backup.CheckWarning, Message: "wrong", Class: "clock"},
+		}},
+		Pause: &notes.Pause{Until: noon, Reason: "the NAS moves"},
 	}})
 	check(t, err)
 	if len(orders) != 1 || orders[0].RunNumber != 3 || orders[0].BytesPerSecond != 1000 || orders[0].Window.Start != 22*time.Hour ||
@@ -59,6 +66,12 @@ func TestHeartbeat(t *testing.T) {
 	want := []*backupv1.DestinationReport{{
 		Origin: string(testOrigin), SessionNumber: 7, Size: 3, OutboxCount: 2, EchoedTime: timestamppb.New(noon), AgreedHead: head,
 		Health: backupv1.DestinationHealth_DESTINATION_HEALTH_FAULT, Message: "broken?", FreeBytes: &free, ConfirmedCount: 6, FetchedBytes: 7,
+		Circuit: &backupv1.Circuit{Fault: &backupv1.Fault{Class: "capacity", Party: "client", LastTime: timestamppb.New(noon), AttemptCount: 1},
+			SinceTime: timestamppb.New(noon), NextTryTime: timestamppb.New(noon.Add(time.Minute))},
+		Check: &backupv1.CheckReport{CheckTime: timestamppb.New(noon), Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING, Lines: []*backupv1.CheckLine{
+			{Subject: "clock", Verdict: backupv1.CheckVerdict_CHECK_VERDICT_WARNING, Message: "wrong", Class: "clock"},
+		}},
+		Pause: &backupv1.Pause{UntilTime: timestamppb.New(noon), Reason: "the NAS moves"},
 	}}
 	if diff := cmp.Diff(want, got.GetDestinations(), protocmp.Transform()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)

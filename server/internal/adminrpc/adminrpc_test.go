@@ -207,6 +207,43 @@ func checkItem(t *testing.T, item *backupv1.Item) {
 	}
 }
 
+// Items are listed by the class of their last fault.
+func TestListItemsByCause(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for cause, want := range map[string]int{"made-up": 0, "": 2} {
+		stream := &pages{ctx: t.Context()}
+		request := &backupv1.ListItemsRequest{Tenant: "acme", Destination: "nas", Manifest: 1, Cause: cause}
+		if cause == "" { // whatever newService gave to two of them
+			all := &pages{ctx: t.Context()}
+			if err := s.ListItems(request, all); err != nil {
+				t.Fatal(err)
+			}
+			for _, page := range all.sent {
+				for _, item := range page.GetItems() {
+					if f := item.GetLastFault(); f != nil {
+						request.Cause = f.GetClass()
+					}
+				}
+			}
+		}
+		if err := s.ListItems(request, stream); err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for _, page := range stream.sent {
+			for _, item := range page.GetItems() {
+				if got++; item.GetLastFault().GetClass() != request.Cause {
+					t.Errorf("of cause %q is listed %v", request.Cause, item)
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("%d items of cause %q, want %d", got, request.Cause, want)
+		}
+	}
+}
+
 func TestListItemsRefuses(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

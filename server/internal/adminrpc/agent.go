@@ -8,6 +8,7 @@ import (
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/identity"
+	"github.com/wolkvox/backup/internal/store"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/registry"
 )
@@ -41,6 +42,15 @@ func (s *Service) ListAgents(ctx context.Context, req *backupv1.ListAgentsReques
 	return res, nil
 }
 
+func circuit(c *registry.Circuit) *backupv1.Circuit {
+	if c == nil {
+		return nil
+	}
+	return wire.Circuit(&wire.LeftAlone{
+		Fault: store.Fault{Class: c.Class, Party: c.Party, Code: c.Code, Message: c.Message, Last: c.Since}, Since: c.Since, NextTry: c.NextTry,
+	})
+}
+
 func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 	m := &backupv1.AgentSummary{
 		Name: a.Name, Tenant: a.Tenant, HostName: a.HostName, Version: a.Version, Platform: a.Platform,
@@ -56,6 +66,7 @@ func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 			Origin: string(r.Origin), SessionNumber: r.SessionNumber, Size: r.Size, OutboxCount: r.OutboxCount,
 			EchoedTime: wire.Time(r.EchoedTime), AgreedHead: r.AgreedHead, Health: backupv1.DestinationHealth(r.Health), Message: r.Message,
 			FreeBytes: r.FreeBytes, FreeInodeCount: r.FreeInodeCount, ConfirmedCount: r.ConfirmedCount, FetchedBytes: r.FetchedBytes,
+			Circuit: circuit(r.Circuit), Pause: pause(r.Pause),
 		}
 		if r.Check != nil {
 			report.Check = wire.CheckReport(*r.Check)
@@ -63,4 +74,11 @@ func agent(a registry.Agent, heard registry.Heartbeat) *backupv1.AgentSummary {
 		m.Destinations = append(m.Destinations, report)
 	}
 	return m
+}
+
+func pause(p *registry.Pause) *backupv1.Pause {
+	if p == nil {
+		return nil
+	}
+	return &backupv1.Pause{UntilTime: wire.Time(p.Until), Reason: p.Reason}
 }

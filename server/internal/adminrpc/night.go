@@ -60,15 +60,16 @@ func (s *Service) ListItems(req *backupv1.ListItemsRequest, stream grpc.ServerSt
 	}
 	page := &pager{send: stream.Send}
 	for _, m := range chosen {
-		if err := items(ctx, seq.Ledger(), m, states, page); err != nil {
+		if err := items(ctx, seq.Ledger(), m, states, req.GetCause(), page); err != nil {
 			return s.failed(ctx, err)
 		}
 	}
 	return page.flush()
 }
 
-// items passes on those items of a manifest that are in one of the states.
-func items(ctx context.Context, log *store.Ledger, m ledger.Manifest, states []backup.State, page *pager) error {
+// items passes on those items of a manifest that are in one of the states, and whose last fault is of class cause where one is
+// named.
+func items(ctx context.Context, log *store.Ledger, m ledger.Manifest, states []backup.State, cause string, page *pager) error {
 	if m.Items == 0 {
 		return nil
 	}
@@ -77,12 +78,15 @@ func items(ctx context.Context, log *store.Ledger, m ledger.Manifest, states []b
 		return err
 	}
 	wanted := sets.Among(ledger.NewSet(ledger.Range{First: 0, Last: m.Items - 1}), states...)
-	if wanted.IsEmpty() {
-		return nil
-	}
 	faults, err := log.Faults(m.Number)
 	if err != nil {
 		return err
+	}
+	if cause != "" {
+		wanted = wanted.Intersect(hitBy(faults, cause))
+	}
+	if wanted.IsEmpty() {
+		return nil
 	}
 	index := wanted.Ranges()[0].First
 	for line, err := range log.Lines(m.Number, index) {
@@ -139,6 +143,16 @@ func (p *pager) flush() error {
 	page := &backupv1.ListItemsResponse{Items: p.items}
 	p.items = nil
 	return p.send(page)
+}
+
+// hitBy returns the items whose last fault is of a class.
+func hitBy(faults []store.ItemsFault, class string) (items ledger.Set) {
+	for _, f := range faults {
+		if f.Fault.Class == class {
+			items = items.Union(f.Items)
+		}
+	}
+	return items
 }
 
 // manifests returns what a log says of its manifests now.

@@ -26,6 +26,7 @@ func FuzzHeartbeat(f *testing.F) {
 				{Subject: "write", Verdict: backupv1.CheckVerdict_CHECK_VERDICT_BAD, Message: "the disk is full", Class: "capacity", Party: "client", Code: "ENOSPC"},
 				{Subject: "read-back", Verdict: backupv1.CheckVerdict_CHECK_VERDICT_UNKNOWN, Message: "not tried"},
 			}},
+			Pause: &backupv1.Pause{UntilTime: timestamppb.New(time.Unix(2e9, 0)), Reason: "the NAS moves"},
 		}}},
 	} {
 		encoded, err := proto.Marshal(m)
@@ -53,6 +54,9 @@ func FuzzHeartbeat(f *testing.F) {
 			}
 			if report.Check != nil {
 				checkIsBounded(t, *report.Check)
+			}
+			if p := report.Pause; p != nil && (len(p.Reason) > maxMessageBytes || p.Until.Year() > 9999) {
+				t.Errorf("%v is kept as %+v", m, p)
 			}
 		}
 	})

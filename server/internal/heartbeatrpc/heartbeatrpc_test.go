@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 	"github.com/wolkvox/backup/internal/wire"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
+	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/servertest"
 )
 
@@ -82,10 +85,13 @@ func TestHeartbeat(t *testing.T) {
 		}
 	}
 	began := time.Now()
+	alone := report(r.session)
+	alone.Circuit = &backupv1.Circuit{Fault: &backupv1.Fault{Class: "credential", Party: "client", Code: "STATUS_LOGON_FAILURE", Message: "wrong"},
+		SinceTime: timestamppb.New(then), NextTryTime: timestamppb.New(then.Add(time.Hour))}
 	res, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{
 		AgentVersion: "1.0", AgentTime: timestamppb.New(time.Now().Add(-time.Hour)),
 		Destinations: []*backupv1.DestinationReport{
-			report(r.session), report(0), report(earlier), {Origin: string(foreign)},
+			alone, report(0), report(earlier), {Origin: string(foreign)},
 			{Origin: "wolkvox.com/backup/acme/none/00000000000000000000000000000000"},
 		},
 	})
@@ -116,6 +122,10 @@ func TestHeartbeat(t *testing.T) {
 	if offset := heard.ClockOffset + time.Hour; offset.Abs() > time.Minute || len(heard.Reports) != 5 || heard.Version != "1.0" {
 		t.Errorf("heard %+v", heard)
 	}
+	leftAlone := registry.Circuit{Class: "credential", Party: "client", Code: "STATUS_LOGON_FAILURE", Message: "wrong", Since: then.UTC(), NextTry: then.UTC().Add(time.Hour)}
+	if got := heard.Reports[0].Circuit; got == nil || *got != leftAlone || heard.Reports[1].Circuit != nil {
+		t.Errorf("left alone is %+v, want %+v", got, leftAlone)
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	cancel(stop)
@@ -124,6 +134,9 @@ func TestHeartbeat(t *testing.T) {
 	}
 	kept, err := r.Registry.Heard(servertest.Tenant, servertest.Agent)
 	r.Must(err)
+	if got := kept.Reports[0].Circuit; got == nil || *got != leftAlone {
+		t.Errorf("kept as left alone is %+v", got)
+	}
 	if !kept.At.Equal(heard.At) {
 		t.Errorf("kept %v, heard %v", kept.At, heard.At)
 	}
@@ -162,6 +175,35 @@ func TestHeardForClosing(t *testing.T) {
 	}
 }
 
+// A pause is kept, with a reason that is not too long, and gone with the next report.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	until := then.AddDate(1, 0, 0)
+	for name, test := range map[string]struct {
+		said *backupv1.Pause
+		want *registry.Pause
+	}{
+		"with a time":       {&backupv1.Pause{UntilTime: timestamppb.New(until), Reason: "the NAS moves"}, &registry.Pause{Until: until, Reason: "the NAS moves"}},
+		"until resumed":     {&backupv1.Pause{}, &registry.Pause{}},
+		"with a long story": {&backupv1.Pause{Reason: strings.Repeat("x", 10000)}, &registry.Pause{Reason: strings.Repeat("x", 500)}},
+		"none":              {nil, nil},
+	} {
+		_, err := r.client.Heartbeat(t.Context(), &backupv1.HeartbeatRequest{Destinations: []*backupv1.DestinationReport{{Origin: string(r.Origin), Pause: test.said}}})
+		r.Must(err)
+		heard, err := r.service.Heard(servertest.Tenant, servertest.Agent)
+		r.Must(err)
+		r.Must(r.Registry.Hear(servertest.Tenant, servertest.Agent, heard))
+		kept, err := r.Registry.Heard(servertest.Tenant, servertest.Agent)
+		r.Must(err)
+		for _, h := range []registry.Heartbeat{heard, kept} {
+			if diff := cmp.Diff(test.want, h.Reports[0].Pause); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
 func TestHeartbeatRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -171,10 +213,14 @@ func TestHeartbeatRefused(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*backupv1.DestinationReport){
 		"no origin":      func(d *backupv1.DestinationReport) { d.Origin = "x" },
+		"odd circuit":    func(d *backupv1.DestinationReport) { d.Circuit = &backupv1.Circuit{} },
 		"unknown health": func(d *backupv1.DestinationReport) { d.Health = 99 },
 		"negative size":  func(d *backupv1.DestinationReport) { d.Size = -1 },
 		"a bad time":     func(d *backupv1.DestinationReport) { d.EchoedTime = &timestamppb.Timestamp{Nanos: -1} },
-		"a large head":   func(d *backupv1.DestinationReport) { d.AgreedHead = make([]byte, 1<<20) },
+		"a bad pause": func(d *backupv1.DestinationReport) {
+			d.Pause = &backupv1.Pause{UntilTime: &timestamppb.Timestamp{Nanos: -1}}
+		},
+		"a large head": func(d *backupv1.DestinationReport) { d.AgreedHead = make([]byte, 1<<20) },
 	} {
 		report := &backupv1.DestinationReport{Origin: string(r.Origin)}
 		spoil(report)

@@ -77,12 +77,40 @@ func parseReport(d *backupv1.DestinationReport) (registry.Report, error) {
 		}
 		check = &parsed
 	}
+	left, err := wire.ParseCircuit(d.GetCircuit())
+	if err != nil {
+		return registry.Report{}, fmt.Errorf("the report of %s: %w", origin, err)
+	}
+	pause, err := parsePause(d.GetPause())
+	if err != nil {
+		return registry.Report{}, err
+	}
 	return registry.Report{
-		Origin: origin, SessionNumber: d.GetSessionNumber(), Size: d.GetSize(), OutboxCount: d.GetOutboxCount(), EchoedTime: echoed,
+		Circuit: circuit(left),
+		Origin:  origin, SessionNumber: d.GetSessionNumber(), Size: d.GetSize(), OutboxCount: d.GetOutboxCount(), EchoedTime: echoed,
 		AgreedHead: d.GetAgreedHead(), Health: int32(d.GetHealth()), Message: cut(d.GetMessage(), maxMessageBytes),
 		FreeBytes: d.FreeBytes, FreeInodeCount: d.FreeInodeCount,
-		ConfirmedCount: d.GetConfirmedCount(), FetchedBytes: d.GetFetchedBytes(), Check: check,
+		ConfirmedCount: d.GetConfirmedCount(), FetchedBytes: d.GetFetchedBytes(), Check: check, Pause: pause,
 	}, nil
+}
+
+func circuit(left *wire.LeftAlone) *registry.Circuit {
+	if left == nil {
+		return nil
+	}
+	f := left.Fault
+	return &registry.Circuit{Class: f.Class, Party: f.Party, Code: f.Code, Message: cut(f.Message, maxMessageBytes), Since: left.Since, NextTry: left.NextTry}
+}
+
+func parsePause(m *backupv1.Pause) (*registry.Pause, error) {
+	if m == nil {
+		return nil, nil
+	}
+	until, err := wire.ParseTime(m.GetUntilTime())
+	if err != nil {
+		return nil, err
+	}
+	return &registry.Pause{Until: until, Reason: cut(m.GetReason(), maxMessageBytes)}, nil
 }
 
 func cut(s string, sizeBytes int) string {

@@ -135,7 +135,7 @@ func (s *scrape) nights(log *store.Ledger, manifests []ledger.Manifest, labels [
 	open := 0
 	var nearest, last time.Time
 	faults := faultCounts{}
-	if err := faults.add(log, 0); err != nil {
+	if err := faults.add(log, 0, time.Now()); err != nil {
 		return err
 	}
 	for _, m := range manifests {
@@ -153,7 +153,7 @@ func (s *scrape) nights(log *store.Ledger, manifests []ledger.Manifest, labels [
 		if counts[backup.Pending] > 0 && (nearest.IsZero() || m.Deadline.Before(nearest)) {
 			nearest = m.Deadline
 		}
-		if err := faults.add(log, m.Number); err != nil {
+		if err := faults.add(log, m.Number, time.Now()); err != nil {
 			return err
 		}
 	}

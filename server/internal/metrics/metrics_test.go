@@ -87,7 +87,17 @@ func TestCollector(t *testing.T) {
 		}
 		s.Must(log.PutFault(1, ledger.NewSet(ledger.Range{First: i, Last: i}), fault))
 	}
-	s.Must(log.PutFault(0, ledger.Set{}, store.Fault{Class: "unreachable", Party: "network"}))
+	for _, class := range []string{"dest-lost", "capacity", "over"} {
+		last := time.Now()
+		if class == "over" {
+			last = last.Add(-3 * time.Hour)
+		}
+		s.Must(log.PutFault(0, ledger.Set{}, store.Fault{Class: class, Party: "client", Last: last}))
+	}
+	for i, class := range []string{"quota", "permission", "integrity"} {
+		some := ledger.NewSet(ledger.Range{First: int64(70 + 5*i), Last: int64(74 + 5*i)})
+		s.Must(log.PutFault(1, some, store.Fault{Class: class, Party: "client"}))
+	}
 	_, err := s.Registry.RaiseAlarm(registry.Alarm{Origin: s.Origin, Kind: registry.AlarmTailLost, RaisedAt: noon})
 	s.Must(err)
 	_, err = s.Registry.UpdateRecovery(s.Origin, func(r *registry.Recovery) { r.Recovering = true })
@@ -96,7 +106,12 @@ func TestCollector(t *testing.T) {
 	text := answer(t, NewCollector(newState(s)), NewCalls())
 	for _, want := range []string{
 		`wolkvox_faults{class="disk-full",destination="nas",party="client",tenant="acme"} 10`,
-		`wolkvox_faults{class="other",destination="nas",party="other",tenant="acme"} 37`,
+		`wolkvox_faults{class="quota",destination="nas",party="client",tenant="acme"} 5`,
+		`wolkvox_faults{class="permission",destination="nas",party="client",tenant="acme"} 5`,
+		`wolkvox_faults{class="integrity",destination="nas",party="client",tenant="acme"} 5`,
+		`wolkvox_faults{class="capacity",destination="nas",party="client",tenant="acme"} 1`,
+		`wolkvox_faults{class="dest-lost",destination="nas",party="client",tenant="acme"} 1`,
+		`wolkvox_faults{class="other",destination="nas",party="other",tenant="acme"} 25`,
 		`wolkvox_alarm_timestamp_seconds{destination="nas",kind="TAIL_LOST",tenant="acme"} 1.7731`,
 		`wolkvox_recovering{destination="nas",tenant="acme"} 1`,
 		`wolkvox_items{destination="nas",state="pending",tenant="acme"} 100`,
@@ -109,6 +124,9 @@ func TestCollector(t *testing.T) {
 	}
 	if got := strings.Count(text, "\nwolkvox_faults{"); got != maxCauses {
 		t.Errorf("%d causes are told apart, want %d", got, maxCauses)
+	}
+	if strings.Contains(text, `class="over"`) {
+		t.Error("a fault of the whole destination that is over is counted")
 	}
 	if strings.Contains(text, ".gsm") {
 		t.Error("the name of a recording is shown")

@@ -12,22 +12,32 @@ import (
 
 func (a *app) agentsCommand() *cobra.Command {
 	var tenant string
+	var red bool
 	command := &cobra.Command{
-		Use:     "agents",
-		Short:   "List the agents and how they were when last heard",
-		Example: `  wolkvox-server agents --tenant acme`,
-		Args:    exactly(),
+		Use:   "agents",
+		Short: "List the agents and how they were when last heard",
+		Long: `Lists the agents and how they were when last heard. A destination is red where the agent's last check
+found that it would not take a night's recordings: agents check after their start, three hours before each window, and
+every hour while they are red. With --red only those are listed, a row for each thing that is bad, with what to do.`,
+		Example: `  wolkvox-server agents --tenant acme
+  wolkvox-server agents --red`,
+		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.callShort(c.Context(), func(ctx context.Context, admin backupv1.AdminServiceClient) error {
 				res, err := admin.ListAgents(ctx, &backupv1.ListAgentsRequest{Tenant: tenant})
 				if err != nil {
 					return err
 				}
+				if red {
+					res.Agents = redAgents(res.GetAgents())
+					return a.show(res, func(w *tabwriter.Writer) { redTable(w, res.GetAgents()) })
+				}
 				return a.show(res, func(w *tabwriter.Writer) { agentTable(w, res.GetAgents()) })
 			})
 		},
 	}
 	tenantFlag(command, &tenant)
+	command.Flags().BoolVar(&red, "red", false, "only destinations that would not take a night's recordings, and why")
 	command.AddCommand(a.agentsRevokeCommand())
 	return command
 }
@@ -73,8 +83,31 @@ func agentTable(w *tabwriter.Writer, agents []*backupv1.AgentSummary) {
 			if d.FreeBytes != nil {
 				free = bytesText(d.GetFreeBytes())
 			}
+			health := healthText(d)
+			if isRed(d) {
+				health += " RED"
+			}
 			row(w, agent.GetTenant(), agent.GetName(), agent.GetHostName(), agent.GetVersion(), heard, clock,
-				originDestination(d.GetOrigin()), label(d.GetHealth(), "DESTINATION_HEALTH_"), d.GetOutboxCount(), free, d.GetMessage())
+				originDestination(d.GetOrigin()), health, d.GetOutboxCount(), free, d.GetMessage())
 		}
 	}
+}
+
+// healthText is how a destination is, in a word, the class of the fault for which the agent leaves it alone, and whether and
+// until when somebody has paused it.
+func healthText(d *backupv1.DestinationReport) string {
+	text := label(d.GetHealth(), "DESTINATION_HEALTH_")
+	if c := d.GetCircuit(); c != nil {
+		text += " (left alone: " + c.GetFault().GetClass() + ")"
+	}
+	if d.GetPause() == nil {
+		return text
+	}
+	if text += ", paused"; d.GetPause().GetUntilTime() != nil {
+		text += " until " + instant(d.GetPause().GetUntilTime())
+	}
+	if reason := d.GetPause().GetReason(); reason != "" {
+		text += " (" + reason + ")"
+	}
+	return text
 }

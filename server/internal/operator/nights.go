@@ -103,18 +103,20 @@ func nightTable(w *tabwriter.Writer, nights []*backupv1.Night, now time.Time) {
 func (a *app) itemsCommand() *cobra.Command {
 	var states []string
 	var manifest int64
+	var cause string
 	command := &cobra.Command{
 		Use:   "items TENANT DESTINATION",
 		Short: "List the recordings of a destination and their states",
 		Long:  `Lists the recordings of a destination and their states. With --output json every recording is an object on a line of its own.`,
 		Example: `  wolkvox-server items acme nas --state pending,expired
+  wolkvox-server items acme nas --cause capacity
   wolkvox-server items acme nas --manifest 7 --output json | jq -r .path`,
 		Args: exactly("TENANT", "DESTINATION"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if manifest < 0 {
 				return usage("--manifest is %d; manifests count from 1", manifest)
 			}
-			request := &backupv1.ListItemsRequest{Tenant: args[0], Destination: args[1], Manifest: manifest}
+			request := &backupv1.ListItemsRequest{Tenant: args[0], Destination: args[1], Manifest: manifest, Cause: cause}
 			for _, name := range states {
 				state, err := backup.ParseState(name)
 				if err != nil {
@@ -129,6 +131,7 @@ func (a *app) itemsCommand() *cobra.Command {
 	}
 	command.Flags().StringSliceVar(&states, "state", nil, "only items in these `STATES`, joined by commas: pending, confirmed, expired, waived, released, withdrawn, forgotten")
 	command.Flags().Int64Var(&manifest, "manifest", 0, "only items of this `MANIFEST`, by its number")
+	command.Flags().StringVar(&cause, "cause", "", "only items whose last fault is of this `CLASS`, such as capacity; docs/operations.md lists them")
 	return command
 }
 

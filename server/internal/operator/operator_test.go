@@ -245,18 +245,22 @@ func TestTables(t *testing.T) {
 		agents: []*backupv1.AgentSummary{
 			{Name: "never-heard"},
 			{Name: "heard", HeardTime: timestamppb.Now(), ClockOffset: durationpb.New(time.Second), Destinations: []*backupv1.DestinationReport{
-				{Origin: "wolkvox.com/backup/acme/nas/0123456789abcdef0123456789abcdef", Message: "the disk is full"},
+				{Origin: "wolkvox.com/backup/acme/nas/0123456789abcdef0123456789abcdef", Message: "the disk is full",
+					Circuit: &backupv1.Circuit{Fault: &backupv1.Fault{Class: "capacity"}}},
+				{Origin: "wolkvox.com/backup/acme/tape/0123456789abcdef0123456789abcdef", Health: backupv1.DestinationHealth_DESTINATION_HEALTH_IDLE,
+					Pause: &backupv1.Pause{UntilTime: timestamppb.New(time.Date(2026, 12, 1, 5, 0, 0, 0, time.UTC)), Reason: "the NAS moves"}},
+				{Origin: "wolkvox.com/backup/acme/disk/0123456789abcdef0123456789abcdef", Health: backupv1.DestinationHealth_DESTINATION_HEALTH_IDLE, Pause: &backupv1.Pause{}},
 			}},
 		},
 		nights: []*backupv1.Night{
-			{Manifest: 1, Open: true, DeadlineTime: timestamppb.New(now.Add(36 * time.Hour)), LastFault: &backupv1.Fault{Message: "no space"}},
+			{Manifest: 1, Open: true, DeadlineTime: timestamppb.New(now.Add(36 * time.Hour)), LastFault: &backupv1.Fault{Class: "capacity", Party: "client", Message: "no space"}},
 			{Manifest: 2, DeadlineTime: timestamppb.New(now.Add(-time.Hour)), SizeBytes: 999950},
 			{Manifest: 3, Open: true, DeadlineTime: timestamppb.New(now.Add(-time.Hour))},
 		},
 	})
 	for line, words := range map[string][]string{
-		"agents":          {"never", "+1.0s", " nas ", "the disk is full"},
-		"nights acme nas": {"1.5 days left", "(closed)", "not closed yet", "no space", "1.0 MB"},
+		"agents":          {"never", "+1.0s", " nas ", "the disk is full", "(left alone: capacity)", " idle, paused until 2026-12-01 05:00:00Z (the NAS moves) ", " idle, paused "},
+		"nights acme nas": {"1.5 days left", "(closed)", "not closed yet", "capacity (client): no space", "1.0 MB"},
 	} {
 		code, out, errs := r.do(t, strings.Fields(line)...)
 		if code != exitOK {

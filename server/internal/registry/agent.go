@@ -50,7 +50,25 @@ type Report struct {
 	ConfirmedCount int64         `json:"confirmed_count"`  // since the agent's process started
 	FetchedBytes   int64         `json:"fetched_bytes"`    // since the agent's process started
 	// Check is what was not good in the last check; nil where there was none since the agent's process started.
-	Check *backup.CheckReport `json:"check,omitempty"`
+	Check   *backup.CheckReport `json:"check,omitempty"`
+	Circuit *Circuit            `json:"circuit,omitempty"`
+	Pause   *Pause              `json:"pause,omitempty"` // nil where it is not paused
+}
+
+// Circuit says that an agent leaves a destination alone after a fault that hit it as a whole.
+type Circuit struct {
+	Class   string    `json:"class"` // this and the following of the fault
+	Party   string    `json:"party"`
+	Code    string    `json:"code"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+	NextTry time.Time `json:"next_try"`
+}
+
+// Pause is what an agent said of a destination that is paused.
+type Pause struct {
+	Until  time.Time `json:"until,omitzero"`   // zero for until it is resumed
+	Reason string    `json:"reason,omitempty"` // in the words of who asked for it
 }
 
 // Agent returns a tenant's agent, or [ErrNotFound].

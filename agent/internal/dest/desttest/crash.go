@@ -185,10 +185,11 @@ var crashFaults = [...]struct {
 
 // testCrashPoints ends or disturbs the journey at every operation, before it and after it.
 func testCrashPoints(t *testing.T, env Env) {
-	for point, ended := 0, false; !ended; point++ {
+	every := max(env.CrashEvery, 1)
+	for point, ended := 0, false; !ended; point += every {
 		faults := crashFaults[:]
 		if env.Slow {
-			faults = faults[point%len(faults):][:1]
+			faults = faults[point/every%len(faults):][:1]
 		}
 		for _, fault := range faults {
 			clearPlace(t, env)

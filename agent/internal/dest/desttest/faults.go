@@ -2,6 +2,7 @@ package desttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -30,6 +31,8 @@ const (
 	OpPublish    Op = "publish"     // of one move; name is the visible name
 	OpSyncNames  Op = "sync names"  // with an empty name
 	OpRemove     Op = "remove"      // of a staged file; name is the key
+	OpCheck      Op = "check"       // with an empty name; where the stage lies elsewhere than the place
+	OpHashAll    Op = "hash all"    // with an empty name; where the driver hashes many at once
 )
 
 // Hook is asked before every operation whether it is applied, and what is returned: err, or, where err is nil and
@@ -51,8 +54,8 @@ func (h Hook) run(op Op, name string, do func() error) error {
 	return err
 }
 
-// WithFaults returns an opener whose handles ask hook before every operation. The handles have the abilities to
-// keep, move, settle and stage; those of inner must have them too.
+// WithFaults returns an opener whose handles ask hook before every operation. The handles of inner must be able to keep,
+// move, stage and list; what else they can, or cannot, is so of the returned ones too.
 func WithFaults(inner dest.Opener, hook Hook) dest.Opener { return faultyOpener{inner, hook} }
 
 type faultyOpener struct {
@@ -69,17 +72,19 @@ func (o faultyOpener) Open(ctx context.Context) (dest.Driver, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T cannot be given faults: it lacks an ability", driver)
 	}
-	return &faulty{able, o.hook}, nil
+	f := &faulty{able, o.hook}
+	if hasher, ok := driver.(dest.Hasher); ok {
+		return &faultyHasher{f, hasher}, nil
+	}
+	return f, nil
 }
 
 type allAble interface {
 	dest.Driver
 	dest.Keeper
 	dest.Mover
-	dest.Settler
 	dest.Stager
 	dest.Lister
-	dest.Spacer
 }
 
 type faulty struct {
@@ -123,7 +128,29 @@ func (f *faulty) MoveAside(ctx context.Context, name, to string) error {
 }
 
 func (f *faulty) Settle(ctx context.Context, names []string) error {
-	return f.hook.run(OpSettle, "", func() error { return f.allAble.Settle(ctx, names) })
+	settler, ok := f.allAble.(dest.Settler)
+	if !ok {
+		return nil
+	}
+	return f.hook.run(OpSettle, "", func() error { return settler.Settle(ctx, names) })
+}
+
+func (f *faulty) Space(ctx context.Context) (dest.Space, error) {
+	if spacer, ok := f.allAble.(dest.Spacer); ok {
+		return spacer.Space(ctx)
+	}
+	return dest.Space{}, errors.ErrUnsupported
+}
+
+// faultyHasher is faulty where the driver hashes many files at once.
+type faultyHasher struct {
+	*faulty
+	hasher dest.Hasher
+}
+
+func (f *faultyHasher) HashAll(ctx context.Context, names []string) (found []dest.Found, err error) {
+	err = f.hook.run(OpHashAll, "", func() error { found, err = f.hasher.HashAll(ctx, names); return err })
+	return found, err
 }
 
 func (f *faulty) SweepStaging(ctx context.Context) error {
@@ -139,7 +166,21 @@ func (f *faulty) NewStage(ctx context.Context) (dest.Stage, error) {
 		}
 		return nil, err
 	}
+	if checker, ok := stage.(dest.Checker); ok {
+		return &faultyChecker{&faultyStage{stage, f.hook}, checker}, nil
+	}
 	return &faultyStage{stage, f.hook}, nil
+}
+
+// faultyChecker is faultyStage where the stage compares what it published.
+type faultyChecker struct {
+	*faultyStage
+	checker dest.Checker
+}
+
+func (f *faultyChecker) Check(ctx context.Context, moves []dest.Move) (checked []dest.Checked, err error) {
+	err = f.hook.run(OpCheck, "", func() error { checked, err = f.checker.Check(ctx, moves); return err })
+	return checked, err
 }
 
 type faultyStage struct {

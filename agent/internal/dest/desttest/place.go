@@ -202,6 +202,10 @@ func testMoveAside(t *testing.T, env Env) {
 func testSpace(t *testing.T, env Env) {
 	place := openPlace(t, initialised(t, env))
 	space, err := place.Space(t.Context())
+	if env.NoSpace {
+		wantErr(t, "Space", err, errors.ErrUnsupported)
+		return
+	}
 	if err != nil {
 		t.Fatalf("Space: %v", err)
 	}

@@ -1742,7 +1742,9 @@ type ListItemsRequest struct {
 	// The manifest's number; 0 for all.
 	Manifest int64 `protobuf:"varint,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	// The states wanted; empty for all.
-	States        []ItemState `protobuf:"varint,4,rep,packed,name=states,proto3,enum=wolkvox.backup.v1.ItemState" json:"states,omitempty"`
+	States []ItemState `protobuf:"varint,4,rep,packed,name=states,proto3,enum=wolkvox.backup.v1.ItemState" json:"states,omitempty"`
+	// The class of the last fault, as in Fault: only items that met one of it last. Empty for all items.
+	Cause         string `protobuf:"bytes,5,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1803,6 +1805,13 @@ func (x *ListItemsRequest) GetStates() []ItemState {
 		return x.States
 	}
 	return nil
+}
+
+func (x *ListItemsRequest) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 // ListItemsResponse carries some items.
@@ -4213,12 +4222,13 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\"F\n" +
 	"\x12ListNightsResponse\x120\n" +
-	"\x06nights\x18\x01 \x03(\v2\x18.wolkvox.backup.v1.NightR\x06nights\"\x9e\x01\n" +
+	"\x06nights\x18\x01 \x03(\v2\x18.wolkvox.backup.v1.NightR\x06nights\"\xb4\x01\n" +
 	"\x10ListItemsRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1a\n" +
 	"\bmanifest\x18\x03 \x01(\x03R\bmanifest\x124\n" +
-	"\x06states\x18\x04 \x03(\x0e2\x1c.wolkvox.backup.v1.ItemStateR\x06states\"B\n" +
+	"\x06states\x18\x04 \x03(\x0e2\x1c.wolkvox.backup.v1.ItemStateR\x06states\x12\x14\n" +
+	"\x05cause\x18\x05 \x01(\tR\x05cause\"B\n" +
 	"\x11ListItemsResponse\x12-\n" +
 	"\x05items\x18\x01 \x03(\v2\x17.wolkvox.backup.v1.ItemR\x05items\"M\n" +
 	"\x11RequestRunRequest\x12\x16\n" +

@@ -8,6 +8,7 @@ package backupv1
 
 import (
 	context "context"
+
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -39,7 +40,8 @@ const (
 // AgentService is how people on the agent's machine speak to the running service: over a Unix socket whose file
 // permissions, or a named pipe whose access list, say who may. It is never reachable over the network.
 type AgentServiceClient interface {
-	// GetStatus says how every destination is.
+	// GetStatus says how every destination is. Where the agent knows the tenant's time zone, the response's header
+	// wolkvox-time-zone has its IANA name: by that clock a person's dates are meant.
 	// Who may call: whoever may open the socket.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 	// Run copies what is pending now, outside the window too, and streams progress until it has ended.
@@ -248,7 +250,8 @@ type AgentService_MoveDestinationClient = grpc.ServerStreamingClient[MoveDestina
 // AgentService is how people on the agent's machine speak to the running service: over a Unix socket whose file
 // permissions, or a named pipe whose access list, say who may. It is never reachable over the network.
 type AgentServiceServer interface {
-	// GetStatus says how every destination is.
+	// GetStatus says how every destination is. Where the agent knows the tenant's time zone, the response's header
+	// wolkvox-time-zone has its IANA name: by that clock a person's dates are meant.
 	// Who may call: whoever may open the socket.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	// Run copies what is pending now, outside the window too, and streams progress until it has ended.
