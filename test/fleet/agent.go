@@ -32,6 +32,7 @@ type AgentOptions struct {
 	State       string // its state directory
 	Destination string // the name
 	Directory   string // of the destination
+	Where       string // lines of the configuration that say where the destination is, for one that is no directory
 	Top         string // further lines of the configuration
 	More        string // further lines on the destination; where empty, a small reserve
 	Program     string // another program than the one that was built
@@ -50,8 +51,11 @@ func NewAgent(t testing.TB, o AgentOptions) *Agent {
 	if o.More == "" {
 		o.More = "  reserve: 1MiB\n"
 	}
-	writeFile(t, a.Config, fmt.Sprintf("state_dir: %s\nsocket: %s\nproxy: none\nstate_reserve: 16MiB\n%sdestinations:\n- name: %s\n  directory: %s\n%s",
-		o.State, a.Socket, o.Top, o.Destination, o.Directory, o.More))
+	if o.Where == "" {
+		o.Where = "  directory: " + o.Directory + "\n"
+	}
+	writeFile(t, a.Config, fmt.Sprintf("state_dir: %s\nsocket: %s\nproxy: none\nstate_reserve: 16MiB\n%sdestinations:\n- name: %s\n%s%s",
+		o.State, a.Socket, o.Top, o.Destination, o.Where, o.More))
 	return a
 }
 

@@ -28,6 +28,7 @@ const (
 type Options struct {
 	ServerState, AgentState string // must not exist yet
 	Destination             string // must exist
+	Where                   string // as in [AgentOptions]; what it names serves Destination
 	Server                  string // further lines of the server's configuration
 	Agent                   string // further lines of the agent's
 	Place                   string // further lines on the destination in it
@@ -43,6 +44,7 @@ type Fleet struct {
 	Line        *Line
 	Source      string // the directory where recordings lie
 	Destination string // the directory where they go
+	Enrolled    string // what the agent's enrolment printed
 
 	mu     sync.Mutex
 	wanted map[string]string // by path at the destination, the SHA-256
@@ -74,9 +76,10 @@ func New(t testing.TB, o Options) *Fleet {
 	f.Server.Do(t, "source", "add", TenantName, SourceName, "--directory", f.Source)
 	f.Server.Do(t, "destination", "add", TenantName, DestinationName, "--kind", "rsync")
 	f.Agent = NewAgent(t, AgentOptions{
-		Dir: f.Dir, State: o.AgentState, Destination: DestinationName, Directory: f.Destination, Top: o.Agent, More: o.Place, Program: o.AgentProgram,
+		Dir: f.Dir, State: o.AgentState, Destination: DestinationName, Directory: f.Destination, Where: o.Where,
+		Top: o.Agent, More: o.Place, Program: o.AgentProgram,
 	})
-	f.Agent.Do(t, "enroll", f.Server.Join(t, TenantName, DestinationName, f.Line.Address()))
+	f.Enrolled = f.Agent.Do(t, "enroll", f.Server.Join(t, TenantName, DestinationName, f.Line.Address()))
 	f.Agent.Do(t, "destination", "init", DestinationName)
 	return f
 }

@@ -23,11 +23,13 @@ const (
 	bufferBytes = 128 << 10
 )
 
-// Line carries TCP connections from the agent to the server, wherever that listens at the moment.
+// Line carries TCP connections from the agent to a server, wherever that listens at the moment: that of wolkvox, or one that
+// stores recordings.
 type Line struct {
 	listener net.Listener
 	server   func() string // its address, "" while it has none
 	limit    *rate.Limiter // of bytes to the agent
+	back     *rate.Limiter // of bytes from the agent
 	open     atomic.Bool
 	onTheWay atomic.Int64 // bytes for the agent that the line holds
 	carried  atomic.Int64 // bytes that the agent was given
@@ -47,7 +49,7 @@ func NewLine(t testing.TB, server func() string) *Line {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Line{listener: listener, server: server, limit: rate.NewLimiter(rate.Inf, chunkBytes), connsOf: map[net.Conn]struct{}{}}
+	l := &Line{listener: listener, server: server, limit: rate.NewLimiter(rate.Inf, chunkBytes), back: rate.NewLimiter(rate.Inf, chunkBytes), connsOf: map[net.Conn]struct{}{}}
 	l.open.Store(true)
 	ctx, cancel := context.WithCancel(context.Background())
 	l.group.Go(func() {
@@ -73,12 +75,17 @@ func NewLine(t testing.TB, server func() string) *Line {
 func (l *Line) Address() string { return l.listener.Addr().String() }
 
 // Slow limits what the agent is given, in bytes per second; 0 is no limit.
-func (l *Line) Slow(bytesPerSecond int) {
+func (l *Line) Slow(bytesPerSecond int) { slow(l.limit, bytesPerSecond) }
+
+// SlowBack limits what the agent can send, in bytes per second; 0 is no limit.
+func (l *Line) SlowBack(bytesPerSecond int) { slow(l.back, bytesPerSecond) }
+
+func slow(limit *rate.Limiter, bytesPerSecond int) {
 	if bytesPerSecond == 0 {
-		l.limit.SetLimit(rate.Inf)
+		limit.SetLimit(rate.Inf)
 		return
 	}
-	l.limit.SetLimit(rate.Limit(bytesPerSecond))
+	limit.SetLimit(rate.Limit(bytesPerSecond))
 }
 
 // Cut ends all connections that there are.
@@ -200,6 +207,8 @@ func (l *Line) pass(ctx context.Context, to io.Writer, data []byte, toAgent bool
 			return false
 		}
 		l.disturb(data)
+	} else if l.back.WaitN(ctx, len(data)) != nil {
+		return false
 	}
 	if _, err := to.Write(data); err != nil {
 		return false

@@ -100,6 +100,12 @@ type Destination struct {
 	LastFault        *Fault `json:"last_fault"`
 	Nights           []Night
 	Running          bool
+	Circuit          *Circuit // nil where nothing keeps the agent from the destination
+}
+
+// Circuit says that a destination is left alone.
+type Circuit struct {
+	Fault *Fault
 }
 
 // String leaves out the nights.

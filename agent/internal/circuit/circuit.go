@@ -28,6 +28,7 @@ type Breaker struct {
 
 	mu      sync.Mutex
 	run     run
+	seen    error // of the last Open
 	open    *open // nil while nothing stands in the way
 	limited []time.Time
 	probing time.Time // since when one caller tries; zero where none does
@@ -40,6 +41,7 @@ type run struct {
 	class   string
 	faults  int
 	opening bool // all of them by Open
+	ended   bool // one of them ended all work
 }
 
 // open is the state of a circuit that is open.
@@ -97,6 +99,7 @@ func (b *Breaker) Open(ctx context.Context) (dest.Driver, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.probing = time.Time{}
+	b.seen = err
 	switch {
 	case err == nil:
 		b.opened()
@@ -167,6 +170,23 @@ func (b *Breaker) Record(err error) bool {
 	return b.met(err, false)
 }
 
+// RecordEnd is Record for an error that ended all work. That the place answers some questions before it happens again
+// changes nothing: a share that takes no writes can be read. What Open returned has been counted.
+func (b *Breaker) RecordEnd(err error) bool {
+	b.mu.Lock()
+	counted := b.seen != nil && errors.Is(err, b.seen)
+	open := b.open != nil
+	b.mu.Unlock()
+	if counted {
+		return open
+	}
+	open = b.Record(err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.run.ended = b.run.faults > 0
+	return open
+}
+
 // Trip leaves the place alone because of err, however many there were before. It is for what only its caller can judge, as
 // how many of all items were hit.
 func (b *Breaker) Trip(err error) {
@@ -181,11 +201,11 @@ func (b *Breaker) Trip(err error) {
 }
 
 // Answered takes note that the place answered, though nothing was stored: what comes after is not in a row with what was
-// before.
+// before, unless that ended all work.
 func (b *Breaker) Answered() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open == nil {
+	if b.open == nil && !b.run.ended {
 		b.run = run{}
 	}
 }

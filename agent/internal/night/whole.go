@@ -18,7 +18,6 @@ import (
 type placeError struct {
 	fault   fault.Fault
 	cause   error
-	opening bool // it is an error of opening the place
 	tripped bool // items met it, and the destination is to be left alone because of it
 }
 
@@ -38,7 +37,7 @@ func (n *Night) atPlace(err error) error {
 func (n *Night) openStore(ctx context.Context) (*dest.Place, error) {
 	place, err := n.Dest.Open(ctx)
 	if err != nil {
-		return nil, &placeError{fault: n.Faults.Of(err), cause: err, opening: true}
+		return nil, &placeError{fault: n.Faults.Of(err), cause: err}
 	}
 	return place, nil
 }
@@ -64,12 +63,10 @@ func (p *pass) hit(ctx context.Context, err error) error {
 	if !ok || ctx.Err() != nil || errors.As(err, new(*circuit.OpenError)) {
 		return nil
 	}
-	switch {
-	case whole.opening && errors.Is(whole.cause, dest.ErrUnreachable): // the circuit saw it by itself
-	case whole.tripped: // what was stored since changes nothing
+	if whole.tripped { // what was stored since changes nothing
 		n.Circuit.Trip(whole.cause)
-	default:
-		n.Circuit.Record(whole.cause)
+	} else {
+		n.Circuit.RecordEnd(whole.cause)
 	}
 	p.mu.Lock()
 	if fault.PolicyOf(whole.fault.Class).WritesOnly {

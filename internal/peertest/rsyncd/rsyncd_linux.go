@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wolkvox/backup/internal/peertest/child"
 )
 
 // startTimeout bounds how long the daemon may take to answer.
@@ -137,9 +139,8 @@ func (s *Server) write(t testing.TB, name, text string) {
 // run starts the daemon and waits until it answers.
 func (s *Server) run() error {
 	cmd := exec.Command("rsync", "--daemon", "--no-detach", "--config="+filepath.Join(s.folder, "rsyncd.conf"))
-	// A test that is killed leaves no daemon.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := child.Start(cmd); err != nil {
 		return fmt.Errorf("start rsync (Debian: rsync): %w", err)
 	}
 	s.daemon = cmd

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/wolkvox/backup/internal/peertest/child"
 )
 
 // program is where Debian has it; sshd must be started by its absolute path.
@@ -209,8 +211,7 @@ func (s *Server) run() error {
 	defer log.Close()
 	cmd := exec.Command(program, "-D", "-e", "-f", filepath.Join(s.folder, "sshd_config"))
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves no server
-	if err := cmd.Start(); err != nil {
+	if err := child.Start(cmd); err != nil {
 		return fmt.Errorf("start sshd (Debian: openssh-server): %w", err)
 	}
 	s.sshd = cmd

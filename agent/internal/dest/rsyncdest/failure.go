@@ -3,6 +3,7 @@ package rsyncdest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"regexp"
@@ -88,8 +89,8 @@ func (f *failure) explainBy(message string) error {
 	switch {
 	case f.pulls && local.MatchString(message) && (no == 28 || no == 122):
 		return spoolFull(inner)
-	case isKnown:
-		inner = &dest.CodeError{Space: dest.SpaceDriver, Name: symbol, Cause: inner}
+	case strings.Contains(message, "didn't get server startup line"): // the connection ended while the daemon was greeted
+		inner = fmt.Errorf("%w: %w", inner, io.ErrUnexpectedEOF)
 	case f.status == statusCannotRun, f.status == statusNoProgram:
 		inner = &dest.CodeError{Space: dest.SpaceDriver, Name: dest.CodeProgram, Cause: inner}
 	case f.status == statusSilent, f.status == statusNoConnect:
@@ -98,6 +99,9 @@ func (f *failure) explainBy(message string) error {
 		inner = &dest.CodeError{Space: dest.SpaceErrno, Number: int64(no), Name: errnoNames[no], Cause: inner}
 	}
 	coded := &dest.CodeError{Space: dest.SpaceRsync, Number: int64(f.status), Cause: inner}
+	if isKnown { // it says more than the status
+		coded = &dest.CodeError{Space: dest.SpaceDriver, Name: symbol, Cause: coded}
+	}
 	switch f.status {
 	case statusSelection, statusStart, statusSilent, statusNoConnect, statusSSH:
 		return &dest.UnreachableError{Place: f.place, Cause: coded}

@@ -63,6 +63,9 @@ func (l *line) lose(cause error) error {
 	if reason, ok := withReason(l.end); ok {
 		return reason
 	}
+	if l.conn.broken() && l.end != nil {
+		return fmt.Errorf("the connection broke: %w: %w", l.end, lost) // the library's own error has no code
+	}
 	return lost
 }
 
