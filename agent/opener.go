@@ -17,7 +17,7 @@ func opener(c config.Destination) (dest.Opener, error) {
 	case c.SMB != nil:
 		return openSMB(c.SMB), nil
 	case c.Rsync != nil:
-		return openRsync(c.Rsync)
+		return openRsync(c)
 	}
 	return nil, fmt.Errorf("destination %q: no driver serves %s", c.Name, c.Location())
 }

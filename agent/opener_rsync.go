@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"path/filepath"
 
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -9,10 +10,12 @@ import (
 )
 
 // openRsync returns what opens a module of an rsync daemon, or a folder that rsync reaches over SSH.
-func openRsync(c *config.Rsync) (dest.Opener, error) {
+func openRsync(d config.Destination) (dest.Opener, error) {
+	c := d.Rsync
 	o := rsyncdest.Options{
 		Address: c.Address, Module: c.Module, User: c.User, Folder: c.Folder,
-		Readback: c.Check == config.CheckReadback, Program: c.Program, Spool: c.Spool,
+		Readback: c.Check == config.CheckReadback, Program: c.Program,
+		Spool: filepath.Join(c.Spool, d.Name), // each destination sweeps its own
 	}
 	if c.Password != nil {
 		o.Password = c.Password.Text

@@ -97,6 +97,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		case moving != nil:
 			err = n.follow(ctx, moving)
 			passes, settling = rest{}, rest{}
+			n.setRest(passes.until)
 		case between:
 			err = n.settle(ctx)
 			settling.after(err, time.Now())

@@ -72,6 +72,9 @@ func (n *Night) follow(ctx context.Context, m *move) error {
 	n.begin()
 	moved, err := n.move(circuit.Force(ctx), m)
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "move ends", slog.Bool("same", moved.Same), slog.Int64("audited", moved.Audited), slog.Int64("lost", moved.Lost))
+	if err == nil {
+		n.Circuit.Record(nil) // what stood in the way of a place that was not in use yet does not any more
+	}
 	n.mu.Lock()
 	n.running, n.problem, n.unsettled = false, err, nil
 	n.mu.Unlock()

@@ -29,7 +29,7 @@ type Env struct {
 	Unplug     func(t *testing.T) (plug func())             // makes the place unreachable
 	CutPower   func(survives func() bool)                   // nil where the place cannot; see memdest.Disk.CutPower
 	Slow       bool                                         // syncs take long: each crash point gets one kind of fault, in turn, not all of them
-	CrashEvery int                                          // how many operations lie between two crash points; 1 where 0, more, also with fewer files elsewhere, where each operation is a process
+	CrashEvery int                                          // how many operations lie between two crash points; 1 where 0, more, also with fewer files elsewhere, where each operation is a connection or a process
 	NoSpace    bool                                         // the place cannot tell how much it can still take
 }
 

@@ -29,18 +29,19 @@ func checkDrive(dir, drive string) error {
 	if err != nil {
 		return err
 	}
-	switch windows.GetDriveType(root) {
-	case windows.DRIVE_REMOTE:
-		share, err := mappedTo(drive)
-		if err != nil {
-			return mapped(fmt.Errorf(`%s is a mapped drive, which only the session that mapped it has: configure the UNC path (\\SERVER\SHARE\FOLDER) as directory; where it leads is not known: %w`, drive, err))
-		}
-		return mapped(fmt.Errorf("%s is a mapped drive, which only the session that mapped it has: configure %s as directory", drive, behind(dir, share)))
-	case windows.DRIVE_NO_ROOT_DIR:
-		return mapped(fmt.Errorf(`the agent sees no drive %s: a drive that a person mapped is not visible to a service; configure the UNC path (\\SERVER\SHARE\FOLDER) `+
-			"as directory, with login: where the service's account has no rights there; where it is a disk, connect it", drive))
+	kind := windows.GetDriveType(root)
+	if kind != windows.DRIVE_REMOTE && kind != windows.DRIVE_NO_ROOT_DIR {
+		return nil
 	}
-	return nil
+	share, err := mappedTo(drive)
+	switch {
+	case err == nil:
+		return mapped(fmt.Errorf("%s is a mapped drive, which only the session that mapped it has: configure %s as directory", drive, behind(dir, share)))
+	case kind == windows.DRIVE_REMOTE:
+		return mapped(fmt.Errorf(`%s is a mapped drive, which only the session that mapped it has: configure the UNC path (\\SERVER\SHARE\FOLDER) as directory; where it leads is not known: %w`, drive, err))
+	}
+	return mapped(fmt.Errorf(`the agent sees no drive %s: a drive that a person mapped is not visible to a service; configure the UNC path (\\SERVER\SHARE\FOLDER) `+
+		"as directory, with login: where the service's account has no rights there; where it is a disk, connect it", drive))
 }
 
 func mapped(cause error) error {
@@ -49,7 +50,7 @@ func mapped(cause error) error {
 
 func mpr(name string) *windows.LazyProc { return windows.NewLazySystemDLL("mpr.dll").NewProc(name) }
 
-// mappedTo returns the share that a drive letter is mapped to.
+// mappedTo returns the share that a drive letter is mapped to, also while it is remembered and not connected.
 func mappedTo(drive string) (string, error) {
 	local, err := windows.UTF16PtrFromString(drive)
 	if err != nil {
@@ -57,10 +58,12 @@ func mappedTo(drive string) (string, error) {
 	}
 	buf := make([]uint16, 1024)
 	length := uint32(len(buf))
-	if code, _, _ := mpr("WNetGetConnectionW").Call(uintptr(unsafe.Pointer(local)), uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&length))); code != 0 {
-		return "", fmt.Errorf("WNetGetConnection: %w", windows.Errno(code))
+	code, _, _ := mpr("WNetGetConnectionW").Call(uintptr(unsafe.Pointer(local)), uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&length)))
+	share := windows.UTF16ToString(buf)
+	if err := windows.Errno(code); err != windows.ERROR_SUCCESS && (err != windows.ERROR_CONNECTION_UNAVAIL || share == "") {
+		return "", fmt.Errorf("WNetGetConnection: %w", err)
 	}
-	return windows.UTF16ToString(buf), nil
+	return share, nil
 }
 
 // netResource is NETRESOURCEW (learn.microsoft.com, winnetwk.h).
