@@ -91,7 +91,7 @@ func (s *service) treeCPU() (time.Duration, error) {
 		}
 		for _, name := range threads {
 			text, _ := os.ReadFile(name) // of a thread that has ended there are none
-			for _, field := range strings.Fields(string(text)) {
+			for field := range strings.FieldsSeq(string(text)) {
 				if child, err := strconv.Atoi(field); err == nil {
 					tree = append(tree, child)
 				}

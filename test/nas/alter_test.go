@@ -24,8 +24,8 @@ type alterer struct {
 	done    sync.WaitGroup
 }
 
-// alter alters the files that appear at the peer, staged ones, or those that have their names where published is set.
-func alter(t *testing.T, dir string, published bool) *alterer {
+// alter alters the next files that appear at the peer: staged ones, or those that have their names where published is set.
+func alter(t *testing.T, dir string, count int, published bool) *alterer {
 	t.Helper()
 	a := &alterer{known: map[uint64]bool{}, ends: make(chan struct{})}
 	below := filepath.Join(dir, ".wolkvox", "staging")
@@ -33,16 +33,21 @@ func alter(t *testing.T, dir string, published bool) *alterer {
 		below = filepath.Join(dir, fleet.SourceName)
 	}
 	a.look(t, below, func(string) bool { return true })
-	a.altered = 0
 	a.done.Go(func() {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
-		for {
+		for a.altered < count {
 			select {
 			case <-a.ends:
 				return
 			case <-tick.C:
-				a.look(t, below, flip)
+				a.look(t, below, func(path string) bool {
+					if a.altered == count || !flip(path) {
+						return false
+					}
+					a.altered++
+					return true
+				})
 			}
 		}
 	})
@@ -76,7 +81,6 @@ func (a *alterer) look(t *testing.T, below string, do func(path string) bool) {
 		}
 		if inode := info.Sys().(*syscall.Stat_t).Ino; !a.known[inode] && do(path) {
 			a.known[inode] = true
-			a.altered++
 		}
 		return nil
 	})
