@@ -74,21 +74,6 @@ func (h *handle) Close() error {
 	return nil
 }
 
-// Extensions returns those of the server's extensions that the driver uses where they are offered, in a fixed order, each
-// with its version: "fsync@openssh.com 1".
-func (h *handle) Extensions() []string {
-	var offered []string
-	for _, name := range []string{extFsync, extHardlink, extPosixRename, extStatVFS} {
-		if version, ok := h.client.HasExtension(name); ok {
-			offered = append(offered, name+" "+version)
-		}
-	}
-	return offered
-}
-
-// ServerVersion returns how the server names itself, such as "SSH-2.0-OpenSSH_9.2p1 Debian-2".
-func (h *handle) ServerVersion() string { return string(h.line.client.ServerVersion()) }
-
 func (h *handle) has(extension string) bool {
 	version, ok := h.client.HasExtension(extension)
 	switch extension {

@@ -4,7 +4,7 @@
 //
 //   - fsync@openssh.com makes files durable, and folders where the server opens them like files, as OpenSSH does. Without
 //     it the protocol has nothing that makes anything durable: what a server without it has acknowledged may be lost when
-//     its power fails. The handle's Extensions method tells.
+//     its power fails. The handle's Facts method tells.
 //   - hardlink@openssh.com publishes: a link never replaces. Without it, or where the server's file system has no links,
 //     files are published by plain rename, on servers that were seen to refuse a name that is taken; the draft wants
 //     that, not all do it, and those that do not are refused.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,24 +49,22 @@ func withKey(s *sshd.Server) sftpdest.Options {
 	}
 }
 
-// TestOpenSSHOffers: all that the driver can use is there, and it says so.
-func TestOpenSSHOffers(t *testing.T) {
+// TestOpenSSHFacts: all that the driver can use is there, so that there is nothing to warn of.
+func TestOpenSSHFacts(t *testing.T) {
 	t.Parallel()
-	driver, err := opener(t, withKey(sshd.Start(t, sshd.Options{}))).Open(t.Context())
+	s := sshd.Start(t, sshd.Options{})
+	facts := factsOf(t, opener(t, withKey(s)))
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s.HostKey))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer driver.Close()
-	told := driver.(interface {
-		Extensions() []string
-		ServerVersion() string
-	})
-	want := []string{"fsync@openssh.com 1", "hardlink@openssh.com 1", "posix-rename@openssh.com 1", "statvfs@openssh.com 2"}
-	if got := told.Extensions(); !slices.Equal(got, want) {
-		t.Errorf("Extensions = %q, want %q", got, want)
+	place := fmt.Sprintf(`^the server calls itself "SSH-2\.0-OpenSSH_[^"]+", and takes the agent for its user %s$`, s.User)
+	if len(facts) != 2 || facts[0].Subject != dest.SubjectPlace || facts[0].Warning || !regexp.MustCompile(place).MatchString(facts[0].Text) {
+		t.Errorf("Facts = %+v, want the first like %s", facts, place)
 	}
-	if got := told.ServerVersion(); !strings.HasPrefix(got, "SSH-2.0-OpenSSH") {
-		t.Errorf("ServerVersion = %q", got)
+	want := dest.Fact{Subject: dest.SubjectHostKey, Text: "the server proved itself with the pinned host key " + ssh.FingerprintSHA256(key) + " (" + key.Type() + ")"}
+	if !slices.Contains(facts, want) {
+		t.Errorf("Facts = %+v, want %+v", facts, want)
 	}
 }
 

@@ -8,15 +8,18 @@ import (
 )
 
 // watchedConn looks at the messages that the server sends, before the libraries see them (MS-SMB2 section 2.2). While the
-// session is made it takes down what the libraries do not tell: whether it is a guest's, and the status that refused it. A
-// message that is no SMB 2 or 3 message, or several in one though one was asked for, ends the connection: the older
-// library would panic.
+// session is made it takes down what the libraries do not tell: whether it is a guest's, the status that refused it, and the
+// dialect; later, whether messages are encrypted. A message that is no SMB 2 or 3 message, or several in one though one was
+// asked for, ends the connection: the older library would panic.
 type watchedConn struct {
 	net.Conn
 	failed func(error) // called when nothing more can be read
 
 	guest   atomic.Bool
 	refused atomic.Uint32 // the last status that refused to negotiate or to make a session; 0 for none
+
+	dialect   atomic.Uint32 // as the server chose it (MS-SMB2 section 2.2.4); 0 before that
+	encrypted atomic.Bool   // an encrypted message came
 
 	// The message that is being read, by one goroutine: its length, with the four bytes before it, how much of it came, and
 	// its beginning.
@@ -28,7 +31,7 @@ type watchedConn struct {
 const (
 	lengthBytes = 4
 	headerBytes = 64
-	headBytes   = lengthBytes + headerBytes + 4 // with a session setup's flags
+	headBytes   = lengthBytes + headerBytes + 6 // with a session setup's flags, and a negotiation's dialect
 )
 
 const (
@@ -95,6 +98,7 @@ func (c *watchedConn) look() error {
 	message := c.begin[lengthBytes:c.came]
 	switch {
 	case string(message[:4]) == "\xfdSMB": // encrypted; what is within was made by the server
+		c.encrypted.Store(true)
 		return nil
 	case string(message[:4]) != "\xfeSMB" || binary.LittleEndian.Uint32(message[20:]) != 0:
 		return errMessage
@@ -106,6 +110,8 @@ func (c *watchedConn) look() error {
 		if binary.LittleEndian.Uint16(message[headerBytes+2:])&(sessionIsGuest|sessionIsNull) != 0 {
 			c.guest.Store(true)
 		}
+	case status == 0 && command == commandNegotiate && len(message) >= headerBytes+6:
+		c.dialect.Store(uint32(binary.LittleEndian.Uint16(message[headerBytes+4:])))
 	case status != 0 && status != statusMoreProcessing:
 		c.refused.Store(status)
 	}

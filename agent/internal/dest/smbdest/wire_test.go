@@ -20,6 +20,13 @@ func message(protocol string, command uint16, status, next uint32, sessionFlags 
 	return m
 }
 
+// negotiated returns the server's choice of a dialect.
+func negotiated(dialect uint16) []byte {
+	m := message(plainMessage, 0, 0, 0, 3, 61)
+	binary.LittleEndian.PutUint16(m[lengthBytes+headerBytes+4:], dialect)
+	return m
+}
+
 const (
 	plainMessage     = "\xfeSMB"
 	encryptedMessage = "\xfdSMB"
@@ -71,6 +78,33 @@ func TestWatchedConn(t *testing.T) {
 			if c.guest.Load() != test.guest || c.refused.Load() != test.refused {
 				t.Errorf("%s, in pieces of %d: guest is %v, refused by %#x", what, piece, c.guest.Load(), c.refused.Load())
 			}
+		}
+	}
+}
+
+// TestWatchedConnTells: the dialect, and whether what comes is encrypted.
+func TestWatchedConnTells(t *testing.T) {
+	t.Parallel()
+	for what, test := range map[string]struct {
+		stream    []byte
+		dialect   uint32
+		encrypted bool
+	}{
+		"nothing yet":       {nil, 0, false},
+		"a dialect":         {negotiated(0x0311), 0x0311, false},
+		"a session":         {append(negotiated(0x0302), message(plainMessage, 1, 0, 0, 0, 9)...), 0x0302, false},
+		"a refusal":         {message(plainMessage, 0, 0xC00000D0, 0, 9, 9), 0, false},
+		"too short a one":   {message(plainMessage, 0, 0, 0, 0, 1), 0, false},
+		"what is encrypted": {append(negotiated(0x0311), message(encryptedMessage, 0, 0, 0, 0, 99)...), 0x0311, true},
+	} {
+		c := &watchedConn{}
+		for _, b := range test.stream {
+			if err := c.see([]byte{b}); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if c.dialect.Load() != test.dialect || c.encrypted.Load() != test.encrypted {
+			t.Errorf("%s: dialect %#x, encrypted %v", what, c.dialect.Load(), c.encrypted.Load())
 		}
 	}
 }
