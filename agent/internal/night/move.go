@@ -104,9 +104,11 @@ func (n *Night) move(ctx context.Context, m *move) (Moved, error) {
 	if same, err := n.distrust(ctx, place, fresh); err != nil || same {
 		return Moved{Same: same}, err
 	}
-	moved, err := n.auditMoved(ctx, place, m)
-	if errors.Is(err, ErrMassLoss) && fresh {
-		return moved, errors.Join(err, place.Unmark(ctx)) // it may be an empty mount point: no pass shall take it for the place
+	moved, signs, err := n.auditMoved(ctx, place, m)
+	if err != nil && fresh && !signs { // it may be an empty mount point: no pass shall take it for the place
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.Patience)
+		defer cancel()
+		return moved, errors.Join(err, place.Unmark(ctx))
 	}
 	if err != nil {
 		return moved, err
@@ -175,15 +177,15 @@ func (n *Night) checkPlace(ctx context.Context, place *dest.Place) error {
 	return nil
 }
 
-// auditMoved compares everything that is confirmed with what the new place holds, and signs what is lost.
-func (n *Night) auditMoved(ctx context.Context, place *dest.Place, m *move) (Moved, error) {
-	var moved Moved
+// auditMoved compares everything that is confirmed with what the new place holds, and signs what is lost. signs reports that
+// it has begun to sign.
+func (n *Night) auditMoved(ctx context.Context, place *dest.Place, m *move) (moved Moved, signs bool, err error) {
 	found, wanted, err := n.findLosses(ctx, place, func(so Moving) {
 		moved.Moving = so
 		m.watch(so)
 	})
 	if err != nil {
-		return moved, err
+		return moved, false, err
 	}
 	moved.Moving = Moving{Wanted: wanted, Audited: wanted, Lost: lossCount(found)}
 	for _, l := range found {
@@ -193,12 +195,12 @@ func (n *Night) auditMoved(ctx context.Context, place *dest.Place, m *move) (Mov
 		n.accept(found, moved.Lost, wanted)
 	}
 	if !n.maySign(found, moved.Lost, wanted) {
-		return moved, fmt.Errorf("%d of %d: %w", moved.Lost, wanted, ErrMassLoss)
+		return moved, false, fmt.Errorf("%d of %d: %w", moved.Lost, wanted, ErrMassLoss)
 	}
 	if err := n.signLosses(ctx, place, found); err != nil {
-		return moved, err
+		return moved, true, err
 	}
-	return moved, n.reportAltered(ctx, found)
+	return moved, true, n.reportAltered(ctx, found)
 }
 
 // accept takes what an audit found as accepted by a person.

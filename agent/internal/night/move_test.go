@@ -335,3 +335,24 @@ func moveCutAt(t *testing.T, op desttest.Op, at int, done, again bool) bool {
 	m.check(when)
 	return true
 }
+
+// TestMoveCalledOff gives up a move to a place that has nothing of the old one while it is audited, tries it again and leaves
+// the agent to itself: nothing is signed as lost that nobody accepted.
+func TestMoveCalledOff(t *testing.T) {
+	t.Parallel()
+	m, _ := moving(t, "", 200)
+	m.disk = memdest.New()
+	m.at("new", func(ctx context.Context, n *Night) {
+		given, giveUp := context.WithCancel(ctx)
+		n.Move(given, false, func(Moving) { giveUp() })
+		if _, err := n.Move(ctx, false, func(Moving) {}); !errors.Is(err, ErrMassLoss) {
+			t.Errorf("the move again: %v, want ErrMassLoss", err)
+		}
+		for range 2 {
+			if outcome, err := n.RunNow(ctx); err != nil || !errors.Is(outcome.Err, dest.ErrNoMarker) {
+				t.Errorf("a pass after it: %+v, %v, want ErrNoMarker", outcome, err)
+			}
+		}
+	})
+	m.wantConfirmed("at the end", 200)
+}

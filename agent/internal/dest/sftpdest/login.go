@@ -194,22 +194,27 @@ func (s *SFTP) credentials() ([]ssh.AuthMethod, error) {
 		if err != nil {
 			return nil, secret("the password", err)
 		}
-		methods = append(methods, ssh.Password(password), ssh.KeyboardInteractive(answerer(password)))
+		given := false
+		methods = append(methods,
+			ssh.PasswordCallback(func() (string, error) { given = true; return password, nil }),
+			ssh.KeyboardInteractive(answerer(password, &given)))
 	}
 	return methods, nil
 }
 
-// answerer answers the one hidden question that a server may have in place of asking for the password.
-func answerer(password string) ssh.KeyboardInteractiveChallenge {
-	asked := false
+// answerer answers the one hidden question that a server may have in place of asking for the password. A password that was
+// given before was refused; the server would count it as a second wrong one.
+func answerer(password string, given *bool) ssh.KeyboardInteractiveChallenge {
 	return func(_, _ string, questions []string, echos []bool) ([]string, error) {
-		if len(questions) == 0 {
+		switch {
+		case len(questions) == 0:
 			return nil, nil
-		}
-		if len(questions) > 1 || echos[0] || asked {
+		case *given:
+			return nil, fmt.Errorf("the password was refused, and the server asks %q", questions)
+		case len(questions) > 1 || echos[0]:
 			return nil, fmt.Errorf("the server asks %q, where only the password can be given", questions)
 		}
-		asked = true
+		*given = true
 		return []string{password}, nil
 	}
 }

@@ -23,12 +23,14 @@ func (h *handle) rename(ctx context.Context, from, to string) error {
 	return r.link.do(ctx, func() error { return r.share.Rename(h.path(from), h.path(to)) })
 }
 
-// openRenamer returns the handle's second session, and makes it first where there is none.
+// openRenamer returns the handle's second session, and makes it first where there is none. That is tried once for a handle,
+// unless the caller gives up: a password that was changed meanwhile is not tried once for each file, which would lock the
+// account.
 func (h *handle) openRenamer(ctx context.Context) (*renamer, error) {
 	h.renaming.Lock()
 	defer h.renaming.Unlock()
-	if h.renamer != nil {
-		return h.renamer, nil
+	if h.renamer != nil || h.noRenamer != nil {
+		return h.renamer, h.noRenamer
 	}
 	if h.link.ctx.Err() != nil {
 		return nil, context.Cause(h.link.ctx)
@@ -50,6 +52,9 @@ func (h *handle) openRenamer(ctx context.Context) (*renamer, error) {
 		return func(ctx context.Context) error { return session.WithContext(ctx).Logoff() }, nil
 	})
 	if err != nil {
+		if ctx.Err() == nil {
+			h.noRenamer = err
+		}
 		return nil, err
 	}
 	r.share = r.share.WithContext(r.link.ctx)

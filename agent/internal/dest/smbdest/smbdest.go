@@ -134,8 +134,9 @@ type handle struct {
 	share    *smb2.Share
 	password string
 
-	renaming sync.Mutex // held while the second session is made
-	renamer  *renamer
+	renaming  sync.Mutex // held while the second session is made
+	renamer   *renamer
+	noRenamer error // why it cannot be made
 }
 
 // do calls the server, when ctx has not ended, and returns what its answer means.
