@@ -17,7 +17,7 @@ func driverRows() map[string]row {
 		dest.CodeServerSilent:  {class: ClassNetwork, topic: topicTimeout},
 		dest.CodeWriteRefused:  {class: ClassDestConfig, topic: topicReadOnly, vague: true},
 		dest.CodeReadRefused:   {class: ClassDestConfig, topic: topicReadRefused, vague: true},
-		dest.CodeNotFound:      {class: ClassDestConfig, topic: topicRsyncFolder},
+		dest.CodeNotFound:      {class: ClassDestConfig, topic: topicNotFound},
 		dest.CodeWrongProtocol: {class: ClassDestConfig, topic: topicWrongProtocol},
 		dest.CodeImmutable:     {class: ClassImmutable},
 	}

@@ -34,6 +34,7 @@ const (
 	topicLink            topic = "link"
 	topicMissing         topic = "missing"
 	topicShareName       topic = "share-name"
+	topicNotFound        topic = "not-found"
 	topicMappedDrive     topic = "mapped-drive"
 	topicNoRoute         topic = "no-route"
 	topicDNS             topic = "dns"

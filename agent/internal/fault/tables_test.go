@@ -3,7 +3,12 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -227,11 +232,38 @@ func TestDrivers(t *testing.T) {
 	for name, class := range want {
 		// What a driver found says more than what it found it by.
 		got := Of(&dest.UnreachableError{Place: "nas", Cause: &dest.CodeError{Space: dest.SpaceDriver, Name: name, Cause: errors.New("because")}})
-		if got.Class != class || got.Code != name {
+		if got.Class != class || got.Code != name || got.Party != PartyClient && class != ClassNetwork {
 			t.Errorf("%s is %+v, want %s", name, got, class)
 		}
 	}
 	if len(want) != len(driverRows()) {
 		t.Errorf("%d names are listed here, %d in the table", len(want), len(driverRows()))
+	}
+}
+
+// TestDriversListed: every name that package dest has for what a driver finds is in the table.
+func TestDriversListed(t *testing.T) {
+	t.Parallel()
+	file, err := parser.ParseFile(token.NewFileSet(), "../dest/code.go", nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Code") {
+			return true
+		}
+		name, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if names[name] = true; driverRows()[name].class == "" {
+			t.Errorf("dest.%s (%s) has no row", spec.Names[0].Name, name)
+		}
+		return true
+	})
+	if len(names) != len(driverRows()) {
+		t.Errorf("package dest has %d names, the table %d", len(names), len(driverRows()))
 	}
 }
