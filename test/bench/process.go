@@ -46,6 +46,7 @@ func startService(log, name string, args ...string) (*service, error) {
 	defer file.Close()
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = file, file
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // smbd ends its whole group
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

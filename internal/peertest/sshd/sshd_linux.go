@@ -152,6 +152,7 @@ func (s *Server) configure(t testing.TB, o Options) {
 		"PrintMotd no",
 		"PrintLastLog no",
 		"LogLevel VERBOSE",
+		"SetEnv SHLVL=2", // or bash would run the .bashrc of whoever runs the tests, once for each program
 		"Subsystem sftp " + sftp,
 	}
 	s.write(t, "sshd_config", []byte(strings.Join(config, "\n")+"\n"))
