@@ -238,23 +238,23 @@ func TestDaemonRefuses(t *testing.T) {
 	}
 	wrong := func() (string, error) { return "wrong secret", nil }
 	err := open(func(o *rsyncdest.Options) { o.Password = wrong })
-	wantCodes(t, "wrong password", err, "rsync AUTHENTICATION")
+	wantCodes(t, "wrong password", err, "AUTHENTICATION rsync")
 	if strings.Contains(err.Error(), "wrong secret") {
 		t.Errorf("the error %v shows the password", err)
 	}
-	wantCodes(t, "no password", open(func(o *rsyncdest.Options) { o.Password = nil }), "rsync AUTHENTICATION")
-	wantCodes(t, "unknown module", open(func(o *rsyncdest.Options) { o.Module = "nobody" }), "rsync NOT_FOUND")
-	wantCodes(t, "missing folder", open(func(o *rsyncdest.Options) { o.Folder = "not/there" }), "rsync NOT_FOUND")
+	wantCodes(t, "no password", open(func(o *rsyncdest.Options) { o.Password = nil }), "AUTHENTICATION rsync")
+	wantCodes(t, "unknown module", open(func(o *rsyncdest.Options) { o.Module = "nobody" }), "NOT_FOUND rsync")
+	wantCodes(t, "missing folder", open(func(o *rsyncdest.Options) { o.Folder = "not/there" }), "NOT_FOUND rsync")
 	unreadable := func() (string, error) { _, err := os.ReadFile("/absent/secret"); return "", err }
 	wantCodes(t, "unreadable secret", open(func(o *rsyncdest.Options) { o.Password = unreadable }), dest.CodeSecret)
 	wantCodes(t, "missing program", open(func(o *rsyncdest.Options) { o.Program = "/absent/rsync" }), dest.CodeProgram)
 
 	s.Configure(t, rsyncd.Options{ReadOnly: true})
 	_, err = publish(t, place, data)
-	wantCodes(t, "read-only module", err, "rsync WRITE_REFUSED")
+	wantCodes(t, "read-only module", err, "WRITE_REFUSED rsync")
 	s.Configure(t, rsyncd.Options{Config: "refuse options = checksum"})
 	_, err = publish(t, place, data)
-	wantCodes(t, "a daemon that allows no checksums", err, "rsync UNSUPPORTED")
+	wantCodes(t, "a daemon that allows no checksums", err, "UNSUPPORTED rsync")
 	s.Configure(t, rsyncd.Options{Config: "refuse options = fsync"})
 	results, err := publish(t, place, map[string][]byte{"b.gsm": []byte("recording")})
 	if err != nil || results["b.gsm"].Err != nil {
@@ -263,7 +263,7 @@ func TestDaemonRefuses(t *testing.T) {
 	s.Configure(t, rsyncd.Options{})
 	s.SetPassword(t, "changed in the night")
 	_, err = publish(t, place, data)
-	wantCodes(t, "changed password", err, "rsync AUTHENTICATION")
+	wantCodes(t, "changed password", err, "AUTHENTICATION rsync")
 	if results, err := publish(t, openPlace(t, rsyncdest.New(toDaemon(t, s))), data); err != nil || !results["a.gsm"].Adopted {
 		t.Errorf("with the changed password: %v, %+v, want adopted", err, results)
 	}
@@ -277,13 +277,13 @@ func TestSSHRefuses(t *testing.T) {
 		change func(o *rsyncdest.Options)
 		want   string
 	}{
-		"wrong host key":   {func(o *rsyncdest.Options) { o.SSH.HostKey = other.HostKey }, "rsync HOST_KEY"},
-		"other kind":       {func(o *rsyncdest.Options) { o.SSH.HostKey = "ssh-rsa AAAAB3NzaC1yc2E=" }, "rsync HOST_KEY"},
+		"wrong host key":   {func(o *rsyncdest.Options) { o.SSH.HostKey = other.HostKey }, "HOST_KEY rsync"},
+		"other kind":       {func(o *rsyncdest.Options) { o.SSH.HostKey = "ssh-rsa AAAAB3NzaC1yc2E=" }, "HOST_KEY rsync"},
 		"fingerprint":      {func(o *rsyncdest.Options) { o.SSH.HostKey = "SHA256:0123" }, "UNSUPPORTED"},
-		"wrong key":        {func(o *rsyncdest.Options) { o.SSH.Key = func() ([]byte, error) { return other.Key, nil } }, "rsync AUTHENTICATION"},
+		"wrong key":        {func(o *rsyncdest.Options) { o.SSH.Key = func() ([]byte, error) { return other.Key, nil } }, "AUTHENTICATION rsync"},
 		"no key":           {func(o *rsyncdest.Options) { o.SSH.Key = nil }, "UNSUPPORTED"},
-		"what is no key":   {func(o *rsyncdest.Options) { o.SSH.Key = func() ([]byte, error) { return []byte("secret"), nil } }, "rsync SECRET"},
-		"missing folder":   {func(o *rsyncdest.Options) { o.Folder = s.Dir + "/not there" }, "rsync NOT_FOUND"},
+		"what is no key":   {func(o *rsyncdest.Options) { o.SSH.Key = func() ([]byte, error) { return []byte("secret"), nil } }, "SECRET rsync"},
+		"missing folder":   {func(o *rsyncdest.Options) { o.Folder = s.Dir + "/not there" }, "NOT_FOUND rsync"},
 		"nobody listening": {func(o *rsyncdest.Options) { o.SSH.Address = "127.0.0.1:1" }, "rsync ECONNREFUSED"},
 	} {
 		o := overSSH(t, s)
