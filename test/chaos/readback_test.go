@@ -94,18 +94,12 @@ func mountRotting(t *testing.T, dir string) *rotting {
 	return r
 }
 
-// TestReadBack flips bits on disk after they were written and synced: those files are read back, found to be different,
-// named, and neither published nor confirmed. The next run brings them.
+// TestReadBack flips bits of a few files on disk after they were written and synced: those files are read back, found to be
+// different, named, and neither published nor confirmed. The next run brings them.
 func TestReadBack(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	r := mountRotting(t, dir)
-	f := fleet.New(t, fleet.Options{Destination: dir})
-	f.Record(t, 1, 60, 1, 20_000)
-	f.Seal(t)
-	watch := fleet.NewWatch(t, r.dir, f.Wanted)
-	const hit = 7
-	r.armed.Store(hit)
+	const hit = 2
+	f, r, watch := rottingNight(t, hit)
 	expect(t, f.RunOnce(t), "still pending")
 	if got := r.flipped.Load(); got != hit {
 		t.Fatalf("%d files were hit, want %d", got, hit)
@@ -120,4 +114,38 @@ func TestReadBack(t *testing.T) {
 	if _, problems := watch.Stop(t); len(problems) > 0 {
 		t.Errorf("watch: %q", problems)
 	}
+}
+
+// TestReadBackOften flips bits of so many files that it is the destination's fault, not theirs: the run ends with the sentence on
+// the disk. Nothing wrong is published or confirmed, and when the disk is well again the rest comes.
+func TestReadBackOften(t *testing.T) {
+	t.Parallel()
+	const hit = 12
+	f, r, watch := rottingNight(t, hit)
+	expect(t, f.RunOnce(t), "check the disk")
+	if counts := f.Agent.Only(t).Counts; counts.Pending < 3 {
+		t.Errorf("%+v, want at least 3 pending", counts)
+	}
+	f.CheckDestination(t, false)
+	r.armed.Store(0)
+	expectComplete(t, f)
+	if got := r.flipped.Load(); got < 3 {
+		t.Errorf("%d files were hit, too few to be the destination's fault", got)
+	}
+	if _, problems := watch.Stop(t); len(problems) > 0 {
+		t.Errorf("watch: %q", problems)
+	}
+}
+
+// rottingNight seals a night of 60 recordings for a destination whose disk spoils the first ones.
+func rottingNight(t *testing.T, hit int64) (*fleet.Fleet, *rotting, *fleet.Watch) {
+	t.Helper()
+	dir := t.TempDir()
+	r := mountRotting(t, dir)
+	f := fleet.New(t, fleet.Options{Destination: dir})
+	f.Record(t, 1, 60, 1, 20_000)
+	f.Seal(t)
+	watch := fleet.NewWatch(t, r.dir, f.Wanted)
+	r.armed.Store(hit)
+	return f, r, watch
 }
