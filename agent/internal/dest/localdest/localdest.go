@@ -129,7 +129,7 @@ func (r *reader) Close() error {
 func (h *handle) Put(ctx context.Context, name string, r io.Reader, size int64, pre dest.Precondition) error {
 	known, replaces := pre.Replaced()
 	if replaces {
-		if err := h.holds(ctx, name, known); err != nil {
+		if err := dest.Holds(ctx, h.Open, name, known); err != nil {
 			return err
 		}
 	}
@@ -157,25 +157,6 @@ func (h *handle) Put(ctx context.Context, name string, r io.Reader, size int64, 
 		return err
 	}
 	return s.SyncNames(ctx)
-}
-
-// holds returns dest.ErrConflict unless a regular file with this digest has the name.
-func (h *handle) holds(ctx context.Context, name string, known backup.Digest) error {
-	r, err := h.Open(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %q is not there to be replaced", dest.ErrConflict, name)
-	}
-	if err != nil {
-		return err
-	}
-	got, err := dest.Sum(ctx, r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return err
-	}
-	if got != known {
-		return fmt.Errorf("%w: %q is %v, not %v", dest.ErrConflict, name, got, known)
-	}
-	return nil
 }
 
 // explain gives an error about a visible name its meaning in the contract: what is in the way is a conflict, and

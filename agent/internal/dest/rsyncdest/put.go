@@ -78,25 +78,5 @@ func (s *stage) copyIn(ctx context.Context, key string, r io.Reader, size int64)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(file, io.LimitReader(&contextReader{ctx, r}, size+1))
-	if err == nil && n != size {
-		err = fmt.Errorf("the stream does not have %d bytes but %d or more", size, n)
-	}
-	if err != nil {
-		return errors.Join(err, file.Discard())
-	}
-	return file.Close()
-}
-
-// contextReader ends a long copy when its context ends; it lives as long as that copy.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.r.Read(p)
+	return dest.Fill(ctx, file, r, size)
 }

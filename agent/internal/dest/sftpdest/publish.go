@@ -12,7 +12,6 @@ import (
 
 	"github.com/pkg/sftp"
 
-	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
 )
 
@@ -190,7 +189,8 @@ func (h *handle) sync(ctx context.Context, name string) error {
 func (h *handle) Put(ctx context.Context, name string, r io.Reader, size int64, pre dest.Precondition) error {
 	known, replaces := pre.Replaced()
 	if replaces {
-		if err := h.holds(ctx, name, known); err != nil {
+		open := func(ctx context.Context, name string) (io.ReadCloser, error) { return h.openFile(ctx, name) }
+		if err := dest.Holds(ctx, open, name, known); err != nil {
 			return err
 		}
 	}
@@ -230,23 +230,4 @@ func (h *handle) Put(ctx context.Context, name string, r io.Reader, size int64, 
 		}
 	}
 	return s.SyncNames(ctx)
-}
-
-// holds returns dest.ErrConflict unless a regular file with this digest has the name.
-func (h *handle) holds(ctx context.Context, name string, known backup.Digest) error {
-	r, err := h.openFile(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %q is not there to be replaced", dest.ErrConflict, name)
-	}
-	if err != nil {
-		return err
-	}
-	got, err := dest.Sum(ctx, r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return err
-	}
-	if got != known {
-		return fmt.Errorf("%w: %q is %v, not %v", dest.ErrConflict, name, got, known)
-	}
-	return nil
 }
