@@ -19,10 +19,10 @@ type Place struct {
 	mounted bool
 }
 
-// NewPlace returns an empty share that is mounted, with the marker of the log with this origin.
-func NewPlace(ctx context.Context, origin string) (*Place, error) {
+// NewPlace returns an empty share that is mounted, taken into use under this name for the log with this origin.
+func NewPlace(ctx context.Context, name, origin string) (*Place, error) {
 	p := &Place{share: memdest.New(), folder: memdest.New(), mounted: true}
-	store, err := dest.New(p, "share", origin)
+	store, err := dest.New(p, name, origin)
 	if err != nil {
 		return nil, err
 	}

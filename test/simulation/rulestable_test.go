@@ -55,8 +55,8 @@ var rules = []rule{
 	},
 	{
 		name: "the mark beside the marker", file: "agent/internal/night/marks.go",
-		old:      "\tlast, any, err := n.lastDelivered()\n\tif err != nil {\n\t\treturn err\n\t}\n\tmark, err :=",
-		new:      "\tif n.Log != nil {\n\t\treturn nil\n\t}\n\tlast, any, err := n.lastDelivered()\n\tif err != nil {\n\t\treturn err\n\t}\n\tmark, err :=",
+		old:      "\treturn n.judgeMark(mark)\n",
+		new:      "\tif n.Log != nil {\n\t\treturn nil\n\t}\n\treturn n.judgeMark(mark)\n",
 		shows:    "confirmed but not at the destination",
 		schedule: "record:1 tick:6 record:1 tick:6 copy-place:1 copy:1 record:2 tick:6 back-place:1 back:1 tick:6",
 	},
@@ -69,8 +69,8 @@ var rules = []rule{
 	},
 	{
 		name: "what waits in the outbox is audited too", file: "agent/internal/night/audit.go",
-		old:      "held := confirmed.Union(n.Log.OutboxDelivered(manifest))",
-		new:      "held := confirmed",
+		old:      "held := confirmed.Union(signed)",
+		new:      "held := confirmed.Union(signed.Intersect(confirmed))",
 		shows:    "confirmed but not at the destination",
 		schedule: "copy-place:0 mute:15 record:1 tick:6 back-place:0 wake:1 tick:6 wake:1 tick:6",
 	},

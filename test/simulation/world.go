@@ -94,7 +94,7 @@ func newWorld(ctx context.Context, dir string, onDisk bool, destinations int, lo
 		if d.origin, d.serverKey, err = w.server.AddDestination(d.name); err != nil {
 			return nil, err
 		}
-		if d.place, err = agentsim.NewPlace(ctx, string(d.origin)); err != nil {
+		if d.place, err = agentsim.NewPlace(ctx, d.name, string(d.origin)); err != nil {
 			return nil, err
 		}
 		w.destinations = append(w.destinations, d)
