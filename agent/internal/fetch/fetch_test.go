@@ -317,7 +317,7 @@ func TestDiskFails(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	hang := func(_ int, _ []int64, _ int64, out sender) error {
-		check(t, out.piece(0, 0, make([]byte, 10), false))
+		_ = out.piece(0, 0, make([]byte, 10), false) // which fails where the caller is gone already
 		<-out.stream.Context().Done()
 		return nil
 	}
