@@ -57,7 +57,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		changed := n.Log.Changed()
 		size, _ := n.Log.Position()
 		wait := n.untilPass(n.now(), passes.left(time.Now()), window)
-		if size != seen && wait > 0 {
+		if size != seen {
 			wait = 0 // it has changed already
 		}
 		timer := time.NewTimer(wait)
