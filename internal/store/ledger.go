@@ -148,8 +148,8 @@ func (l *Ledger) Position() (size int64, root tlog.Hash) {
 // appended meanwhile does not show.
 func (l *Ledger) View(f func(log *ledger.Log)) { f(l.state.Load().log) }
 
-// Changed returns a channel that is closed at the next append, or when another session becomes the current one. To miss none, take the channel first and look at
-// [Ledger.Position] then.
+// Changed returns a channel that is closed at the next append, or when another session becomes the current one. To miss
+// none, take the channel first and look at [Ledger.Position] then.
 func (l *Ledger) Changed() <-chan struct{} {
 	l.changedMu.Lock()
 	defer l.changedMu.Unlock()

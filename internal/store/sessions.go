@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -45,10 +46,7 @@ type sessionNumber struct {
 func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
-	r, err := l.sessions()
-	if err != nil {
-		return 0, err
-	}
+	r := l.state.Load().sessions
 	process := hex.EncodeToString(processID[:])
 	for _, s := range r.Sessions {
 		if s.Process == process {
@@ -60,7 +58,7 @@ func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 	if r.Last++; !l.numbered {
 		r.Last = max(r.Last, time.Now().UnixNano()) + rand.Int64N(sessionGap)
 	}
-	r.Sessions = append(r.Sessions, sessionNumber{process, r.Last})
+	r.Sessions = append(slices.Clone(r.Sessions), sessionNumber{process, r.Last})
 	r.Sessions = r.Sessions[max(len(r.Sessions)-maxSessions, 0):]
 	err = l.update("session", func(tx *badger.Txn) error { return set(tx, l.id.key(tableSessions), r) })
 	if err != nil {
@@ -76,9 +74,9 @@ func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 func (l *Ledger) UseSession(number int64) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
-	r, err := l.sessions()
-	if err != nil || number <= r.used() {
-		return err
+	r := l.state.Load().sessions
+	if number <= r.used() {
+		return nil
 	}
 	if number > r.Last {
 		return fmt.Errorf("session %d of %s: %w", number, l.origin, ErrNotFound)
@@ -90,14 +88,6 @@ func (l *Ledger) UseSession(number int64) error {
 	l.publish(func(s *snapshot) { s.sessions = r })
 	l.announce()
 	return nil
-}
-
-func (l *Ledger) sessions() (r sessionRecord, err error) {
-	err = l.db.view(func(tx *badger.Txn) error {
-		_, err := get(tx, l.id.key(tableSessions), &r)
-		return err
-	})
-	return r, err
 }
 
 // CurrentSession returns the highest number that was used, 0 where none was.

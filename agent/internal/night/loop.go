@@ -60,7 +60,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		size, _ := n.Log.Position()
 		quiet := func() time.Duration { return max(passes.left(time.Now()), n.Circuit.Left()) }
 		wait := n.untilPass(n.Now(), quiet(), window)
-		if size != seen && wait > 0 {
+		if size != seen {
 			wait = 0 // it has changed already
 		}
 		timer := time.NewTimer(wait)

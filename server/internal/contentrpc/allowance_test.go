@@ -56,20 +56,30 @@ func TestAllowance(t *testing.T) {
 
 func TestPaceGivesBack(t *testing.T) {
 	t.Parallel()
-	p := pace{bytesPerSecond: 1 << 20}
-	if err := p.wait(t.Context(), 1<<10); err != nil {
-		t.Fatal(err)
-	}
-	before := p.next
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	for range 100 {
+	busy := time.Now().Add(time.Hour)
+	p := pace{bytesPerSecond: 1 << 20, next: busy}
+	for range 10 {
+		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
 		if err := p.wait(gone, 100<<20); err == nil {
-			t.Fatal("the rate let bytes through for a call that was over")
+			t.Fatal("the rate let bytes through for a call that gave up waiting")
 		}
 	}
-	if p.next.Sub(before) > time.Minute {
-		t.Errorf("calls that were given up put off others by %v", p.next.Sub(before))
+	if !p.next.Equal(busy) {
+		t.Errorf("calls that were given up put off others by %v", p.next.Sub(busy))
+	}
+}
+
+func TestPaceOfACallThatIsOver(t *testing.T) {
+	t.Parallel()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := pace{bytesPerSecond: 1 << 20}
+	for range 100 {
+		if err := p.wait(gone, 1<<20); err == nil {
+			t.Fatal("an idle rate let bytes through for a call that was over")
+		}
+		p.next = time.Time{}
 	}
 }
 

@@ -14,8 +14,11 @@ type pace struct {
 	next time.Time  // when the bytes let through so far are used up
 }
 
-// wait lets n bytes through, when it is their turn.
+// wait lets n bytes through, when it is their turn, and none for a call that is over: its error is the context's cause then.
 func (p *pace) wait(ctx context.Context, n int) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if p.bytesPerSecond == 0 {
 		return nil
 	}

@@ -51,7 +51,8 @@ func NewAdmission(r *registry.Registry, serves func(tenant, agent string) bool, 
 
 // Admit returns nil where an agent shows the certificate that is in use, or the one that comes next, which is in use from
 // then on. Errors are statuses: PERMISSION_DENIED REVOKED for a certificate that a later one replaced, which is reported as
-// a clone, and NOT_ENROLLED for an agent that was not let in, as far as registry and logs know; UNAVAILABLE TRY_LATER. Of other roles it judges nothing.
+// a clone, and NOT_ENROLLED for an agent that was not let in, as far as registry and logs know; UNAVAILABLE TRY_LATER. Of
+// other roles it judges nothing.
 func (a *Admission) Admit(cert *x509.Certificate, role identity.Role, at time.Time) error {
 	if role.Kind != identity.KindAgent {
 		return nil

@@ -298,7 +298,7 @@ func sizes(heads [][]byte) string {
 		if i > 0 {
 			text.WriteString(" and")
 		}
-		text.WriteString(fmt.Sprintf(" %d (%x)", h.Size, h.Root[:4]))
+		fmt.Fprintf(&text, " %d (%x)", h.Size, h.Root[:4])
 	}
 	return text.String()
 }
