@@ -79,7 +79,7 @@ var rules = []rule{
 		old:      "\t\t\tn.closed[body.Manifest] = true\n",
 		new:      "",
 		shows:    "at the destination with the right contents, yet expired",
-		schedule: "record:1 kill:30 offline:0 long:1 offline:1 tick:8",
+		schedule: "record:1 kill:32 offline:0 long:1 offline:1 tick:8",
 	},
 	{
 		name: "heard means an echo past the deadline", file: "server/internal/heartbeatrpc/heartbeatrpc.go",
@@ -150,14 +150,14 @@ var rules = []rule{
 		old:      "\tif err := announce(w.leaf); err != nil {\n\t\treturn nil, fmt.Errorf(\"announce receipt %d: %w\", w.receipt.Number, err)\n\t}\n\treturn w.leaf, l.enqueuePrepared(w)\n",
 		new:      "\tif err := l.enqueuePrepared(w); err != nil {\n\t\treturn nil, err\n\t}\n\treturn w.leaf, announce(w.leaf)\n",
 		shows:    "audit",
-		schedule: "record:1 kill:46 tick:4 tick:7",
+		schedule: "record:1 kill:48 tick:4 tick:7",
 	},
 	{
 		name: "the kept head is written before it is recorded", file: "agent/internal/night/agree.go",
-		old:      "\tif err := place.WriteOwn(ctx, dest.Head, agreed); err != nil {\n\t\treturn err\n\t}\n\treturn n.Log.PutAgreed(agreed)\n",
+		old:      "\tif err := place.WriteOwn(ctx, dest.Head, agreed); err != nil {\n\t\treturn n.atPlace(err)\n\t}\n\treturn n.Log.PutAgreed(agreed)\n",
 		new:      "\tif err := n.Log.PutAgreed(agreed); err != nil {\n\t\treturn err\n\t}\n\treturn place.WriteOwn(ctx, dest.Head, agreed)\n",
 		shows:    "audit",
-		schedule: "record:1 tick:6 record:2 kill:66 tick:4 tick:7",
+		schedule: "record:1 tick:6 record:2 kill:68 tick:4 tick:7",
 	},
 	{
 		name: "what an agent holds is not cut off", file: "server/internal/sequencer/offer.go",
@@ -181,5 +181,12 @@ var rules = []rule{
 		new:      "",
 		shows:    "no agreement",
 		schedule: "histories:490 retire:532",
+	},
+	{
+		name: "a head is cosigned by the agent that is assigned in it", file: "agent/internal/night/agree.go",
+		old:      "\tif err := n.checkAssigned(); err != nil && !errors.Is(err, ErrEnded) {\n\t\treturn err\n\t}\n",
+		new:      "",
+		shows:    "the head kept at the destination is not agreed with the agent",
+		schedule: "record:582 tick:195 kill:694 harm:952 change:869 tick:689 tick:763 replace:982 tick:321",
 	},
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
-// agree cosigns the latest head of the log, if the log here leads to it and it is proved consistent with the last one cosigned and with the head
-// kept at the destination. It is written there before it is recorded as agreed.
+// agree cosigns the latest head of the log, if the log here leads to it, this agent is the one assigned in it, and it is proved
+// consistent with the last one cosigned and with the head kept at the destination. It is written there before it is recorded
+// as agreed.
 func (n *Night) agree(ctx context.Context) error {
 	head := n.Log.Head()
 	if head == nil {
@@ -25,6 +26,10 @@ func (n *Night) agree(ctx context.Context) error {
 		return err
 	}
 	if err := n.consistent("the last agreed head", n.Log.Agreed(), latest); err != nil {
+		return err
+	}
+	// The log may have grown since the pass began, and the head with it: another agent may be assigned by now.
+	if err := n.checkAssigned(); err != nil && !errors.Is(err, ErrEnded) {
 		return err
 	}
 	if agreed := n.Log.Agreed(); agreed != nil {
