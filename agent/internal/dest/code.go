@@ -12,6 +12,8 @@ const (
 	SpaceSFTP     CodeSpace = "sftp"     // SSH_FX_*, draft-ietf-secsh-filexfer-13 section 9.1
 	SpaceSSH      CodeSpace = "ssh"      // disconnect reasons, RFC 4253 section 11.1
 	SpaceRsync    CodeSpace = "rsync"    // exit statuses, rsync's errcode.h
+	SpaceS3       CodeSpace = "s3"       // Name is the error code of Amazon S3's API, Number the HTTP status; Name is empty where there is none
+	SpaceAzure    CodeSpace = "azure"    // Name is the error code of Azure Blob Storage's API (x-ms-error-code), Number the HTTP status
 	SpaceDriver   CodeSpace = "driver"   // what a driver itself found; Number is 0, Name one of the Code constants
 )
 

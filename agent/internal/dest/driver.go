@@ -96,6 +96,17 @@ type Checker interface {
 	Check(ctx context.Context, moves []Move) ([]Checked, error)
 }
 
+// Uploader is a stage of a place that cannot rename, such as an object store: a file goes to its own name, only if that is
+// free, and becomes visible there whole and at once, or not at all. Sync waits for the uploads of all files closed before;
+// Publish returns how each of them ended, fs.ErrExist where the name was taken. Create and Open are not used.
+type Uploader interface {
+	Checker
+	// Upload begins the file that shall be visible under name; key as for Create. Nothing is visible before its Close,
+	// which is called only when all bytes came and have the digest want. Close need not wait for the upload: its outcome is
+	// that of Publish. Discard leaves nothing behind.
+	Upload(ctx context.Context, key, name string, want backup.Digest) (StagedFile, error)
+}
+
 // Checked is the outcome of one comparison: nil, [ErrReadBack] where what is stored differs, or another error.
 type Checked struct {
 	Method backup.Method
