@@ -22,6 +22,12 @@ const (
 	markerFile    OwnFile = "marker"
 )
 
+// OwnFiles returns the names of the files beside the marker, and its own: those that a night reads again and again, for a
+// [Keeper] that reads them at once.
+func OwnFiles() []string {
+	return []string{string(markerFile), string(Head), string(LastDelivered), string(located)}
+}
+
 // Place is one opened handle on a destination whose marker was checked. Its methods are safe for concurrent use.
 type Place struct {
 	store  *Store

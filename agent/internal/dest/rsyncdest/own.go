@@ -4,51 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
 )
-
-// maxOwnBytes bounds an own file: heads and markers have a few hundred bytes.
-const maxOwnBytes = 64 << 10
-
-// ReadOwn implements dest.Keeper.
-func (h *handle) ReadOwn(ctx context.Context, name string) ([]byte, error) {
-	f, dir, err := h.fetch(ctx, ownDir+name, "--max-size="+strconv.Itoa(maxOwnBytes))
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(f)
-	if err := errors.Join(err, f.Close(), os.RemoveAll(dir)); err != nil {
-		return nil, spoolError(err)
-	}
-	return data, nil
-}
-
-// WriteOwn implements dest.Keeper.
-func (h *handle) WriteOwn(ctx context.Context, name string, data []byte) error {
-	return h.pushOwn(ctx, map[string][]byte{name: data})
-}
-
-// RemoveOwn implements dest.Keeper.
-func (h *handle) RemoveOwn(ctx context.Context, name string) error {
-	found, err := h.look(ctx, []string{ownDir + name})
-	switch {
-	case err != nil:
-		return err
-	case errors.Is(found[0].err, fs.ErrNotExist):
-		return nil
-	case found[0].err != nil:
-		return found[0].err
-	}
-	return h.remove(ctx, ownDir+name)
-}
 
 // MoveAside implements dest.Mover: rsync deletes the file and keeps it as a backup, which is a rename at the place.
 func (h *handle) MoveAside(ctx context.Context, name, to string) error {
@@ -131,13 +94,6 @@ func (h *handle) SweepStaging(ctx context.Context) error {
 	if err := h.rsync.sweepSpool(ctx); err != nil {
 		return err
 	}
-	found, err := h.look(ctx, []string{ownDir + strings.TrimSuffix(stagingDir, "/")})
-	if err != nil {
-		return err
-	}
-	if errors.Is(found[0].err, fs.ErrNotExist) {
-		return nil
-	}
 	dir, err := h.rsync.makeFolder("e")
 	if err != nil {
 		return err
@@ -147,7 +103,7 @@ func (h *handle) SweepStaging(ctx context.Context) error {
 		return spoolError(err)
 	}
 	return explained(h.run(ctx, call{args: []string{
-		"--recursive", "--delete", "--exclude=/" + stagingDir + h.rsync.process, "--include=/" + stagingDir + "***", "--include=/.*.??????", "--exclude=*",
+		"--recursive", "--existing", "--delete", "--exclude=/" + stagingDir + h.rsync.process, "--include=/" + stagingDir + "***", "--include=/.*.??????", "--exclude=*",
 		h.local(dir), h.base + ownDir,
 	}}))
 }

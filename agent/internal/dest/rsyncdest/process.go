@@ -35,6 +35,7 @@ type call struct {
 	names          []string          // for --files-from
 	line           func(line string) // gets each line of the output; nil drops them
 	pulls          bool              // files come here
+	own            bool              // only the own files are read, or compared
 	silenceSeconds int               // silenceSeconds where 0
 }
 
@@ -42,6 +43,9 @@ type call struct {
 func (h *handle) run(ctx context.Context, c call) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if !c.own {
+		h.kept.acts.Add(1)
 	}
 	program, err := h.rsync.program()
 	if err != nil {

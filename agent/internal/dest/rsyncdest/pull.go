@@ -18,19 +18,22 @@ const pullBytes = 256 << 20
 // pull pulls what is regular of names into a new folder of the spool. What could not be pulled is not there; the failure says
 // why, if rsync did not do all. The files are in dir/below; the caller removes dir.
 func (h *handle) pull(ctx context.Context, names []string, options ...string) (dir string, failed *failure, err error) {
+	return h.pullCall(ctx, call{args: options, names: names})
+}
+
+// pullCall is pull for the options and names of a call.
+func (h *handle) pullCall(ctx context.Context, c call) (dir string, failed *failure, err error) {
 	dir, err = h.rsync.makeFolder("p")
 	if err != nil {
 		return "", nil, err
 	}
-	below := make([]string, len(names))
-	for i, name := range names {
+	below := make([]string, len(c.names))
+	for i, name := range c.names {
 		below[i] = h.below + name
 	}
-	err = h.run(ctx, call{
-		args:  append(options, "--no-implied-dirs", "--ignore-missing-args", "--whole-file", "--chmod=F600,D700", h.pullAt, h.local(dir)),
-		names: below,
-		pulls: true,
-	})
+	c.args = append(c.args, "--no-implied-dirs", "--ignore-missing-args", "--whole-file", "--chmod=F600,D700", h.pullAt, h.local(dir))
+	c.names, c.pulls = below, true
+	err = h.run(ctx, c)
 	failed, isFailure := errors.AsType[*failure](err)
 	if err != nil && !isFailure {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))

@@ -84,9 +84,10 @@ type Rsync struct {
 	spool   string // of this place and process
 	folders atomic.Int64
 
-	noFsync  atomic.Bool // the receiving rsync knows or allows no --fsync
-	noSHA1   atomic.Bool // one side has no SHA-1
-	afterPut func()      // called between publishing and comparing, by tests; may be nil
+	writes   atomic.Int64 // of own files: each counts when it begins and when it has ended
+	noFsync  atomic.Bool  // the receiving rsync knows or allows no --fsync
+	noSHA1   atomic.Bool  // one side has no SHA-1
+	afterPut func()       // called between publishing and comparing, by tests; may be nil
 }
 
 // New returns an opener for a place. It touches nothing.
@@ -118,6 +119,7 @@ type handle struct {
 	env    []string // with the daemon's password
 
 	connection *connection // over SSH
+	kept       kept
 }
 
 // Open proves that the place can be reached and read. Every error but that of ctx is dest.ErrUnreachable.
@@ -127,12 +129,7 @@ func (r *Rsync) Open(ctx context.Context) (dest.Driver, error) {
 	}
 	h, err := r.open(ctx)
 	if err == nil {
-		var found []looked
-		found, err = h.look(ctx, []string{backup.OwnPrefix})
-		if err == nil && !errors.Is(found[0].err, dest.ErrConflict) && !errors.Is(found[0].err, os.ErrNotExist) {
-			err = found[0].err // it is no folder, nor is it absent
-		}
-		if err == nil {
+		if err = h.reach(ctx); err == nil {
 			return h, nil
 		}
 		err = errors.Join(err, h.Close())
@@ -144,6 +141,18 @@ func (r *Rsync) Open(ctx context.Context) (dest.Driver, error) {
 		return nil, err
 	}
 	return nil, &dest.UnreachableError{Place: r.label, Cause: err}
+}
+
+// reach proves that the place can be read, by its own files where it has any.
+func (h *handle) reach(ctx context.Context) error {
+	if known, err := h.readKept(ctx); known || err != nil {
+		return err
+	}
+	found, err := h.look(ctx, []string{backup.OwnPrefix})
+	if err == nil && !errors.Is(found[0].err, dest.ErrConflict) && !errors.Is(found[0].err, os.ErrNotExist) {
+		err = found[0].err // it is no folder, nor is it absent
+	}
+	return err
 }
 
 // open prepares what the processes of a handle need.
@@ -200,7 +209,8 @@ func (h *handle) prepareDaemon() error {
 	if o.Folder != "" {
 		h.below = o.Folder + "/"
 	}
-	h.remote = []string{"--contimeout=" + strconv.Itoa(connectSeconds), "--no-motd"}
+	// Without TCP_NODELAY each process waits some 40 ms for an acknowledgement that the other side delays.
+	h.remote = []string{"--sockopts=TCP_NODELAY", "--contimeout=" + strconv.Itoa(connectSeconds), "--no-motd"}
 	h.env = append(h.env, "USER="+o.User)
 	if o.Password == nil {
 		return nil
