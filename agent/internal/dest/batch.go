@@ -1,6 +1,7 @@
 package dest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -192,10 +193,7 @@ func (b *Batch) publish(ctx context.Context, round []*Staged) error {
 				made = append(made, moving[i])
 			}
 		}
-		if err := b.stage.SyncNames(ctx); err != nil {
-			return err
-		}
-		if err := b.check(ctx, made); err != nil {
+		if err := b.settle(ctx, made); err != nil {
 			return err
 		}
 		if err := b.adopt(ctx, taken); err != nil {
@@ -210,6 +208,22 @@ func (b *Batch) publish(ctx context.Context, round []*Staged) error {
 		}
 	}
 	return nil
+}
+
+// settle makes the names of what was published durable, and meanwhile compares it where that is due.
+func (b *Batch) settle(ctx context.Context, made []*Staged) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	synced := make(chan error, 1)
+	go func() {
+		err := b.stage.SyncNames(ctx)
+		if err != nil {
+			cancel(err) // there is no use in comparing
+		}
+		synced <- err
+	}()
+	checked := b.check(ctx, made)
+	return cmp.Or(<-synced, checked)
 }
 
 // check compares what was published where the stage itself is not at the destination, and moves aside what differs.

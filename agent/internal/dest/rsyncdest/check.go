@@ -1,10 +1,12 @@
 package rsyncdest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -81,7 +83,7 @@ func (s *stage) readBack(ctx context.Context, moves []dest.Move) ([]dest.Checked
 
 // askPeer lets the peer compare what was published.
 func (s *stage) askPeer(ctx context.Context, moves []dest.Move) ([]dest.Checked, error) {
-	outcomes, err := s.compare(ctx, moves)
+	outcomes, err := s.compare(ctx, moves, true)
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +107,9 @@ func (s *stage) askPeer(ctx context.Context, moves []dest.Move) ([]dest.Checked,
 	return checked, nil
 }
 
-// compare runs rsync, one process for each tree, to compare moves with what has their names, by size and checksum. Nothing is
-// changed.
-func (s *stage) compare(ctx context.Context, moves []dest.Move) ([]outcome, error) {
+// compare runs rsync, one process for each tree or some at the same time, to compare moves with what has their names, by size and
+// checksum. Nothing is changed. With own, the own files that were read are compared too.
+func (s *stage) compare(ctx context.Context, moves []dest.Move, own bool) ([]outcome, error) {
 	outcomes := make([]outcome, len(moves))
 	trees := make(map[string][]int)
 	for i, move := range moves {
@@ -118,12 +120,23 @@ func (s *stage) compare(ctx context.Context, moves []dest.Move) ([]outcome, erro
 		trees[tree] = append(trees[tree], i)
 	}
 	for tree, numbers := range trees {
-		told, err := s.compareTree(ctx, tree, moves, numbers)
-		if err != nil {
-			return nil, err
-		}
-		for _, i := range numbers {
-			outcomes[i] = told[moves[i].Name]
+		var mu sync.Mutex
+		var broken error
+		s.handle.rsync.inParts(numbers, func(part []int, alone bool) (crowded bool) {
+			told, err := s.compareTree(ctx, tree, moves, part, own && part[0] == numbers[0])
+			if failed, ok := errors.AsType[*failure](err); ok && !alone && failed.isCrowded() {
+				return true
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			broken = cmp.Or(broken, explained(err))
+			for _, i := range part {
+				outcomes[i] = told[moves[i].Name]
+			}
+			return false
+		})
+		if broken != nil {
+			return nil, broken
 		}
 	}
 	return outcomes, nil
@@ -131,7 +144,7 @@ func (s *stage) compare(ctx context.Context, moves []dest.Move) ([]outcome, erro
 
 // compareTree compares the moves of one tree. SHA-1 is taken where both sides have it, else MD5; never one of the
 // checksums that are no digest, which rsync would choose by itself.
-func (s *stage) compareTree(ctx context.Context, tree string, moves []dest.Move, numbers []int) (map[string]outcome, error) {
+func (s *stage) compareTree(ctx context.Context, tree string, moves []dest.Move, numbers []int, own bool) (map[string]outcome, error) {
 	names := make([]string, len(numbers))
 	var largest int64
 	for n, i := range numbers {
@@ -142,9 +155,16 @@ func (s *stage) compareTree(ctx context.Context, tree string, moves []dest.Move,
 		}
 		largest = max(largest, info.Size())
 	}
+	var kept laid
+	if own {
+		var err error
+		if kept, err = s.handle.layKept(tree); err != nil {
+			return nil, err
+		}
+	}
 	told := make(map[string]outcome)
 	c := call{
-		names:          names,
+		names:          append(names, kept.names...),
 		silenceSeconds: silenceSeconds + int(largest/slowDiskBytesPerSecond),
 		line: func(line string) {
 			change, ok := parseChange(line)
@@ -170,13 +190,14 @@ func (s *stage) compareTree(ctx context.Context, tree string, moves []dest.Move,
 		failed, isFailure := errors.AsType[*failure](err)
 		switch {
 		case err == nil || isFailure && failed.partial():
+			s.handle.renewKept(kept, told)
 			return told, nil
 		case checksum == "sha1" && isFailure && (failed.refuses("sha1") || failed.refuses("checksum name")):
 			s.handle.rsync.noSHA1.Store(true)
 		case isFailure && failed.refuses("checksum"):
 			return nil, fmt.Errorf("let the peer compare what it stored (it allows no --checksum; configure check: readback): %w", failed.explain())
 		default:
-			return nil, explained(err)
+			return nil, err
 		}
 	}
 }

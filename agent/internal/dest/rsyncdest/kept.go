@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -31,7 +32,7 @@ const keptFor = 5 * time.Second
 // file is written through any handle of this process, or keptFor has passed. The first of them is the marker, and counts once:
 // who asks for it again wants to know what is there now.
 type kept struct {
-	acts atomic.Int64 // processes of the handle that did something else
+	acts atomic.Int64 // processes of the handle after which it does not count any more
 
 	mu     sync.Mutex        // held while the files are read
 	files  map[string][]byte // without those that are truly absent; nil where nothing is known
@@ -104,7 +105,7 @@ func (h *handle) readKeptLocked(ctx context.Context) (known bool, err error) {
 	dir, failed, err := h.pullCall(ctx, call{
 		args:  []string{maxSize(), "--info=skip1"}, // it says what it passes over
 		names: names,
-		own:   true,
+		keeps: true,
 		line:  func(string) { passedOver = true },
 	})
 	if err != nil {
@@ -131,6 +132,53 @@ func (h *handle) readKeptLocked(ctx context.Context) (known bool, err error) {
 	}
 	k.files, k.stamp = files, began
 	return true, nil
+}
+
+// laid is what of the own files lies in a tree to be compared.
+type laid struct {
+	names []string // of all of them, also of those that are absent; none where nothing is known
+	files map[string][]byte
+	stamp stamp
+	at    time.Time
+}
+
+// layKept lays what the handle has read of the own files into a tree that is compared with the place: where they are found there
+// as they were, that is as good as reading them again.
+func (h *handle) layKept(tree string) (laid, error) {
+	h.kept.mu.Lock()
+	l := laid{files: h.kept.files, stamp: h.kept.stamp, at: time.Now()}
+	h.kept.mu.Unlock()
+	if l.files == nil || l.stamp.writes != h.rsync.writes.Load() {
+		return laid{}, nil
+	}
+	for _, name := range dest.OwnFiles() {
+		l.names = append(l.names, ownDir+name)
+		if err := writeSpool(filepath.Join(tree, filepath.FromSlash(ownDir+name)), l.files[name]); err != nil {
+			return laid{}, err
+		}
+	}
+	return l, nil
+}
+
+// renewKept has what was read of the own files count from when it was laid, if the comparison told that they are as they were.
+func (h *handle) renewKept(l laid, told map[string]outcome) {
+	k := &h.kept
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.names == nil || k.stamp != l.stamp {
+		return
+	}
+	for _, name := range dest.OwnFiles() {
+		want := isAbsent
+		if _, ok := l.files[name]; ok {
+			want = isEqual
+		}
+		if told[ownDir+name] != want {
+			k.files = nil
+			return
+		}
+	}
+	k.stamp.acts, k.stamp.at = k.acts.Load(), l.at
 }
 
 // readOne reads one own file.

@@ -102,7 +102,7 @@ func (h *handle) SweepStaging(ctx context.Context) error {
 	if err := os.Mkdir(filepath.Join(dir, "staging"), 0o700); err != nil {
 		return spoolError(err)
 	}
-	return explained(h.run(ctx, call{args: []string{
+	return explained(h.run(ctx, call{keeps: true, args: []string{
 		"--recursive", "--existing", "--delete", "--exclude=/" + stagingDir + h.rsync.process, "--include=/" + stagingDir + "***", "--include=/.*.??????", "--exclude=*",
 		h.local(dir), h.base + ownDir,
 	}}))

@@ -35,7 +35,7 @@ type call struct {
 	names          []string          // for --files-from
 	line           func(line string) // gets each line of the output; nil drops them
 	pulls          bool              // files come here
-	own            bool              // only the own files are read, or compared
+	keeps          bool              // what was read of the own files counts on
 	silenceSeconds int               // silenceSeconds where 0
 }
 
@@ -44,7 +44,7 @@ func (h *handle) run(ctx context.Context, c call) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if !c.own {
+	if !c.keeps {
 		h.kept.acts.Add(1)
 	}
 	program, err := h.rsync.program()

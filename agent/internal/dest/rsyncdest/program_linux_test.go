@@ -119,7 +119,7 @@ func TestArgumentsHoldNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(log)
-	if err != nil || strings.Count(string(text), "\n") != 2 || strings.Contains(string(text), "s3cret") {
+	if err != nil || strings.Count(string(text), "\n") != 3 || strings.Contains(string(text), "s3cret") {
 		t.Errorf("the arguments were %s, %v", text, err)
 	}
 }

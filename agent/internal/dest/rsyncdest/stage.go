@@ -94,7 +94,7 @@ func (s *stage) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// Publish implements dest.Stage: one process sends all moves. Names that cannot be in one tree, because one is a folder on the
+// Publish implements dest.Stage: one process sends all moves, or some at the same time where there are many. Names that cannot be in one tree, because one is a folder on the
 // way to another or both are the same, go by further processes.
 func (s *stage) Publish(ctx context.Context, moves []dest.Move) []error {
 	errs := make([]error, len(moves))
@@ -104,15 +104,15 @@ func (s *stage) Publish(ctx context.Context, moves []dest.Move) []error {
 	}
 	for len(rest) > 0 {
 		tree, linked, err := s.link(moves, rest)
-		if err == nil {
-			err = s.send(ctx, tree, moves, linked, errs)
-		}
 		if err != nil {
 			for _, i := range rest {
 				errs[i] = err
 			}
 			break
 		}
+		s.handle.rsync.inParts(linked, func(part []int, alone bool) (crowded bool) {
+			return s.send(ctx, tree, moves, part, errs, alone)
+		})
 		rest = without(rest, linked)
 	}
 	for i, move := range moves {
@@ -168,9 +168,9 @@ func (s *stage) unlink(move dest.Move) {
 	}
 }
 
-// send runs the process that sends the moves numbered numbers, which are in tree, and sets their errs. Its own error says that
-// nothing was sent.
-func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, numbers []int, errs []error) error {
+// send runs the process that sends the moves numbered numbers, which are in tree, and sets their errs. Unless it is alone, it
+// does not where the server takes no more connections, and says so.
+func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, numbers []int, errs []error, alone bool) (crowded bool) {
 	names := make([]string, len(numbers))
 	for n, i := range numbers {
 		names[n] = moves[i].Name
@@ -186,12 +186,15 @@ func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, number
 		},
 	})
 	failed, isFailure := errors.AsType[*failure](err)
+	if isFailure && !alone && failed.isCrowded() {
+		return true
+	}
 	if err != nil && (!isFailure || !failed.partial()) {
 		err = explained(err) // what came through will be found by its hash
 		for _, i := range numbers {
 			errs[i] = err
 		}
-		return nil
+		return false
 	}
 	var doubtful []int
 	for _, i := range numbers {
@@ -210,7 +213,7 @@ func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, number
 	if len(doubtful) > 0 {
 		s.settleDoubts(ctx, failed, moves, doubtful, errs)
 	}
-	return nil
+	return false
 }
 
 // settleDoubts sets the errs of moves that were sent by a process that could not do all: rsync says what it sends before it
@@ -220,7 +223,7 @@ func (s *stage) settleDoubts(ctx context.Context, failed *failure, moves []dest.
 	for n, i := range numbers {
 		doubtful[n] = moves[i]
 	}
-	outcomes, err := s.compare(ctx, doubtful)
+	outcomes, err := s.compare(ctx, doubtful, false)
 	for n, i := range numbers {
 		switch {
 		case err != nil:
