@@ -107,7 +107,7 @@ func TestRun(t *testing.T) {
 	select {
 	case err := <-ended:
 		check(t, err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Run goes on")
 	}
 	check(t, a.Close())

@@ -252,7 +252,7 @@ func (s *fakeServer) next(t testing.TB) *backupv1.HeartbeatRequest {
 	s.mu.Unlock()
 	select {
 	case <-heard:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no heartbeat comes")
 	}
 	s.mu.Lock()

@@ -59,7 +59,7 @@ func TestPauseSurvives(t *testing.T) {
 				}
 				return
 			}
-			if time.Since(began) > 10*time.Second {
+			if time.Since(began) > time.Minute {
 				t.Fatalf("the server hears of the pause %v", pause)
 			}
 		}

@@ -19,7 +19,7 @@ import (
 // watch opens an agent's watch of its log, and returns it once it was told of the log so far.
 func watch(t *testing.T, conn *grpc.ClientConn, origin ledger.Origin) grpc.ServerStreamingClient[backupv1.WatchLedgerResponse] {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	stream, err := backupv1.NewLedgerServiceClient(conn).WatchLedger(ctx, &backupv1.WatchLedgerRequest{
 		Origin: string(origin), ProcessId: make([]byte, 16), Position: &backupv1.LogPosition{},

@@ -254,7 +254,7 @@ func TestRunEnds(t *testing.T) {
 		var out bytes.Buffer
 		ended <- Run(ctx, m.agent.open, []string{"run", "--config", m.config}, strings.NewReader(""), &out, &out)
 	}()
-	for began := time.Now(); !m.isOnline() && time.Since(began) < 10*time.Second; {
+	for began := time.Now(); !m.isOnline() && time.Since(began) < time.Minute; {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if status, _, stderr := m.run("status"); status != 0 || m.agent.opened != 1 {
@@ -286,10 +286,10 @@ func TestRunWaitsForRoom(t *testing.T) {
 				return m.agent.open(o)
 			}, []string{"run", "--config", m.config}, strings.NewReader(""), &out, &errs)
 		}()
-		for began := time.Now(); !m.isOnline() && asked.Load() < 2 && time.Since(began) < 10*time.Second; {
+		for began := time.Now(); !m.isOnline() && asked.Load() < 2 && time.Since(began) < time.Minute; {
 			time.Sleep(5 * time.Millisecond)
 		}
-		for began := time.Now(); !stopped && !m.isOnline() && time.Since(began) < 10*time.Second; {
+		for began := time.Now(); !stopped && !m.isOnline() && time.Since(began) < time.Minute; {
 			time.Sleep(5 * time.Millisecond)
 		}
 		if m.isOnline() == stopped || asked.Load() > 4 {

@@ -187,7 +187,7 @@ func TestProgressBar(t *testing.T) {
 			}()
 			select {
 			case <-ended:
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("it waits for ever")
 			}
 			if bar.bar != nil {

@@ -83,7 +83,7 @@ func (m *machine) await(what string, ok func(log *store.Ledger) bool) {
 		m.t.Fatal(err)
 	}
 	for began := time.Now(); !ok(log); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 15*time.Second {
+		if time.Since(began) > time.Minute {
 			m.t.Fatalf("%s does not come", what)
 		}
 	}
@@ -157,7 +157,7 @@ func TestStoreFailed(t *testing.T) {
 		m.outage.off = true
 		m.outage.mu.Unlock()
 		for n.Condition().Problem == nil || !errors.Is(n.Condition().Problem, store.ErrFailed) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			outcome, err := n.RunNow(ctx)
 			cancel()
 			if err != nil || outcome.Complete {

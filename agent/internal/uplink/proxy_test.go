@@ -157,7 +157,7 @@ func TestDialThroughProxy(t *testing.T) {
 	for setting, want := range map[string]*fakeProxy{own: proxy, config.ProxyEnvironment: other} {
 		conn, err := Dial("server.example:443", setting, nil)
 		check(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		_, err = NewClient(conn, &ServerClock{}).Heartbeat(ctx, Self{Version: "test"}, nil)
 		cancel()
 		check(t, conn.Close())
@@ -240,7 +240,7 @@ func TestOddProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if err := talk(ctx, oddProxy(t, test.answer), address); err == nil || !strings.Contains(err.Error(), test.words) {
 				t.Errorf("%v, want %q", err, test.words)

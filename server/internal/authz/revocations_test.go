@@ -230,7 +230,7 @@ func TestOpenCallsEnd(t *testing.T) {
 			if test.reason != "" {
 				select {
 				case <-stream.Context().Done():
-				case <-time.After(10 * time.Second):
+				case <-time.After(time.Minute):
 				}
 			}
 			return stream.Context().Err()
