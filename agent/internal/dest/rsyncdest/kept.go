@@ -29,8 +29,8 @@ const keptFor = 5 * time.Second
 
 // kept is what a handle has read of the own files that [dest.OwnFiles] names. One process reads all of them, and what it
 // brought counts for those who ask for the files one after the other: until anything else is done through the handle, an own
-// file is written through any handle of this process, or keptFor has passed. The first of them is the marker, and counts once:
-// who asks for it again wants to know what is there now.
+// file is written through any handle of this process, or keptFor has passed. The first of them is the marker, and counts once,
+// for who opened the handle: who asks for it again wants to know what is there now.
 type kept struct {
 	acts atomic.Int64 // processes of the handle after which it does not count any more
 
@@ -72,10 +72,9 @@ func (h *handle) ReadOwn(ctx context.Context, name string) ([]byte, error) {
 		} else if !known {
 			return h.readOne(ctx, name)
 		}
+		h.kept.marked = true // the marker that came along is not that of somebody who asks for it later
 	}
-	if name == dest.OwnFiles()[0] {
-		h.kept.marked = true
-	}
+	h.kept.marked = h.kept.marked || name == dest.OwnFiles()[0]
 	data, ok := h.kept.files[name]
 	if !ok {
 		return nil, fmt.Errorf("%q: %w", ownDir+name, fs.ErrNotExist)
@@ -123,10 +122,18 @@ func (h *handle) readKeptLocked(ctx context.Context) (known bool, err error) {
 	}
 	files := make(map[string][]byte)
 	for _, name := range dest.OwnFiles() {
-		data, err := os.ReadFile(h.pulledFile(dir, ownDir+name))
+		pulled := h.pulledFile(dir, ownDir+name)
+		info, err := os.Lstat(pulled)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && !info.Mode().IsRegular() {
+			return false, nil
+		}
 		if err == nil {
-			files[name] = data
-		} else if !errors.Is(err, fs.ErrNotExist) {
+			files[name], err = os.ReadFile(pulled)
+		}
+		if err != nil {
 			return false, spoolError(err)
 		}
 	}
