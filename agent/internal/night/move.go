@@ -77,7 +77,7 @@ func (n *Night) follow(ctx context.Context, m *move) error {
 		n.Circuit.Record(nil) // what stood in the way of a place that was not in use yet does not any more
 	}
 	n.mu.Lock()
-	n.running, n.problem, n.unsettled = false, err, nil
+	n.running, n.problem, n.unsettled, n.met = false, err, nil, n.Now()
 	n.mu.Unlock()
 	m.answer <- moveEnd{moved, err}
 	return err
