@@ -44,7 +44,7 @@ func (t *troubles) store(at time.Time) string {
 // problems returns sentences on what is wrong with the agent as a whole.
 func (a *Agent) problems() (sentences []string) {
 	if offset, known := a.clock.Offset(); known && offset.Abs() >= probe.ClockTolerance {
-		sentences = append(sentences, probe.ClockText(offset))
+		sentences = append(sentences, probe.ClockText(a.options.Config.Language, offset))
 	}
 	if err := a.notes.Problem(); err != nil {
 		sentences = append(sentences, err.Error())

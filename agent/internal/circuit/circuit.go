@@ -24,9 +24,9 @@ type Breaker struct {
 	opener dest.Opener
 	faults fault.Teller
 	random func(n time.Duration) time.Duration
-	alone  chan struct{} // held by the one who opens: a wrong password is tried once, not once by each
 
 	mu      sync.Mutex
+	first   *attempt // of the one who opens: a wrong password is tried once, not once by each; nil where nobody does
 	run     run
 	seen    error // of the last Open
 	open    *open // nil while nothing stands in the way
@@ -34,6 +34,12 @@ type Breaker struct {
 	probing time.Time // since when one caller tries; zero where none does
 	need    dest.Space
 	wanting bool // the place was seen with less than need since the circuit opened
+}
+
+// attempt is an Open that others wait for.
+type attempt struct {
+	since time.Time
+	ended chan struct{}
 }
 
 // run is how many faults of one class there were in a row.
@@ -58,7 +64,7 @@ func New(opener dest.Opener, faults fault.Teller, random func(n time.Duration) t
 	if random == nil {
 		random = rand.N[time.Duration]
 	}
-	return &Breaker{opener: opener, faults: faults, random: random, alone: make(chan struct{}, 1)}
+	return &Breaker{opener: opener, faults: faults, random: random}
 }
 
 type forceKey struct{}
@@ -69,8 +75,9 @@ func Force(ctx context.Context) context.Context { return context.WithValue(ctx, 
 func forced(ctx context.Context) bool { return ctx.Value(forceKey{}) != nil }
 
 const (
-	// alonePatience is how long one Open is waited for by the next; a share that is gone can hold it for ever.
-	alonePatience = 10 * time.Second
+	// alonePatience is how long one Open is waited for by the next: longer than any driver lets a server take to answer a
+	// login, so that all others wait for that answer. A mounted share that is gone can hold an Open for ever in the kernel.
+	alonePatience = 5 * time.Minute
 	// probePatience is how long one caller may try alone.
 	probePatience = 2 * time.Minute
 )
@@ -79,21 +86,11 @@ const (
 // caller is let through, and what becomes of it decides for all.
 func (b *Breaker) Open(ctx context.Context) (dest.Driver, error) {
 	if !forced(ctx) {
-		if err := b.refuse(); err != nil {
+		end, err := b.admit(ctx)
+		if err != nil {
 			return nil, err
 		}
-		patience := time.NewTimer(alonePatience)
-		defer patience.Stop()
-		select {
-		case b.alone <- struct{}{}:
-			defer func() { <-b.alone }()
-		case <-patience.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-		if err := b.admit(); err != nil {
-			return nil, err
-		}
+		defer end()
 	}
 	driver, err := b.opener.Open(ctx)
 	b.mu.Lock()
@@ -110,25 +107,57 @@ func (b *Breaker) Open(ctx context.Context) (dest.Driver, error) {
 	return driver, err
 }
 
-// refuse returns why Open is refused now, nil where it is not.
-func (b *Breaker) refuse() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.refusal(time.Now())
+// admit waits until nobody else opens, and makes the caller the one who does until it calls end; or it returns why Open is
+// refused.
+func (b *Breaker) admit(ctx context.Context) (end func(), err error) {
+	for {
+		mine, others, err := b.tryAdmit()
+		if err != nil {
+			return nil, err
+		}
+		if mine != nil {
+			return func() { b.leave(mine) }, nil
+		}
+		patience := time.NewTimer(time.Until(others.since.Add(alonePatience)))
+		select {
+		case <-others.ended:
+		case <-patience.C:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		patience.Stop()
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
-// admit is refuse, and counts the caller as the one that tries.
-func (b *Breaker) admit() error {
+// tryAdmit returns the caller's own attempt, or the one that it has to wait for.
+func (b *Breaker) tryAdmit() (mine, others *attempt, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	if err := b.refusal(now); err != nil {
-		return err
+		return nil, nil, err
 	}
+	if b.first != nil && now.Sub(b.first.since) < alonePatience {
+		return nil, b.first, nil
+	}
+	b.first = &attempt{since: now, ended: make(chan struct{})}
 	if b.open != nil && b.open.blocks {
 		b.probing = now
 	}
-	return nil
+	return b.first, nil, nil
+}
+
+// leave ends an attempt.
+func (b *Breaker) leave(mine *attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.first == mine {
+		b.first = nil
+	}
+	close(mine.ended)
 }
 
 // refusal is called with mu held.

@@ -105,6 +105,23 @@ func TestStatusProblems(t *testing.T) {
 	}
 }
 
+// TestStatusWholeFault shows what hit the destination as a whole though it is not left alone for it yet.
+func TestStatusWholeFault(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.disk.SetOwn("marker", dest.NewMarker("another/log").Format())
+	r.begin()
+	if outcome, err := r.night.RunNow(t.Context()); err != nil || outcome.Complete {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	response, err := r.ask(t).GetStatus(t.Context(), &backupv1.GetStatusRequest{})
+	check(t, err)
+	got := response.GetDestinations()[0]
+	if f := got.GetLastFault(); got.GetCircuit() != nil || f.GetCode() != "FOREIGN_MARKER" || f.GetMessage() == "" || !f.GetLastTime().AsTime().Equal(got.GetLastRunTime().AsTime()) {
+		t.Errorf("status: %v", got)
+	}
+}
+
 func TestInit(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)

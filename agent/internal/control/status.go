@@ -71,6 +71,9 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	case known:
 		status.FreeBytes = &space.FreeBytes
 	}
+	if f := condition.Fault; f != nil && status.LastFault == nil {
+		status.LastFault = wire.Fault(*f)
+	}
 	status.Circuit = wire.Circuit(d.Night.LeftAlone())
 	if c := status.GetCircuit(); c != nil && (status.Problem == "" || !uplink.ForPeople(problem)) {
 		status.Problem, status.LastFault = c.GetFault().GetMessage(), c.GetFault()

@@ -31,7 +31,8 @@ const (
 	CodeServerSilent  = "TIMEOUT"        // the peer has not answered in time
 	CodeWriteRefused  = "WRITE_REFUSED"  // the peer takes no writes at this place
 	CodeReadRefused   = "READ_REFUSED"   // the peer lets nothing be read at this place
-	CodeNotFound      = "NOT_FOUND"      // what the place is configured with is not at the server: a module, a folder
+	CodeNotFound      = "NOT_FOUND"      // what the place is configured with is not known at the server: a module
+	CodeNoFolder      = "NO_FOLDER"      // the place's folder is not at the server, where no other code of the server says so
 	CodeWrongProtocol = "WRONG_PROTOCOL" // the peer speaks something else
 	CodeImmutable     = "IMMUTABLE"      // what is there cannot be changed by anybody: immutable attribute, WORM
 )

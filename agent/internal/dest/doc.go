@@ -80,6 +80,7 @@
 //	.wolkvox/head                              the last agreed head
 //	.wolkvox/last-delivered                    the hash of the last delivered receipt signed
 //	.wolkvox/located                           where the place was when it was taken into use
+//	.wolkvox/moving                            a move to this place, which had no marker, is not finished
 //	.wolkvox/head.LOGID, last-delivered.LOGID  those of an earlier log that this one continues
 //	.wolkvox/staging/<process>/<batch>/<file>  files out of sight, swept by the next process
 //	.wolkvox/aside/<label>/<name>              what was moved out of the way, never deleted

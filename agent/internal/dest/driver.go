@@ -124,8 +124,8 @@ type Hasher interface {
 // StagedFile is a file being staged.
 type StagedFile interface {
 	io.Writer
-	// Close ends writing. A nil error says that the file has all bytes written, not that they are durable.
-	// After an error the whole stage is unknown.
+	// Close ends writing. A nil error says that all bytes were taken; that they are stored and durable is for the next
+	// Sync to say. After an error the whole stage is unknown.
 	Close() error
 	// Discard closes and deletes the file. It is called instead of Close, never after it.
 	Discard() error

@@ -67,9 +67,9 @@ func (p *Place) Try(ctx context.Context) error {
 	return nil
 }
 
-// Unmark takes the marker away that [Store.Init] has just written: the place is nobody's again.
+// Unmark takes the marker away that [Store.InitMoving] has written: the place is nobody's again.
 func (p *Place) Unmark(ctx context.Context) error {
-	for _, file := range []OwnFile{markerFile, located} {
+	for _, file := range []OwnFile{markerFile, located, moving} {
 		if err := p.able.RemoveOwn(ctx, string(file)); err != nil {
 			return fmt.Errorf("remove the file %s of %s: %w", file, p.store.label, err)
 		}

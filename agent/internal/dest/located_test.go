@@ -13,8 +13,10 @@ import (
 func TestWhereabouts(t *testing.T) {
 	t.Parallel()
 	disk := memdest.New()
+	var store *dest.Store
 	open := func(label string) *dest.Place {
-		store, err := dest.New(disk, label, desttest.Origin)
+		var err error
+		store, err = dest.New(disk, label, desttest.Origin)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,6 +50,21 @@ func TestWhereabouts(t *testing.T) {
 	want("another volume", copied, dest.Whereabouts{Known: true, Name: true})
 	disk.SetOwn("located", nil)
 	want("nobody said", copied, dest.Whereabouts{})
+	if moving, err := copied.Moving(t.Context()); err != nil || moving {
+		t.Errorf("Moving of a place that was only made: %v, %v", moving, err)
+	}
+	disk.SetOwn("marker", nil)
+	if _, err := store.InitMoving(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false, false} {
+		if moving, err := copied.Moving(t.Context()); err != nil || moving != want {
+			t.Errorf("Moving = %v, %v, want %v", moving, err, want)
+		}
+		if err := copied.Settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := copied.Unmark(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,11 @@ func (s *Store) CheckMarker(ctx context.Context) error {
 // [ErrForeignMarker] or [ErrMarker] where it carries another, [ErrUnsuitable] where it cannot write durably or
 // rename without replacing, and [ErrUnreachable]; it never makes the folder itself, which might be a mount point.
 func (s *Store) Init(ctx context.Context) (Marker, error) {
+	return s.init(ctx, func(*Place) error { return nil })
+}
+
+// init is Init; before is done before a marker is written, and not where there is one.
+func (s *Store) init(ctx context.Context, before func(*Place) error) (Marker, error) {
 	place, err := s.handle(ctx)
 	if err != nil {
 		return Marker{}, err
@@ -83,6 +88,9 @@ func (s *Store) Init(ctx context.Context) (Marker, error) {
 		return Marker{}, err
 	}
 	if err := place.Locate(ctx); err != nil {
+		return Marker{}, err
+	}
+	if err := before(place); err != nil {
 		return Marker{}, err
 	}
 	marker = NewMarker(s.origin)

@@ -18,6 +18,7 @@ func driverRows() map[string]row {
 		dest.CodeWriteRefused:  {class: ClassDestConfig, topic: topicReadOnly, vague: true},
 		dest.CodeReadRefused:   {class: ClassDestConfig, topic: topicReadRefused, vague: true},
 		dest.CodeNotFound:      {class: ClassDestConfig, topic: topicNotFound},
+		dest.CodeNoFolder:      {class: ClassDestLost, topic: topicMissing},
 		dest.CodeWrongProtocol: {class: ClassDestConfig, topic: topicWrongProtocol},
 		dest.CodeImmutable:     {class: ClassImmutable},
 	}

@@ -37,7 +37,7 @@ func englishSentences() map[topic]string {
 		topicLink:            "A link at the destination {place} leads out of it: replace it by a folder, or configure the folder that it leads to",
 		topicMissing:         "A folder or file is not there at the destination {place}: check that it is mounted and that the folder exists; the agent never makes it itself",
 		topicShareName:       "The server of the destination {place} has no such share: correct its name, or share it again",
-		topicNotFound:        "The server of the destination {place} has no such module or folder: correct its name in the agent's configuration, or make or mount it at the server; the agent never makes it itself",
+		topicNotFound:        "The server of the destination {place} has no such module: correct its name in the agent's configuration, or in the server's",
 		topicMappedDrive:     "The path of the destination {place} leads through a drive letter that only one person's session has: configure the UNC path, \\\\server\\share\\folder",
 		topicNoRoute:         "There is no way to the server of the destination {place}: check cables, addresses, routes and firewall, and that the server is on",
 		topicDNS:             "The name of the server of the destination {place} cannot be resolved: correct it in the configuration, or check the name service",

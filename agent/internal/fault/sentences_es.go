@@ -37,7 +37,7 @@ func spanishSentences() map[topic]string {
 		topicLink:            "Un enlace en el destino {place} lleva fuera de él: sustitúyalo por una carpeta o configure la carpeta a la que lleva",
 		topicMissing:         "Falta una carpeta o un archivo en el destino {place}: compruebe que esté montado y que la carpeta exista; el agente nunca la crea",
 		topicShareName:       "El servidor del destino {place} no tiene ese recurso compartido: corrija el nombre o vuelva a compartirlo",
-		topicNotFound:        "El servidor del destino {place} no tiene ese módulo o esa carpeta: corrija su nombre en la configuración del agente, o créelo o móntelo en el servidor; el agente nunca lo crea",
+		topicNotFound:        "El servidor del destino {place} no tiene ese módulo: corrija su nombre en la configuración del agente, o en la del servidor",
 		topicMappedDrive:     "La ruta del destino {place} pasa por una letra de unidad que solo tiene la sesión de una persona: configure la ruta UNC, \\\\servidor\\recurso\\carpeta",
 		topicNoRoute:         "No hay camino hasta el servidor del destino {place}: revise cables, direcciones, rutas y cortafuegos, y que el servidor esté encendido",
 		topicDNS:             "No se puede resolver el nombre del servidor del destino {place}: corríjalo en la configuración o revise el servicio de nombres",

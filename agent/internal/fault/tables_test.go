@@ -227,7 +227,7 @@ func TestDrivers(t *testing.T) {
 		dest.CodeHostKey: "dest-config", dest.CodeAuth: "credential", dest.CodeSecret: "credential", dest.CodeMappedDrive: "dest-config",
 		dest.CodeProgram: "dest-config", dest.CodeProgramOld: "dest-config", dest.CodeUnsupported: "dest-config", dest.CodeLink: "dest-config",
 		dest.CodeSpoolFull: "local", dest.CodeServerSilent: "network", dest.CodeWriteRefused: "dest-config", dest.CodeReadRefused: "dest-config",
-		dest.CodeWrongProtocol: "dest-config", dest.CodeImmutable: "immutable", dest.CodeNotFound: "dest-config",
+		dest.CodeWrongProtocol: "dest-config", dest.CodeImmutable: "immutable", dest.CodeNotFound: "dest-config", dest.CodeNoFolder: "dest-lost",
 	}
 	for name, class := range want {
 		// What a driver found says more than what it found it by.

@@ -25,17 +25,26 @@ func (l losses) equal(m losses) bool { return l.missing.Equal(m.missing) && l.al
 
 // audit compares everything that is confirmed, or about to be, with what the destination holds, because of cause. What
 // is gone is signed as lost, and only when that is in the log is the place trusted again. If more than 1 % is gone,
-// nothing is signed before a second audit found the same.
+// nothing is signed before a second audit found the same; where a move was not finished, before a person says so.
 func (n *Night) audit(ctx context.Context, place *dest.Place, cause error) error {
 	n.logWarn(ctx, "auditing the destination", cause)
+	moving, err := place.Moving(ctx)
+	if err != nil {
+		return n.atPlace(err)
+	}
 	found, total, err := n.findLosses(ctx, place, func(Moving) {})
 	if err != nil {
 		return fmt.Errorf("audit the destination because %w: %w", cause, err)
 	}
 	lost := lossCount(found)
-	if !n.maySign(found, lost, total) {
-		return fmt.Errorf("%w: %d of %d confirmed recordings are not there as they were; nothing was signed: make sure that it is the right place; "+
-			"the next pass decides, or `wolkvox-agent destination accept-losses %s`", cause, lost, total, n.Name)
+	if !n.maySign(found, lost, total, moving) {
+		next := "the next pass decides, or `wolkvox-agent destination accept-losses " + n.Name + "`"
+		if moving {
+			next = fmt.Sprintf("the move to it was not finished: run `wolkvox-agent destination move %s` again, or accept it with `wolkvox-agent destination accept-losses %s`",
+				n.Name, n.Name)
+		}
+		return fmt.Errorf("%w: %d of %d confirmed recordings are not there as they were; nothing was signed: make sure that it is the right place; %s",
+			cause, lost, total, next)
 	}
 	return n.signLosses(ctx, place, found)
 }
@@ -68,7 +77,10 @@ func (n *Night) signLosses(ctx context.Context, place *dest.Place, found map[int
 	if err := n.renewMarks(ctx, place); err != nil {
 		return err
 	}
-	return n.atPlace(place.Locate(ctx))
+	if err := place.Locate(ctx); err != nil {
+		return n.atPlace(err)
+	}
+	return n.atPlace(place.Settled(ctx))
 }
 
 // renewMarks makes what stands beside the marker what log and outbox say. A kept head that is later than the last one

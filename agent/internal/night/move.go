@@ -46,8 +46,9 @@ type moveEnd struct {
 // Move takes the place that the configuration names as the new place of the same log, and returns when the audit of it is in
 // the log and agreed. Everything that is confirmed is read there: what is equal stays confirmed, what is missing or altered is
 // signed as lost, so that the next pass copies it while that is tried. Where that is more than 1 % it is [ErrMassLoss] and nothing
-// is signed, unless a person accepts it, or a second audit finds the same. No pass runs meanwhile. Interrupted at any
-// point it may be called again; a pass that comes first does the same audit. watch is called with how far it has come.
+// is signed, unless a person accepts it, or, at a place that brought the marker along, a second audit finds the same. No pass runs
+// meanwhile. Interrupted at any point it may be called again; a pass that comes first does the same audit. watch is called with how
+// far it has come.
 func (n *Night) Move(ctx context.Context, acceptLosses bool, watch func(Moving)) (Moved, error) {
 	answer := make(chan moveEnd, 1)
 	select {
@@ -76,7 +77,7 @@ func (n *Night) follow(ctx context.Context, m *move) error {
 		n.Circuit.Record(nil) // what stood in the way of a place that was not in use yet does not any more
 	}
 	n.mu.Lock()
-	n.running, n.problem, n.unsettled = false, err, nil
+	n.running, n.problem, n.unsettled, n.met = false, err, nil, n.Now()
 	n.mu.Unlock()
 	m.answer <- moveEnd{moved, err}
 	return err
@@ -104,7 +105,7 @@ func (n *Night) move(ctx context.Context, m *move) (Moved, error) {
 	if same, err := n.distrust(ctx, place, fresh); err != nil || same {
 		return Moved{Same: same}, err
 	}
-	moved, signs, err := n.auditMoved(ctx, place, m)
+	moved, signs, err := n.auditMoved(ctx, place, m, fresh)
 	if err != nil && fresh && !signs { // it may be an empty mount point: no pass shall take it for the place
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.Patience)
 		defer cancel()
@@ -119,14 +120,19 @@ func (n *Night) move(ctx context.Context, m *move) (Moved, error) {
 	return moved, n.Agreed(ctx)
 }
 
-// mark makes sure that the place has this log's marker, and reports whether it had none before.
+// mark makes sure that the place has this log's marker, and reports whether it had none before this move, or one that was
+// interrupted.
 func (n *Night) mark(ctx context.Context) (fresh bool, err error) {
-	err = n.Dest.CheckMarker(ctx)
+	place, err := n.Dest.Open(ctx)
 	if errors.Is(err, dest.ErrNoMarker) {
-		_, err = n.Dest.Init(ctx)
+		_, err = n.Dest.InitMoving(ctx)
 		return true, err
 	}
-	return false, err
+	if err != nil {
+		return false, err
+	}
+	fresh, err = place.Moving(ctx)
+	return fresh, errors.Join(err, place.Close())
 }
 
 // distrust makes sure that every pass audits the place before it trusts it, from now until an audit is in the log: the
@@ -160,9 +166,14 @@ func (n *Night) distrust(ctx context.Context, place *dest.Place, fresh bool) (sa
 	return false, n.atPlace(place.SetAsideOwn(ctx, dest.LastDelivered, "moved"))
 }
 
-// checkPlace is errMoved where the place carries this log's marker and was in use under another name: it may be a copy. One of
-// which nothing is known is taken to be where it was.
+// checkPlace is errMoved where the place carries this log's marker and was in use under another name: it may be a copy; and
+// where a move to it was not finished. One of which nothing is known is taken to be where it was.
 func (n *Night) checkPlace(ctx context.Context, place *dest.Place) error {
+	if moving, err := place.Moving(ctx); err != nil {
+		return n.atPlace(err)
+	} else if moving {
+		return errMoved
+	}
 	where, err := place.Whereabouts(ctx)
 	switch {
 	case err != nil:
@@ -179,7 +190,7 @@ func (n *Night) checkPlace(ctx context.Context, place *dest.Place) error {
 
 // auditMoved compares everything that is confirmed with what the new place holds, and signs what is lost. signs reports that
 // it has begun to sign.
-func (n *Night) auditMoved(ctx context.Context, place *dest.Place, m *move) (moved Moved, signs bool, err error) {
+func (n *Night) auditMoved(ctx context.Context, place *dest.Place, m *move, fresh bool) (moved Moved, signs bool, err error) {
 	found, wanted, err := n.findLosses(ctx, place, func(so Moving) {
 		moved.Moving = so
 		m.watch(so)
@@ -194,7 +205,7 @@ func (n *Night) auditMoved(ctx context.Context, place *dest.Place, m *move) (mov
 	if m.accept {
 		n.accept(found, moved.Lost, wanted)
 	}
-	if !n.maySign(found, moved.Lost, wanted) {
+	if !n.maySign(found, moved.Lost, wanted, fresh) {
 		return moved, false, fmt.Errorf("%d of %d: %w", moved.Lost, wanted, ErrMassLoss)
 	}
 	if err := n.signLosses(ctx, place, found); err != nil {

@@ -77,6 +77,7 @@ type Night struct {
 	total       Progress
 	// unsettled is why what is due between passes could not be done since the last one; nil where it could.
 	unsettled error
+	met       time.Time // when problem or unsettled was met, by the server's clock
 	lastRun   time.Time
 	restUntil time.Time // until when no pass begins by itself because of faults, by this process's own uptime
 }
@@ -239,6 +240,7 @@ func (n *Night) end(p *pass, err error) Outcome {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.Now()
+	n.met = n.lastRun
 	if errors.Is(err, ErrPaused) { // as somebody wants it
 		n.problem = nil
 	}
@@ -264,6 +266,9 @@ type Condition struct {
 	Running bool
 	Problem error     // why the last pass did not complete, or what came after it could not be done; nil where all is well
 	LastRun time.Time // when a pass last ended, by the server's clock; zero where none did
+	// Fault is what hit the destination as a whole where that is the problem, whether or not it is left alone because of it;
+	// nil where there is none.
+	Fault *store.Fault
 }
 
 // Condition returns how it is doing now.
@@ -277,13 +282,21 @@ func (n *Night) Condition() Condition {
 	if size, _ := n.Log.Position(); problem == nil && size > 0 {
 		problem = n.standing()
 	}
-	return Condition{Running: n.running, Problem: problem, LastRun: n.lastRun}
+	condition := Condition{Running: n.running, Problem: problem, LastRun: n.lastRun}
+	if whole, ok := errors.AsType[*placeError](problem); ok {
+		f := whole.fault
+		condition.Fault = &store.Fault{Class: f.Class, Party: f.Party, Code: f.Code, Message: f.Message, Last: n.met, Attempts: 1}
+	}
+	return condition
 }
 
 func (n *Night) setUnsettled(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.unsettled = err
+	if n.problem == nil {
+		n.met = n.Now()
+	}
 }
 
 func (n *Night) count(change func(*Progress)) {

@@ -263,10 +263,10 @@ func TestMaySign(t *testing.T) {
 	for i, test := range []struct {
 		found         map[int64]losses
 		lost, audited int64
-		want          bool
-	}{{found(0, 0), 1, 100, true}, {found(0, 1), 2, 100, false}, {found(1, 2), 2, 100, false}, {found(1, 2), 2, 100, true},
-		{found(3, 9), 7, 100, false}, {nil, 0, 100, true}, {found(3, 9), 7, 100, false}} {
-		if got := n.maySign(test.found, test.lost, test.audited); got != test.want {
+		moving, want  bool
+	}{{found(0, 0), 1, 100, false, true}, {found(0, 1), 2, 100, false, false}, {found(1, 2), 2, 100, false, false}, {found(1, 2), 2, 100, true, false},
+		{found(1, 2), 2, 100, false, true}, {found(3, 9), 7, 100, false, false}, {nil, 0, 100, true, true}, {found(3, 9), 7, 100, false, false}} {
+		if got := n.maySign(test.found, test.lost, test.audited, test.moving); got != test.want {
 			t.Errorf("audit %d: maySign = %v, want %v", i, got, test.want)
 		}
 	}

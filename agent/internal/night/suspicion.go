@@ -29,8 +29,9 @@ func (n *Night) AcceptLosses() (lost, audited int64, err error) {
 }
 
 // maySign reports whether what an audit found may be signed: it is 1 % or less, or what the audit before found, or no more
-// than a person accepted. Otherwise it is kept for the next audit, or a person, to decide.
-func (n *Night) maySign(found map[int64]losses, lost, audited int64) bool {
+// than a person accepted. Otherwise it is kept for the next audit, or a person, to decide. At a place that was marked before
+// anybody looked at it, which moving says, only a person decides: an empty mount point is as empty the second time.
+func (n *Night) maySign(found map[int64]losses, lost, audited int64, moving bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before := n.suspicion
@@ -38,7 +39,7 @@ func (n *Night) maySign(found map[int64]losses, lost, audited int64) bool {
 	case lost*100 <= audited:
 		n.suspicion = nil
 		return true
-	case before != nil && before.accepted && before.covers(found), before != nil && maps.EqualFunc(before.found, found, losses.equal):
+	case before != nil && before.accepted && before.covers(found), !moving && before != nil && maps.EqualFunc(before.found, found, losses.equal):
 		return true
 	}
 	n.suspicion = &suspicion{found: found, lost: lost, audited: audited}

@@ -85,6 +85,40 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+// TestWholeOnce shows what hit the destination as a whole though it is not left alone for it yet, until it is over.
+func TestWholeOnce(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	m := newMachine(t, p, "")
+	var well atomic.Bool
+	m.refuse = func(op desttest.Op, name string) error {
+		if op == desttest.OpWriteOwn && !well.Load() {
+			return errno(13)
+		}
+		return nil
+	}
+	p.seal(recordings(3), contentOf)
+	err := m.loop(func(n *Night) {
+		if f := n.Condition().Fault; f != nil {
+			t.Errorf("before any pass: %+v", f)
+		}
+		if outcome, err := n.RunNow(t.Context()); err != nil || outcome.Complete || n.LeftAlone() != nil {
+			t.Fatalf("the pass ends with %+v, %v; left alone: %+v", outcome, err, n.LeftAlone())
+		}
+		if f := n.Condition().Fault; f == nil || f.Class != fault.ClassPermission || f.Code != "EACCES" || !f.Last.Equal(n.Condition().LastRun) {
+			t.Errorf("after the pass: %+v", f)
+		}
+		well.Store(true)
+		if outcome, err := n.RunNow(t.Context()); err != nil || !outcome.Complete || n.Condition().Fault != nil {
+			t.Errorf("the next pass ends with %+v, %v; the fault is %+v", outcome, err, n.Condition().Fault)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	m.check("at the end")
+}
+
 // TestFewBad copies everything else where a folder of the destination takes nothing, however its files lie in the night.
 func TestFewBad(t *testing.T) {
 	t.Parallel()

@@ -74,7 +74,7 @@ func rsyncSSHPeer(t *testing.T) peer {
 	}, map[string]want{
 		"host key": {SubjectHostKey, backup.CheckBad, []string{"another host key"}},
 		"program":  {SubjectProgram, backup.CheckBad, []string{"missing"}},
-		"folder":   {SubjectPlace, backup.CheckBad, []string{"no such module or folder"}},
+		"folder":   {SubjectPlace, backup.CheckBad, []string{"the folder exists"}},
 	}, []want{
 		{SubjectPlace, backup.CheckGood, []string{"for its user " + s.User}},
 		{SubjectHostKey, backup.CheckGood, []string{fingerprint(t, s.HostKey)}},
@@ -116,7 +116,7 @@ func rsyncPeer(t *testing.T) peer {
 	}, map[string]want{
 		"login":   {SubjectAccount, backup.CheckBad, []string{"password"}},
 		"program": {SubjectProgram, backup.CheckBad, []string{"missing"}},
-		"module":  {SubjectPlace, backup.CheckBad, []string{"no such module or folder"}},
+		"module":  {SubjectPlace, backup.CheckBad, []string{"no such module"}},
 	}, []want{
 		{SubjectPlace, backup.CheckGood, []string{"the module " + s.Module + " takes the agent for the user " + s.User}},
 		{SubjectProgram, backup.CheckGood, []string{"the rsync of this machine is 3."}},

@@ -35,7 +35,7 @@ func (c *check) add(line backup.CheckLine) {
 
 // good adds a line about something that is as it should be, with what the driver knows of it: a warning of its makes it one.
 func (c *check) good(subject, format string, values ...any) {
-	line := backup.CheckLine{Subject: subject, Verdict: backup.CheckGood, Message: fmt.Sprintf(format, values...)}
+	line := backup.CheckLine{Subject: subject, Verdict: backup.CheckGood, Message: c.say(format, values...)}
 	c.withFacts(&line)
 	c.add(line)
 }
@@ -67,7 +67,7 @@ func (c *check) withFacts(line *backup.CheckLine) {
 }
 
 func (c *check) unknown(subject, format string, values ...any) {
-	c.add(backup.CheckLine{Subject: subject, Verdict: backup.CheckUnknown, Message: fmt.Sprintf(format, values...)})
+	c.add(backup.CheckLine{Subject: subject, Verdict: backup.CheckUnknown, Message: c.say(format, values...)})
 }
 
 // notTried adds lines about what could not be looked at, because of what the line cause says.

@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/wolkvox/backup"
@@ -43,14 +42,14 @@ func (c *check) server(err error) {
 		line.Party, line.Code, line.Message = fault.PartyClient, "TLS_INTERCEPTED", err.Error()
 	case enroll.IsRefused(err):
 		line.Class, line.Party, line.Code = fault.ClassCredential, fault.PartyClient, "REFUSED"
-		line.Message = fmt.Sprintf("wolkvox refuses this agent (%v): ask wolkvox for a join string, and run `wolkvox-agent enroll` with it", err)
+		line.Message = c.say("wolkvox refuses this agent (%v): ask wolkvox for a join string, and run `wolkvox-agent enroll` with it", err)
 	case errors.Is(err, errSilent), errors.Is(err, context.DeadlineExceeded):
-		line.Message = fmt.Sprintf("wolkvox at %s has not answered for %v: check the name, the port, the firewall and the proxy", c.probe.ServerAddress, c.probe.Patience)
+		line.Message = c.say("wolkvox at %s has not answered for %v: check the name, the port, the firewall and the proxy", c.probe.ServerAddress, c.probe.Patience)
 	case errors.Is(err, uplink.ErrUnreachable):
 		line.Message = err.Error()
 	default:
 		line.Party, line.Code = fault.PartyWolkvox, "SERVER"
-		line.Message = fmt.Sprintf("wolkvox at %s gives no answer that helps (%v): it is tried again; call wolkvox if this stays", c.probe.ServerAddress, err)
+		line.Message = c.say("wolkvox at %s gives no answer that helps (%v): it is tried again; call wolkvox if this stays", c.probe.ServerAddress, err)
 	}
 	c.add(line)
 }
@@ -60,17 +59,17 @@ func (c *check) certificate(end, now time.Time) {
 	line := backup.CheckLine{Subject: SubjectCertificate, Verdict: backup.CheckBad, Class: fault.ClassCredential, Party: fault.PartyClient, Code: "CERTIFICATE_EXPIRED"}
 	switch {
 	case left <= 0:
-		line.Message = fmt.Sprintf("the agent's certificate ended on %s: keep the server reachable, which may still renew it; if this stays, "+
+		line.Message = c.say("the agent's certificate ended on %s: keep the server reachable, which may still renew it; if this stays, "+
 			"ask wolkvox for a join string, and run `wolkvox-agent enroll` with it", end.UTC().Format(time.RFC3339))
 	case left < certificateWarning:
-		why := "no renewal was tried yet"
+		why := c.say("no renewal was tried yet")
 		if err := c.probe.Renewal(); err != nil {
 			why = err.Error()
 		}
 		line.Verdict, line.Code = backup.CheckWarning, "CERTIFICATE_ENDS"
-		line.Message = fmt.Sprintf("the agent's certificate ends in %s and was not renewed (%s): keep the server reachable, and call wolkvox if this stays", spanText(left), why)
+		line.Message = c.say("the agent's certificate ends in %s and was not renewed (%s): keep the server reachable, and call wolkvox if this stays", c.span(left), why)
 	default:
-		c.good(SubjectCertificate, "the agent's certificate lasts for another %s, and renews itself", spanText(left))
+		c.good(SubjectCertificate, "the agent's certificate lasts for another %s, and renews itself", c.span(left))
 		return
 	}
 	c.add(line)
@@ -84,26 +83,27 @@ func (c *check) clock() {
 	case offset.Abs() < ClockTolerance:
 		c.good(SubjectClock, "it differs from wolkvox's by %v", offset.Abs().Round(time.Second))
 	default:
-		c.add(backup.CheckLine{Subject: SubjectClock, Verdict: backup.CheckWarning, Message: ClockText(offset), Class: fault.ClassClock, Party: fault.PartyClient, Code: "CLOCK_OFFSET"})
+		c.add(backup.CheckLine{Subject: SubjectClock, Verdict: backup.CheckWarning, Message: ClockText(c.probe.Faults.Language, offset), Class: fault.ClassClock, Party: fault.PartyClient, Code: "CLOCK_OFFSET"})
 	}
 }
 
 // ClockText says by how much this machine's clock is wrong, and what to do.
-func ClockText(offset time.Duration) string {
-	direction := "ahead of"
+func ClockText(language fault.Language, offset time.Duration) string {
+	by := span(language, offset.Abs())
 	if offset < 0 {
-		direction = "behind"
+		return say(language, "this machine's clock is %s behind wolkvox's: correct it; nothing is decided by it, and recordings are copied and signed for all the same", by)
 	}
-	return fmt.Sprintf("this machine's clock is %s %s wolkvox's: correct it; nothing is decided by it, and recordings are copied and signed for all the same",
-		spanText(offset.Abs()), direction)
+	return say(language, "this machine's clock is %s ahead of wolkvox's: correct it; nothing is decided by it, and recordings are copied and signed for all the same", by)
 }
 
-func spanText(d time.Duration) string {
+func (c *check) span(d time.Duration) string { return span(c.probe.Faults.Language, d) }
+
+func span(language fault.Language, d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
+		return say(language, "%d days", d.Round(24*time.Hour)/(24*time.Hour))
 	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d hours", d.Round(time.Hour)/time.Hour)
+		return say(language, "%d hours", d.Round(time.Hour)/time.Hour)
 	}
-	return fmt.Sprintf("%d minutes", d.Round(time.Minute)/time.Minute)
+	return say(language, "%d minutes", d.Round(time.Minute)/time.Minute)
 }

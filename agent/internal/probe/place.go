@@ -139,11 +139,11 @@ func (c *check) history(ctx context.Context, place *dest.Place) {
 		c.unknown(SubjectHistory, "not compared now: %v, and each batch compares it anyway", err)
 	case errors.Is(err, night.ErrWentBack):
 		c.add(backup.CheckLine{Subject: SubjectHistory, Verdict: backup.CheckBad, Class: fault.ClassDestConfig, Party: fault.PartyClient, Code: "WENT_BACK",
-			Message: fmt.Sprintf("%v: make sure that the right share is mounted, and not an older copy of it; the next night first reads all that is "+
+			Message: c.say("%v: make sure that the right share is mounted, and not an older copy of it; the next night first reads all that is "+
 				"confirmed, signs for what is gone and copies it again, and asks before it does so for more than 1 %%", err)})
 	case errors.Is(err, night.ErrKeptUnknown):
 		c.add(backup.CheckLine{Subject: SubjectHistory, Verdict: backup.CheckWarning, Class: fault.ClassDestConfig, Party: fault.PartyWolkvox, Code: "KEPT_AHEAD",
-			Message: fmt.Sprintf("%v as soon as the server answers; keep the place as it is, and call wolkvox if this stays", err)})
+			Message: c.say("%v as soon as the server answers; keep the place as it is, and call wolkvox if this stays", err)})
 	default:
 		c.bad(SubjectHistory, err)
 	}
@@ -171,7 +171,7 @@ func (c *check) canary(ctx context.Context, canary *dest.Canary) {
 			c.stepFailed(step.subject, err)
 			continue
 		}
-		c.good(step.subject, "%s", step.found)
+		c.good(step.subject, step.found)
 	}
 	if c.abandoned != nil {
 		c.unknown(SubjectDelete, "the file is deleted when the place answers again, by the next check at the latest")

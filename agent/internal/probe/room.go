@@ -49,15 +49,15 @@ func (c *check) fits() {
 		return
 	}
 	reserve := c.probe.Reserve(c.space)
-	free := fmt.Sprintf("%s are free, of which %s stay in reserve", sizeText(c.space.FreeBytes), sizeText(reserve))
+	free, kept := sizeText(c.space.FreeBytes), sizeText(reserve)
 	switch {
 	case items == 0 && c.space.FreeBytes >= reserve:
-		c.good(SubjectSpace, "%s; nothing is pending", free)
+		c.good(SubjectSpace, "%s are free, of which %s stay in reserve; nothing is pending", free, kept)
 	case items == 0:
 		c.add(backup.CheckLine{Subject: SubjectSpace, Verdict: backup.CheckBad, Class: fault.ClassCapacity, Party: fault.PartyClient, Code: "RESERVE",
-			Message: free + ", so nothing more is copied: free space there, or lower `reserve` in the configuration"})
+			Message: c.say("%s are free, of which %s stay in reserve, so nothing more is copied: free space there, or lower `reserve` in the configuration", free, kept)})
 	case c.space.FreeBytes-reserve >= sizeBytes:
-		c.good(SubjectSpace, "%s; the %d recordings that are pending (%s) fit", free, items, sizeText(sizeBytes))
+		c.good(SubjectSpace, "%s are free, of which %s stay in reserve; the %d recordings that are pending (%s) fit", free, kept, items, sizeText(sizeBytes))
 	default:
 		short := c.space
 		short.FreeInodes = -1 // inodes have a line of their own

@@ -148,7 +148,7 @@ func (h *handle) Put(ctx context.Context, name string, r io.Reader, size int64, 
 	if replaces {
 		s.touched.add(name)
 		if err := h.root.Rename(s.path+"/"+key, name); err != nil {
-			return h.explain(name, err)
+			return h.protected(h.explain(name, err), s.path+"/"+key, name)
 		}
 	} else if err := s.Publish(ctx, []dest.Move{{Key: key, Name: name}})[0]; err != nil {
 		if errors.Is(err, fs.ErrExist) && !errors.Is(err, dest.ErrConflict) {
@@ -184,7 +184,7 @@ func (h *handle) explain(name string, err error) error {
 			return fmt.Errorf("%w: %q is a link: %w", dest.ErrConflict, name[:i], err)
 		}
 	}
-	return err
+	return h.protected(err, name)
 }
 
 // isOwn reports whether a name at the top of the place is the agent's own, in any case.

@@ -46,9 +46,9 @@ func (h *handle) WriteOwn(ctx context.Context, name string, data []byte) error {
 			return err
 		}
 	case !errors.Is(err, fs.ErrExist):
-		return err
+		return h.protected(err, backup.OwnPrefix)
 	}
-	return durable.WriteFileIn(h.root, ownPath(name), data, filePerm)
+	return h.protected(durable.WriteFileIn(h.root, ownPath(name), data, filePerm), ownPath(name))
 }
 
 // RemoveOwn implements dest.Keeper.
@@ -57,7 +57,7 @@ func (h *handle) RemoveOwn(_ context.Context, name string) error {
 	if errors.Is(err, fs.ErrNotExist) && isAbsent(err) {
 		return nil
 	}
-	return err
+	return h.protected(err, ownPath(name))
 }
 
 func ownPath(name string) string { return backup.OwnPrefix + "/" + name }

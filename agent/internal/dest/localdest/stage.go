@@ -60,11 +60,11 @@ func (h *handle) newStage(ctx context.Context) (*stage, error) {
 	}
 	parent := stagingDir + "/" + h.local.process
 	if err := h.root.MkdirAll(parent, dirPerm); err != nil {
-		return nil, err
+		return nil, h.protected(err, parent)
 	}
 	s := &stage{handle: h, path: parent + "/" + strconv.FormatInt(h.local.stages.Add(1), 10), touched: make(dirSet), flush: newFlush()}
 	if err := h.root.Mkdir(s.path, dirPerm); err != nil {
-		return nil, err
+		return nil, h.protected(err, s.path)
 	}
 	var err error
 	if s.root, err = h.root.OpenRoot(s.path); err != nil {
@@ -104,7 +104,7 @@ func (h *handle) sweep(ctx context.Context, dir string, leftover func(name strin
 		}
 		if leftover(entry.Name()) {
 			if err := h.root.RemoveAll(dir + "/" + entry.Name()); err != nil {
-				return err
+				return h.protected(err, dir+"/"+entry.Name())
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func (s *stage) create(ctx context.Context, key string, sizeBytes int64) (*stage
 	}
 	f, err := s.root.OpenFile(key, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
 	if err != nil {
-		return nil, err
+		return nil, s.handle.protected(err, s.path+"/"+key)
 	}
 	file := &stagedFile{File: f, stage: s, key: key}
 	if sizeBytes >= preallocateFrom {
@@ -255,7 +255,8 @@ func (s *stage) publishInto(ctx context.Context, dir string, moves []dest.Move, 
 		case ctx.Err() != nil:
 			errs[i] = context.Cause(ctx)
 		default:
-			errs[i] = durable.RenameNoReplaceAt(s.dir, moves[i].Key, target, path.Base(moves[i].Name))
+			err := durable.RenameNoReplaceAt(s.dir, moves[i].Key, target, path.Base(moves[i].Name))
+			errs[i] = s.handle.protected(err, moves[i].Name, s.path+"/"+moves[i].Key)
 		}
 	}
 }

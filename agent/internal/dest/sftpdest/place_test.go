@@ -228,7 +228,9 @@ func TestStatuses(t *testing.T) {
 			kind.Store(request)
 			batch, err := p.Begin(t.Context())
 			if err == nil {
-				err = stageAll(t.Context(), batch, data, "a.gsm")
+				if err = stageAll(t.Context(), batch, data, "a.gsm"); err == nil {
+					err = batch.Sync(t.Context())
+				}
 				kind.Store(0)
 				batch.Discard()
 			}
@@ -356,6 +358,9 @@ func killed(t *testing.T, dir string, opener dest.Opener, kill, restart func()) 
 			kill()
 			if _, err = file.Write(data[100_000:]); err == nil {
 				err = file.Commit()
+			}
+			if err == nil {
+				err = batch.Sync(ctx)
 			}
 			wantUnreachable(t, "writing", err)
 		} else {

@@ -22,12 +22,13 @@ type reader struct {
 	tail  bool  // what follows size was asked for
 	ahead []*chunk
 	rest  []byte // of the chunk that is being handed out
+	out   *chunk // that one; nil before the first
 	err   error  // what comes after rest
 }
 
 // chunk is a part of a file on its way.
 type chunk struct {
-	data []byte // what was asked for
+	data []byte // what was asked for; of the pool
 	n    int    // how much came
 	err  error
 	came chan struct{}
@@ -83,12 +84,21 @@ func (r *reader) Close() error {
 		return nil
 	}
 	file := r.file
+	r.release()
 	r.file, r.ahead, r.rest, r.err = nil, nil, nil, io.ErrClosedPipe
 	r.handle.closing.Go(func() {
 		defer r.handle.line.begin()()
 		file.Close() // waits for what was asked for; of a file that was read, it says nothing that counts
 	})
 	return nil
+}
+
+// release gives back what was handed out whole.
+func (r *reader) release() {
+	if r.out != nil {
+		r.handle.sftp.chunks.Put(&r.out.data)
+		r.out = nil
+	}
 }
 
 // fill waits until rest has bytes, or returns why there are no more.
@@ -106,7 +116,8 @@ func (r *reader) fill() error {
 			end()
 		}
 		r.ahead = r.ahead[1:]
-		r.rest = c.data[:c.n]
+		r.release()
+		r.out, r.rest = c, c.data[:c.n]
 		switch {
 		case c.err == io.EOF: // the answer, not the end of the connection; see status
 			r.err = io.EOF
@@ -129,7 +140,7 @@ func (r *reader) ask() {
 		if length <= 0 {
 			length, r.tail = chunkBytes, true
 		}
-		c := &chunk{data: make([]byte, length), came: make(chan struct{})}
+		c := &chunk{data: (*r.handle.sftp.chunks.Get().(*[]byte))[:length], came: make(chan struct{})}
 		file, offset := r.file, r.next
 		r.handle.closing.Go(func() {
 			defer close(c.came)

@@ -146,7 +146,11 @@ func (s *stage) Sync(ctx context.Context) error {
 	s.flush = atOnce()
 	s.mu.Unlock()
 	defer s.handle.begin(ctx)()
-	return flush.Wait()
+	err := flush.Wait()
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // Open implements dest.Stage.

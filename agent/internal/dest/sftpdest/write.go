@@ -15,7 +15,7 @@ import (
 // and the file is then unknown.
 type stagedFile struct {
 	stage *stage
-	ctx   context.Context // of Create: writing belongs to that call
+	ctx   context.Context // of Create: writing belongs to that call; without its end from Close on. Set with mu held
 	key   string
 	file  *sftp.File
 
@@ -112,19 +112,24 @@ func (f *stagedFile) wait() error {
 	return f.failed()
 }
 
-// Close implements dest.StagedFile. Making the file durable begins now, beside others; [stage.Sync] waits for it.
+// Close implements dest.StagedFile. The last of the file is on its way then, and making it durable begins when that was
+// acknowledged, beside others; [stage.Sync] waits for it, and says what became of it. The next file need not wait.
 func (f *stagedFile) Close() error {
 	f.send()
-	if err := f.wait(); err != nil {
-		return errors.Join(err, f.closeFile())
+	if err := f.failed(); err != nil {
+		return errors.Join(f.wait(), f.closeFile())
 	}
+	f.mu.Lock()
+	f.ctx = context.WithoutCancel(f.ctx)
+	f.mu.Unlock()
 	f.stage.sizes.Store(f.key, f.offset)
 	f.stage.mu.Lock()
 	defer f.stage.mu.Unlock()
 	f.stage.flush.Go(func() error {
 		h := f.stage.handle
-		var err error
-		if h.has(extFsync) {
+		f.onWay.Wait()
+		err := f.failed()
+		if err == nil && h.has(extFsync) {
 			end := h.line.begin()
 			err = f.file.Sync()
 			end()

@@ -177,15 +177,15 @@ func (h *handle) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // read opens a file for reading, without looking at what it is.
 func (h *handle) read(ctx context.Context, name string) (io.ReadCloser, error) {
-	r := &reader{ctx: ctx, handle: h}
-	err := h.do(ctx, func(share *smb2.Share) (err error) { r.file, err = share.Open(h.path(name)); return err })
+	o := opened{ctx: ctx, handle: h}
+	err := h.do(ctx, func(share *smb2.Share) (err error) { o.file, err = share.Open(h.path(name)); return err })
 	if isMissing(err) {
 		return nil, h.missing(ctx, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return r, nil
+	return newReader(o, name, &h.smb.buffers), nil
 }
 
 // regular returns nil where name is a regular file, and what [handle.Open] returns where it is not.
