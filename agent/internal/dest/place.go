@@ -25,7 +25,7 @@ const (
 // OwnFiles returns the names of the files beside the marker, and its own: those that a night reads again and again, for a
 // [Keeper] that reads them at once.
 func OwnFiles() []string {
-	return []string{string(markerFile), string(Head), string(LastDelivered), string(located)}
+	return []string{string(markerFile), string(Head), string(LastDelivered), string(located), string(moving)}
 }
 
 // Place is one opened handle on a destination whose marker was checked. Its methods are safe for concurrent use.
