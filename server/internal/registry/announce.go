@@ -82,13 +82,15 @@ type SealedLog struct {
 func (a *Announcements) Register(tenant string, announced []Announcement, logs []SealedLog) ([]Verdict, error) {
 	defer a.Hold(tenant)()
 	verdicts := make([]Verdict, len(announced))
-	for from := 0; from < len(announced); from += announcedAtOnce {
+	for from := 0; ; from += announcedAtOnce { // once also where there are none, for the errors
 		to := min(from+announcedAtOnce, len(announced))
 		if err := a.register(tenant, announced[from:to], verdicts[from:to], logs); err != nil {
 			return nil, fmt.Errorf("register recordings of %s: %w", tenant, err)
 		}
+		if to == len(announced) {
+			return verdicts, nil
+		}
 	}
-	return verdicts, nil
 }
 
 // register takes announcements in one transaction, or in several where that is too large.

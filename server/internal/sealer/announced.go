@@ -106,6 +106,14 @@ func (t *tally) rest() *tally {
 	return &tally{night: t.night, done: t.done, waiting: t.waiting}
 }
 
+// postponed is what is left to a later look.
+func (t *tally) postponed() *tally {
+	if t.isEmpty() {
+		return t
+	}
+	return &tally{night: t.night, waiting: true}
+}
+
 func (t *tally) unrecordedCounts() (counts []ledger.UnrecordedCount) {
 	for _, reason := range slices.Sorted(maps.Keys(t.unrecorded)) {
 		counts = append(counts, ledger.UnrecordedCount{Reason: reason, Count: t.unrecorded[reason]})
@@ -162,6 +170,12 @@ func (l *look) tally(p *place, night backup.Date, fresh []hashed) (*tally, error
 // was seen.
 func (l *look) isFinal(night backup.Date) bool {
 	return l.scheduled && l.complete && !l.left[night] && night.Compare(l.latest) < 0
+}
+
+// comeMore reports whether files of the night that is cut off now are still being written: counts that have no files wait for
+// them, so that both come in one manifest.
+func (l *look) comeMore(night backup.Date) bool {
+	return l.left[night] && night.Compare(l.latest) >= 0
 }
 
 // counting looks for the recordings of interactions.

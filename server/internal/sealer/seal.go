@@ -73,6 +73,9 @@ func (l *look) seal(ctx context.Context, p *place, night backup.Date, files []ha
 	if err != nil {
 		return err
 	}
+	if len(fresh) == 0 && l.comeMore(night) {
+		counts = counts.postponed()
+	}
 	for len(fresh) > 0 || !counts.isEmpty() {
 		batch := fresh[:min(len(fresh), ledger.MaxItems)]
 		if err := l.sealer.sealManifest(ctx, l.zone, p, night, batch, counts, nil, l.now()); err != nil {
