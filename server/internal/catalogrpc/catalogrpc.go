@@ -113,7 +113,11 @@ func (s *Service) logs(tenant string) ([]registry.SealedLog, error) {
 	var logs []registry.SealedLog
 	for _, d := range destinations {
 		if seq, ok := s.Sequencers.Of(d.Origin); ok {
-			logs = append(logs, registry.SealedLog{Origin: d.Origin, Stands: func(m registry.Mark) bool { return sealer.Stands(seq, m) }})
+			logs = append(logs, registry.SealedLog{
+				Origin: d.Origin,
+				Has:    func(manifest int64) bool { return manifest <= seq.Last() },
+				Stands: func(m registry.Mark) bool { return sealer.Stands(seq, m) },
+			})
 		}
 	}
 	return logs, nil

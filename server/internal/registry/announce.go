@@ -73,7 +73,8 @@ func (a *Announcements) Hold(tenant string) (release func()) {
 // SealedLog is a log in which announcements may have been sealed.
 type SealedLog struct {
 	Origin ledger.Origin
-	Stands func(Mark) bool // whether the manifest of a mark is in the log
+	Has    func(manifest int64) bool // whether it is sealed
+	Stands func(Mark) bool           // whether the manifest of a mark is in the log
 }
 
 // Register takes announcements, which are well formed, in their order, and returns a verdict for each. logs are those of the
@@ -183,6 +184,7 @@ func (t announceTxn) take(a Announcement) (Verdict, error) {
 
 // contradicts returns the verdict on a where what was sealed of its interaction says the contrary, and 0 where nothing does.
 func (t announceTxn) contradicts(a Announcement, own []Announcement) (Verdict, error) {
+	verdict := Verdict(0)
 	for _, o := range own {
 		if (o.SourcePath == "") == (a.SourcePath == "") {
 			continue
@@ -190,13 +192,15 @@ func (t announceTxn) contradicts(a Announcement, own []Announcement) (Verdict, e
 		if sealed, err := t.isSealed(o); err != nil || sealed {
 			return VerdictConflict, err
 		}
-		if o.SourcePath != "" { // it may have been counted as one whose recording never came
-			if counted, err := t.isCounted(o); err != nil || counted {
-				return VerdictAlreadySealed, err
-			}
+		counted, err := t.isCounted(o)
+		if err != nil {
+			return 0, err
+		}
+		if counted { // as one whose recording never came
+			verdict = VerdictAlreadySealed
 		}
 	}
-	return 0, nil
+	return verdict, nil
 }
 
 func indexOf(announced []Announcement, sourcePath string) int {
@@ -213,8 +217,12 @@ func (t announceTxn) isSealed(a Announcement) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if _, found, err := lookup(t.txn, id, a.SourcePath); err != nil || found {
-			return found, err
+		record, found, err := lookup(t.txn, id, a.SourcePath)
+		if err != nil {
+			return false, err
+		}
+		if found && log.Has(record.Manifest) { // what an interrupted attempt left is not sealed
+			return true, nil
 		}
 	}
 	return false, nil
