@@ -93,7 +93,7 @@ func TestItemsAreAsAnnounced(t *testing.T) {
 	bare.GetRecording().Sha256, bare.GetRecording().SizeBytes, bare.GetRecording().Kind = nil, nil, 0
 	r.register(recording("call-1", "good.gsm", "one", at), recording("call-2", "digest.gsm", "two", at), short, bare)
 	results := r.Look(true, r.noon(0))
-	if problems := strings.Join(results[0].Problems, "\n"); !strings.Contains(problems, "2 recordings of the night") || !strings.Contains(problems, "main/digest.gsm") {
+	if problems := strings.Join(results[0].Problems, "\n"); !strings.Contains(problems, "another size or digest than was announced: 2") || !strings.Contains(problems, "main/digest.gsm") {
 		t.Errorf("the problems are %q", problems)
 	}
 	nights, items := r.items()

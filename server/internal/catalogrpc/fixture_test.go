@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup"
@@ -100,7 +99,7 @@ func (r *rig) want(verdict backupv1.AnnouncementVerdict_Verdict, a *backupv1.Ann
 func recording(interaction, path, contents string, at time.Time) *backupv1.Announcement {
 	sum := sha256.Sum256([]byte(contents))
 	return &backupv1.Announcement{Interaction: interaction, RecordedTime: timestamppb.New(at), Outcome: &backupv1.Announcement_Recording{
-		Recording: &backupv1.AnnouncedRecording{Source: servertest.Source, Path: path, SizeBytes: proto.Int64(int64(len(contents))), Sha256: sum[:], Kind: backupv1.MediaKind_MEDIA_KIND_GSM},
+		Recording: &backupv1.AnnouncedRecording{Source: servertest.Source, Path: path, SizeBytes: new(int64(len(contents))), Sha256: sum[:], Kind: backupv1.MediaKind_MEDIA_KIND_GSM},
 	}}
 }
 

@@ -235,7 +235,7 @@ func (l *look) finding(night backup.Date, sourcePaths []string, what string) {
 	if len(sourcePaths) == 0 {
 		return
 	}
-	text := fmt.Sprintf("%d recordings of the night %s %s, among them %q", len(sourcePaths), night, what, sourcePaths[:min(len(sourcePaths), 3)])
+	text := fmt.Sprintf("recordings of the night %s that %s: %d, such as %q", night, what, len(sourcePaths), sourcePaths[:min(len(sourcePaths), 3)])
 	if !slices.Contains(l.problems, text) {
 		l.problem(text)
 	}
