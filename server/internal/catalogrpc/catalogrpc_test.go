@@ -79,6 +79,35 @@ func TestVerdictsAfterSealing(t *testing.T) {
 	}
 }
 
+// A restored server knows nothing of what was announced. The platform announces it again, and what the log has counted is not
+// counted again.
+func TestAnnouncedAgainAfterARestore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	at := r.noon(-1)
+	r.Write("a.gsm", "one", at)
+	r.Write("b.gsm", "one", at)
+	all := []*backupv1.Announcement{recording("call-1", "a.gsm", "one", at), recording("call-2", "b.gsm", "two", at), none("call-3", failed, at), none("call-4", failed, at)}
+	r.register(all...)
+	r.cutOff(0)
+	want := r.counts()[r.today.AddDays(-1)]
+	if want.Interactions != 4 || sum(want.Unrecorded) != 3 {
+		t.Fatalf("the night has %+v", want)
+	}
+	r.Must(r.Registry.Announcements().Prune(servertest.Tenant, r.today))
+	r.register(all...)
+	if again := r.cutOff(0); again != 0 {
+		t.Errorf("%d manifests were sealed of what was announced again", again)
+	}
+	r.register(all...)
+	r.register(none("call-5", failed, at))
+	r.cutOff(0)
+	want.Manifests, want.Interactions, want.Unrecorded["failed"] = 2, 5, 3
+	if diff := cmp.Diff(want, r.counts()[r.today.AddDays(-1)]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What was announced is the item's, if it is there as it was announced; what is there is sealed in any case.
 func TestItemsAreAsAnnounced(t *testing.T) {
 	t.Parallel()

@@ -107,12 +107,16 @@ func TestCountedIsTakenBack(t *testing.T) {
 	_, a, _ := newAnnounced(t)
 	night := backup.Date{Year: 2026, Month: 3, Day: 10}
 	for manifest := int64(1); manifest <= 2; manifest++ {
-		if err := a.PutCounted("acme", night, announcedLog, []string{fmt.Sprintf("call-%d", manifest), "none"}, Mark{Manifest: manifest}); err != nil {
+		if err := a.PutCounted("acme", night, announcedLog, []Counted{{fmt.Sprintf("call-%d", manifest), ""}, {"none", "failed"}}, Mark{Manifest: manifest}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, marks := everything(t, a, night); marks != 3 {
 		t.Errorf("%d interactions are counted, want 3", marks)
+	}
+	reasons := map[string]int{}
+	if err := a.EachMark("acme", night, announcedLog, func(m Mark) { reasons[m.Reason]++ }); err != nil || reasons[""] != 2 || reasons["failed"] != 1 {
+		t.Errorf("the marks are %v, %v", reasons, err)
 	}
 	if err := a.DeleteCounted("acme", announcedLog, 2); err != nil {
 		t.Fatal(err)
@@ -140,7 +144,7 @@ func TestPrune(t *testing.T) {
 	t.Parallel()
 	r, a, _ := newAnnounced(t)
 	first, second := backup.Date{Year: 2026, Month: 3, Day: 10}, backup.Date{Year: 2026, Month: 3, Day: 11}
-	if err := a.PutCounted("acme", first, announcedLog, []string{"none"}, Mark{Manifest: 1}); err != nil {
+	if err := a.PutCounted("acme", first, announcedLog, []Counted{{"none", "failed"}}, Mark{Manifest: 1}); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := everything(t, a, second)
@@ -184,7 +188,7 @@ func FuzzAnnouncements(f *testing.F) {
 	at := time.Unix(1e9, 0).UTC()
 	f.Add(appendAnnouncements(nil, []Announcement{{RecordedAt: at, Night: night, SizeBytes: -1, SourcePath: "main/a"}, {RecordedAt: at, Night: night, HasSHA256: true, SourcePath: "main/b", Kind: 1}}))
 	f.Add(appendAnnouncements(nil, []Announcement{{RecordedAt: at, Night: night, NoRecording: "failed"}}))
-	f.Add(appendMark(nil, Mark{Manifest: 3, Root: [8]byte{1}}))
+	f.Add(appendMark(nil, Mark{Manifest: 3, Root: [8]byte{1}, Reason: "failed"}))
 	f.Add(appendAnnouncedNight(nil, AnnouncedNight{Count: 2, Generation: 3}))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		if all, err := parseAnnouncements("call", value); err == nil {

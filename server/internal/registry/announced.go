@@ -179,18 +179,41 @@ func markOfInteraction(txn *badger.Txn, tenant string, date backup.Date, origin 
 	return m, value != nil, nil
 }
 
-// PutCounted keeps that interactions of a night were counted in a manifest of a log. It takes as many transactions as it needs, like
-// [Catalog.PutBatch].
-func (a *Announcements) PutCounted(tenant string, date backup.Date, origin ledger.Origin, interactions []string, m Mark) error {
+// Counted is an interaction that was counted.
+type Counted struct {
+	ID     string
+	Reason string // see [Mark]
+}
+
+// PutCounted keeps that interactions of a night were counted in a manifest of a log; of m the reason is not used. It takes as many
+// transactions as it needs, like [Catalog.PutBatch].
+func (a *Announcements) PutCounted(tenant string, date backup.Date, origin ledger.Origin, interactions []Counted, m Mark) error {
 	return a.write(func(batch *badger.WriteBatch) error {
-		value := appendMark(nil, m)
-		for _, id := range interactions {
-			if err := batch.Set(announcedKey(tenant, countedPart, date.String(), origin.LogID(), id), value); err != nil {
+		for _, one := range interactions {
+			m.Reason = one.Reason
+			if err := batch.Set(announcedKey(tenant, countedPart, date.String(), origin.LogID(), one.ID), appendMark(nil, m)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}, "keep what was counted in manifest %d of %s", m.Manifest, origin)
+}
+
+// EachMark calls each with the marks of a night in a log.
+func (a *Announcements) EachMark(tenant string, date backup.Date, origin ledger.Origin, each func(Mark)) error {
+	err := a.registry.db.View(func(txn *badger.Txn) error {
+		return eachOf(txn, announcedKey(tenant, countedPart, date.String(), origin.LogID(), ""), func(_ string, value []byte) error {
+			mark, err := parseMark(value)
+			if err == nil {
+				each(mark)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read what was counted of %s in %s: %w", date, origin, err)
+	}
+	return nil
 }
 
 // write writes in a batch; what says what, for an error.

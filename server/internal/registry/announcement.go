@@ -83,10 +83,12 @@ func parseAnnouncements(interaction string, b []byte) (announced []Announcement,
 type Mark struct {
 	Manifest int64
 	Root     [8]byte // the first bytes of the manifest's root: a log that went back has others under its number
+	Reason   string  // as which it was counted; empty for one with a recording
 }
 
 func appendMark(b []byte, m Mark) []byte {
-	return append(binary.AppendVarint(append(b, recordVersion), m.Manifest), m.Root[:]...)
+	b = append(binary.AppendVarint(append(b, recordVersion), m.Manifest), m.Root[:]...)
+	return appendString(b, m.Reason)
 }
 
 func parseMark(b []byte) (m Mark, err error) {
@@ -95,10 +97,11 @@ func parseMark(b []byte) (m Mark, err error) {
 	}
 	d := decoder{rest: b[1:]}
 	m.Manifest = d.varint()
-	if d.bad || len(d.rest) != len(m.Root) {
+	d.fill(m.Root[:])
+	m.Reason = d.string()
+	if d.bad || len(d.rest) != 0 {
 		return Mark{}, errRecord
 	}
-	copy(m.Root[:], d.rest)
 	return m, nil
 }
 

@@ -23,7 +23,7 @@ const (
 // Stands reports whether the manifest of a mark is in the log.
 func Stands(seq *sequencer.Sequencer, mark registry.Mark) bool {
 	m, ok := seq.Manifest(mark.Manifest)
-	return ok && newMark(mark.Manifest, m.Root) == mark
+	return ok && newMark(mark.Manifest, m.Root).Root == mark.Root
 }
 
 func newMark(manifest int64, root [32]byte) registry.Mark {
@@ -90,10 +90,12 @@ func (l *look) nights() ([]backup.Date, error) {
 // that is sealed after what became of it is known.
 type tally struct {
 	night      registry.AnnouncedNight // that was counted
-	counted    []string                // interactions
-	unrecorded map[string]int64        // by reason
-	waiting    bool                    // some are not counted yet, because their recordings may still come
-	done       bool                    // all of the night were counted before
+	counted    []registry.Counted
+	known      []registry.Counted // the log has counted them, though no mark says so
+	knownMark  registry.Mark
+	unrecorded map[string]int64 // by reason
+	waiting    bool             // some are not counted yet, because their recordings may still come
+	done       bool             // all of the night were counted before
 }
 
 func (t *tally) isEmpty() bool { return t == nil || len(t.counted) == 0 }
@@ -103,7 +105,7 @@ func (t *tally) rest() *tally {
 	if t == nil {
 		return nil
 	}
-	return &tally{night: t.night, done: t.done, waiting: t.waiting}
+	return &tally{night: t.night, done: t.done, waiting: t.waiting, known: t.known, knownMark: t.knownMark}
 }
 
 // postponed is what is left to a later look.
@@ -111,7 +113,7 @@ func (t *tally) postponed() *tally {
 	if t.isEmpty() {
 		return t
 	}
-	return &tally{night: t.night, waiting: true}
+	return &tally{night: t.night, waiting: true, known: t.known, knownMark: t.knownMark}
 }
 
 func (t *tally) unrecordedCounts() (counts []ledger.UnrecordedCount) {
@@ -140,6 +142,11 @@ func (l *look) tally(p *place, night backup.Date, fresh []hashed) (*tally, error
 		c.fresh[file.sourcePath] = file.item.Digest
 	}
 	final := l.isFinal(night)
+	unmarked, mark, err := l.unmarked(p, night)
+	if err != nil {
+		return nil, err
+	}
+	t.knownMark = mark
 	err = announcements.EachInteraction(l.tenant.Name, night, p.Origin, func(i registry.Interaction) error {
 		if len(i.Announced) == 0 || i.Mark != nil && Stands(p.seq, *i.Mark) {
 			return nil
@@ -152,7 +159,12 @@ func (l *look) tally(p *place, night backup.Date, fresh []hashed) (*tally, error
 			t.waiting = true
 			return nil
 		}
-		t.counted = append(t.counted, i.ID)
+		if unmarked[reason] > 0 {
+			unmarked[reason]--
+			t.known = append(t.known, registry.Counted{ID: i.ID, Reason: reason})
+			return nil
+		}
+		t.counted = append(t.counted, registry.Counted{ID: i.ID, Reason: reason})
 		if reason != "" {
 			t.unrecorded[reason]++
 		}
@@ -164,6 +176,58 @@ func (l *look) tally(p *place, night backup.Date, fresh []hashed) (*tally, error
 	l.finding(night, c.differing, "have another size or digest than was announced")
 	l.finding(night, c.missing, "were announced and did not come")
 	return t, nil
+}
+
+// unmarked returns how many interactions of a night the log has counted of which no mark is left, by reason, and a mark for
+// them. There are some after the server was restored, or when entries came from outside: what is announced again of such a night is
+// taken for what was counted.
+func (l *look) unmarked(p *place, night backup.Date) (counts map[string]int64, mark registry.Mark, err error) {
+	counts = map[string]int64{}
+	for number := int64(1); number <= p.seq.Last(); number++ {
+		m, _ := p.seq.Manifest(number)
+		if m.Night != night {
+			continue
+		}
+		sealed, err := sealedOf(p.seq, m)
+		if err != nil {
+			return nil, mark, err
+		}
+		if sealed.Interactions == nil {
+			continue
+		}
+		mark = newMark(number, m.Root)
+		counts[""] += *sealed.Interactions
+		for _, u := range sealed.Unrecorded {
+			counts[""] -= u.Count
+			counts[u.Reason] += u.Count
+		}
+	}
+	if mark.Manifest == 0 {
+		return counts, mark, nil
+	}
+	err = l.sealer.announcements.EachMark(l.tenant.Name, night, p.Origin, func(mark registry.Mark) {
+		if Stands(p.seq, mark) {
+			counts[mark.Reason]--
+		}
+	})
+	return counts, mark, err
+}
+
+// sealedOf returns the entry that sealed a manifest.
+func sealedOf(seq *sequencer.Sequencer, m ledger.Manifest) (ledger.Sealed, error) {
+	leaf, err := seq.Ledger().Entry(m.SealedAt)
+	if err != nil {
+		return ledger.Sealed{}, err
+	}
+	entry, err := ledger.ParseEntry(leaf)
+	if err != nil {
+		return ledger.Sealed{}, fmt.Errorf("entry %d of %s: %w", m.SealedAt, seq.Origin(), err)
+	}
+	sealed, ok := entry.Body.(ledger.Sealed)
+	if !ok {
+		return ledger.Sealed{}, fmt.Errorf("entry %d of %s does not seal manifest %d", m.SealedAt, seq.Origin(), m.Number)
+	}
+	return sealed, nil
 }
 
 // isFinal reports whether what did not come until now counts as missing: the following night was cut off, and all that is there
@@ -245,6 +309,11 @@ func (l *look) finding(night backup.Date, sourcePaths []string, what string) {
 func (l *look) settle(p *place, t *tally) error {
 	if t == nil || t.done {
 		return nil
+	}
+	if len(t.known) > 0 {
+		if err := l.sealer.announcements.PutCounted(l.tenant.Name, t.night.Night, p.Origin, t.known, t.knownMark); err != nil {
+			return err
+		}
 	}
 	if t.waiting {
 		if p.waiting == nil {
