@@ -1,6 +1,7 @@
 package catalogrpc_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +187,47 @@ func TestWaitsForWhatWasAnnounced(t *testing.T) {
 	r.cutOff(1)
 	if diff := cmp.Diff(want, r.counts()[last]); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Unreachable is not missing: what cannot be looked for does not count as lost.
+func TestNothingIsMissingWhileTheSourceIsAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other := t.TempDir()
+	r.AddSource("other", other)
+	r.register(recording("call-1", "a.gsm", "one", r.noon(-2)), none("call-2", failed, r.noon(-2)))
+	away := other + ".away"
+	r.Must(os.Rename(other, away))
+	r.cutOff(0)
+	want := nightCounts{Manifests: 1, Interactions: 1, Unrecorded: map[string]int64{"failed": 1}}
+	if diff := cmp.Diff(want, r.counts()[r.today.AddDays(-2)]); diff != "" {
+		t.Error(diff)
+	}
+	r.Must(os.Rename(away, other))
+	r.cutOff(0)
+	want.Manifests, want.Interactions, want.Unrecorded["missing"] = 2, 2, 1
+	if diff := cmp.Diff(want, r.counts()[r.today.AddDays(-2)]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Each destination's log counts for itself, also that of one which came later.
+func TestEachDestinationCounts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Write("a.gsm", "one", r.noon(-1))
+	r.register(recording("call-1", "a.gsm", "one", r.noon(-1)), none("call-2", failed, r.noon(-1)))
+	r.cutOff(0)
+	first := r.counts()[r.today.AddDays(-1)]
+	origin := r.AddDestination("cloud", backup.StorageS3)
+	r.cutOff(0)
+	if diff := cmp.Diff(first, r.counts()[r.today.AddDays(-1)]); diff != "" {
+		t.Errorf("the first one: %s", diff)
+	}
+	r.Origin = origin
+	if diff := cmp.Diff(first, r.counts()[r.today.AddDays(-1)]); diff != "" {
+		t.Errorf("the second one: %s", diff)
 	}
 }
 
