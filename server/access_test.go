@@ -36,17 +36,20 @@ const (
 	otherClient      = "a client of another tenant"
 	auditor          = "an auditor of the tenant"
 	otherAuditor     = "an auditor of another tenant"
+	platform         = "a platform of the tenant"
+	otherPlatform    = "a platform of another tenant"
 	admin            = "an operator"
 	goneAgent        = "an agent of the tenant that was revoked"
 	goneClient       = "a client of the tenant who was revoked"
 	goneAuditor      = "an auditor of the tenant who was revoked"
+	gonePlatform     = "a platform of the tenant that was revoked"
 	goneAdmin        = "an operator who was revoked"
 )
 
 var (
 	agents = []string{agent, otherTenant, otherDestination, stranger}
-	gone   = []string{goneAgent, goneClient, goneAuditor, goneAdmin}
-	anyone = append([]string{nobody, client, otherClient, auditor, otherAuditor, admin}, agents...)
+	gone   = []string{goneAgent, goneClient, goneAuditor, gonePlatform, goneAdmin}
+	anyone = append([]string{nobody, client, otherClient, auditor, otherAuditor, platform, otherPlatform, admin}, agents...)
 )
 
 // allowed says who may call the methods of each service that reflection shows; all others are refused.
@@ -56,6 +59,7 @@ var allowed = map[string][]string{
 	"wolkvox.backup.v1.ContentService":         {agent},
 	"wolkvox.backup.v1.HeartbeatService":       {agent},
 	"wolkvox.backup.v1.AdminService":           {admin},
+	"wolkvox.backup.v1.CatalogService":         {admin, platform},
 	"grpc.health.v1.Health":                    anyone,
 	"grpc.reflection.v1.ServerReflection":      {admin},
 	"grpc.reflection.v1alpha.ServerReflection": {admin},
@@ -105,6 +109,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		otherClient:      f.as(t, f.issue(t, "client globex ana").Credential),
 		auditor:          f.as(t, f.issue(t, "auditor acme ben").Credential),
 		otherAuditor:     f.as(t, f.issue(t, "auditor globex ben").Credential),
+		platform:         f.as(t, f.issue(t, "platform acme recorder").Credential),
+		otherPlatform:    f.as(t, f.issue(t, "platform globex recorder").Credential),
 		admin:            f.as(t, f.credential(t).Credential),
 		goneAgent:        f.as(t, revoked),
 	}
@@ -113,7 +119,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.must(t, "agents revoke acme "+role.Name+" --reason gone")
-	for who, issued := range map[string]string{goneClient: "client acme eva", goneAuditor: "auditor acme eva", goneAdmin: "operator eva"} {
+	for who, issued := range map[string]string{goneClient: "client acme eva", goneAuditor: "auditor acme eva", gonePlatform: "platform acme eva", goneAdmin: "operator eva"} {
 		c := f.issue(t, issued)
 		f.must(t, "credential revoke "+identity.Serial(c.Certificate.Leaf)+" --reason gone")
 		callers[who] = f.as(t, c.Credential)

@@ -21,6 +21,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/adminlog"
 	"github.com/wolkvox/backup/server/internal/adminrpc"
 	"github.com/wolkvox/backup/server/internal/authority"
+	"github.com/wolkvox/backup/server/internal/catalogrpc"
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
@@ -107,6 +108,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
+		Catalog:    &catalogrpc.Service{Registry: reg, Sequencers: sequencers, Logger: log},
 	})
 
 	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{

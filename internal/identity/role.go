@@ -19,6 +19,7 @@ const (
 	KindClient   RoleKind = "client"   // a person or program of one tenant, who sees how its copies are
 	KindAuditor  RoleKind = "auditor"  // a person or program that checks one tenant's ledgers and what was done
 	KindOperator RoleKind = "operator" // a person or program that runs the fleet
+	KindPlatform RoleKind = "platform" // a program that announces one tenant's recordings
 )
 
 // Role is who a certificate's holder is. In a certificate it is the only subject alternative name, a URI:
@@ -26,6 +27,7 @@ const (
 //	wolkvox://role/agent/TENANT/AGENT
 //	wolkvox://role/client/TENANT/NAME
 //	wolkvox://role/auditor/TENANT/NAME
+//	wolkvox://role/platform/TENANT/NAME
 //	wolkvox://role/operator/NAME
 //
 // TENANT and NAME are labels, AGENT is an agent name (proto/README.md, section 1.1). Roles compare with ==.
@@ -49,6 +51,9 @@ func ClientRole(tenant, name string) Role { return Role{KindClient, tenant, name
 // AuditorRole returns the role of the auditor of that name at a tenant.
 func AuditorRole(tenant, name string) Role { return Role{KindAuditor, tenant, name} }
 
+// PlatformRole returns the role of the recording platform of that name at a tenant.
+func PlatformRole(tenant, name string) Role { return Role{KindPlatform, tenant, name} }
+
 // OperatorRole returns the role of the operator of that name.
 func OperatorRole(name string) Role { return Role{Kind: KindOperator, Name: name} }
 
@@ -57,7 +62,7 @@ func (r Role) Check() error {
 	switch r.Kind {
 	case KindAgent:
 		return errors.Join(ledger.CheckLabel(r.Tenant), ledger.CheckAgentName(r.Name))
-	case KindClient, KindAuditor:
+	case KindClient, KindAuditor, KindPlatform:
 		return errors.Join(ledger.CheckLabel(r.Tenant), ledger.CheckLabel(r.Name))
 	case KindOperator:
 		if r.Tenant != "" {

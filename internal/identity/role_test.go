@@ -20,6 +20,7 @@ func TestRoleForms(t *testing.T) {
 		{AgentRole("acme", agentName), "wolkvox://role/agent/acme/0123456789abcdef"},
 		{ClientRole("acme", "ana"), "wolkvox://role/client/acme/ana"},
 		{AuditorRole("acme", "big-four"), "wolkvox://role/auditor/acme/big-four"},
+		{PlatformRole("acme", "recorder"), "wolkvox://role/platform/acme/recorder"},
 		{OperatorRole("first"), "wolkvox://role/operator/first"},
 	} {
 		if got := test.role.String(); got != test.uri {
@@ -52,7 +53,7 @@ func TestUnknownRolesAreRefused(t *testing.T) {
 }
 
 func FuzzParseRole(f *testing.F) {
-	for _, uri := range append(noRoles, AgentRole("acme", agentName).String(), ClientRole("acme", "ana").String(), AuditorRole("acme", "ana").String(), OperatorRole("first").String()) {
+	for _, uri := range append(noRoles, AgentRole("acme", agentName).String(), ClientRole("acme", "ana").String(), AuditorRole("acme", "ana").String(), PlatformRole("acme", "ana").String(), OperatorRole("first").String()) {
 		f.Add(uri)
 	}
 	f.Fuzz(func(t *testing.T, uri string) {
@@ -98,7 +99,7 @@ func TestIssuePerson(t *testing.T) {
 		t.Fatal(err)
 	}
 	serials := map[string]bool{}
-	for _, role := range []Role{OperatorRole("maria"), ClientRole("acme", "ana"), AuditorRole("acme", "ana")} {
+	for _, role := range []Role{OperatorRole("maria"), ClientRole("acme", "ana"), AuditorRole("acme", "ana"), PlatformRole("acme", "ana")} {
 		cert, err := authority.IssuePerson(key.Public(), role, at)
 		if err != nil {
 			t.Fatal(err)
@@ -108,8 +109,8 @@ func TestIssuePerson(t *testing.T) {
 		}
 		serials[Serial(cert)] = true
 	}
-	if len(serials) != 3 {
-		t.Errorf("three certificates have the serial numbers %v", serials)
+	if len(serials) != 4 {
+		t.Errorf("four certificates have the serial numbers %v", serials)
 	}
 	for _, role := range []Role{{}, AgentRole("acme", agentName), ClientRole("", "ana"), AuditorRole("acme", "Ana"), {KindOperator, "acme", "ana"}} {
 		if _, err := authority.IssuePerson(key.Public(), role, at); err == nil {

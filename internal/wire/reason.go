@@ -31,6 +31,8 @@ const (
 	ReasonTailLost  = "TAIL_LOST"  // nobody can supply a head that the destination keeps: people decide
 	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
 	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
+
+	ReasonTooManyRecordings = "TOO_MANY_RECORDINGS" // a night, or an interaction, has as many announcements as are kept
 )
 
 // Reasons of errors of AdminService, besides those above and [ReasonDestinationAssigned].

@@ -27,6 +27,12 @@ func Night(log *store.Ledger, m ledger.Manifest) (*backupv1.Night, error) {
 		Manifest: m.Number, Night: m.Night.String(), ItemCount: m.Items, SizeBytes: m.Bytes, Counts: Counts(counts),
 		DeadlineTime: Time(m.Deadline), SealedTime: Time(entry.Time), Open: m.Open,
 	}
+	if sealed, ok := entry.Body.(ledger.Sealed); ok {
+		night.InteractionCount = sealed.Interactions
+		for _, u := range sealed.Unrecorded {
+			night.Unrecorded = append(night.Unrecorded, &backupv1.UnrecordedCount{Reason: u.Reason, Count: u.Count})
+		}
+	}
 	fault, ok, err := log.LastFault(m.Number)
 	if err != nil {
 		return nil, err

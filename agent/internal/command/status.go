@@ -104,6 +104,7 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	writeInteractions(p.stdout, d.GetNights())
 	if d.FreeBytes != nil {
 		fmt.Fprintf(p.stdout, "space left: %s\n", bytesText(d.GetFreeBytes()))
 	}

@@ -24,7 +24,7 @@ type Revoker interface {
 	RevokeCertificate(serial string)
 	// RevokeAgent does so for all certificates of an agent.
 	RevokeAgent(tenant, agent string)
-	// RevokeTenant does so for all certificates of a tenant's agents, clients and auditors.
+	// RevokeTenant does so for all certificates of a tenant's agents, clients, auditors and platforms.
 	RevokeTenant(tenant string)
 }
 
@@ -122,6 +122,7 @@ var kinds = map[backupv1.RoleKind]identity.RoleKind{
 	backupv1.RoleKind_ROLE_KIND_OPERATOR: identity.KindOperator,
 	backupv1.RoleKind_ROLE_KIND_CLIENT:   identity.KindClient,
 	backupv1.RoleKind_ROLE_KIND_AUDITOR:  identity.KindAuditor,
+	backupv1.RoleKind_ROLE_KIND_PLATFORM: identity.KindPlatform,
 }
 
 // parseRole reads the role that is asked for. The error is a status.
@@ -129,9 +130,9 @@ func parseRole(req *backupv1.IssueCredentialRequest) (identity.Role, error) {
 	role := identity.Role{Kind: kinds[req.GetKind()], Tenant: req.GetTenant(), Name: req.GetName()}
 	switch {
 	case role.Kind == "":
-		return role, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the kind of role %v is not one of operator, client and auditor", req.GetKind())
+		return role, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "the kind of role %v is not one of operator, client, auditor and platform", req.GetKind())
 	case (role.Kind == identity.KindOperator) != (role.Tenant == ""):
-		return role, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "a client and an auditor belong to a tenant, and an operator to none")
+		return role, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "a client, an auditor and a platform belong to a tenant, and an operator to none")
 	}
 	if err := role.Check(); err != nil {
 		return role, wire.Error(codes.InvalidArgument, wire.ReasonBadName, "the %s's name: %v", role.Kind, err)

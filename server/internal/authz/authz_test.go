@@ -46,12 +46,14 @@ func TestTable(t *testing.T) {
 		{identity.AuditorRole(tenant, "ben"), authz.Auditor},
 		{identity.AuditorRole(other, "ben"), authz.Nobody},
 		{identity.OperatorRole("alice"), authz.Operator},
+		{identity.PlatformRole(tenant, "recorder"), authz.Platform},
+		{identity.PlatformRole(other, "recorder"), authz.Nobody},
 	}
 	conns := make([]*grpc.ClientConn, len(callers))
 	for i, c := range callers {
 		conns[i] = s.Dial(address, c.role)
 	}
-	if len(services) != 8 {
+	if len(services) != 9 {
 		t.Errorf("%d services", len(services))
 	}
 	for service, info := range services {
@@ -67,7 +69,7 @@ func TestTable(t *testing.T) {
 				if want := rule.Callers != authz.Anyone && rule.Callers&c.is == 0; refused != want {
 					t.Errorf("%s calls %s: %v", c.role, full, err)
 				}
-				if rule.Callers&(authz.Client|authz.Auditor) == 0 || c.role.Tenant != tenant || c.is == authz.Agent || rule.Callers&c.is == 0 {
+				if rule.Callers&(authz.Client|authz.Auditor|authz.Platform) == 0 || c.role.Tenant != tenant || c.is == authz.Agent || rule.Callers&c.is == 0 {
 					continue
 				}
 				for _, foreign := range []string{"", other, tenant + "/"} {
@@ -91,6 +93,7 @@ func registerAll(g *grpc.Server) {
 	backupv1.RegisterContentServiceServer(g, backupv1.UnimplementedContentServiceServer{})
 	backupv1.RegisterHeartbeatServiceServer(g, backupv1.UnimplementedHeartbeatServiceServer{})
 	backupv1.RegisterAdminServiceServer(g, backupv1.UnimplementedAdminServiceServer{})
+	backupv1.RegisterCatalogServiceServer(g, backupv1.UnimplementedCatalogServiceServer{})
 	healthv1.RegisterHealthServer(g, health.NewServer())
 	reflection.Register(g)
 }

@@ -16,7 +16,8 @@ type caller struct {
 }
 
 func newCaller(role identity.Role, rule Rule) caller {
-	return caller{role, rule.Callers != Anyone && (role.Kind == identity.KindClient || role.Kind == identity.KindAuditor)}
+	ofTenant := role.Kind == identity.KindClient || role.Kind == identity.KindAuditor || role.Kind == identity.KindPlatform
+	return caller{role, rule.Callers != Anyone && ofTenant}
 }
 
 // checkTenant refuses what somebody who is bound to a tenant asks about anything but that tenant, which a request names in its

@@ -15,6 +15,7 @@ var phrases = map[string]authz.Callers{
 	"an operator": authz.Operator,
 	"an operator; a client and an auditor for their own tenant":                                authz.Operator | authz.Client | authz.Auditor,
 	"an operator; an auditor for their own tenant":                                             authz.Operator | authz.Auditor,
+	"an operator; a platform for its own tenant":                                               authz.Operator | authz.Platform,
 	"the agent assigned to the destination":                                                    authz.Agent,
 	"an agent, for a destination that was ever assigned to it, or while its log is recovering": authz.Agent,
 	"an agent; destinations that are not its own are answered NOT_ASSIGNED one by one":         authz.Agent,

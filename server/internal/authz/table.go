@@ -18,6 +18,7 @@ const (
 	Client   Callers = 4  // for the own tenant
 	Auditor  Callers = 8  // for the own tenant
 	Operator Callers = 16 // of the fleet
+	Platform Callers = 32 // for the own tenant
 )
 
 // Rule is what the table says of a method. The zero value is a method that nobody may call.
@@ -36,6 +37,7 @@ var services = map[string]Rule{
 	backupv1.ContentService_ServiceDesc.ServiceName:    {Callers: Agent},
 	backupv1.HeartbeatService_ServiceDesc.ServiceName:  {Callers: Agent},
 	backupv1.AdminService_ServiceDesc.ServiceName:      {Callers: Operator},
+	backupv1.CatalogService_ServiceDesc.ServiceName:    {Callers: Operator | Platform},
 	"grpc.health.v1.Health":                            {Callers: Anyone},
 	"grpc.reflection.v1.ServerReflection":              {Callers: Operator},
 	"grpc.reflection.v1alpha.ServerReflection":         {Callers: Operator},
@@ -94,6 +96,7 @@ func (c Callers) has(kind identity.RoleKind) bool {
 
 var kinds = map[identity.RoleKind]Callers{
 	identity.KindAgent: Agent, identity.KindClient: Client, identity.KindAuditor: Auditor, identity.KindOperator: Operator,
+	identity.KindPlatform: Platform,
 }
 
 // String says for a person who is in the set.
@@ -102,7 +105,7 @@ func (c Callers) String() string {
 	for _, one := range []struct {
 		callers Callers
 		name    string
-	}{{Anyone, "anyone"}, {Operator, "operators"}, {Client, "the tenant's clients"}, {Auditor, "the tenant's auditors"}, {Agent, "agents"}} {
+	}{{Anyone, "anyone"}, {Operator, "operators"}, {Client, "the tenant's clients"}, {Auditor, "the tenant's auditors"}, {Platform, "the tenant's platforms"}, {Agent, "agents"}} {
 		if c&one.callers != 0 {
 			names = append(names, one.name)
 		}

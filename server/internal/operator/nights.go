@@ -83,7 +83,7 @@ func (a *app) nightsCommand() *cobra.Command {
 }
 
 func nightTable(w *tabwriter.Writer, nights []*backupv1.Night, now time.Time) {
-	row(w, "MANIFEST", "NIGHT", "ITEMS", "SIZE", "CONFIRMED", "PENDING", "EXPIRED", "WAIVED", "RELEASED", "WITHDRAWN", "FORGOTTEN", "DEADLINE", "LAST FAULT")
+	row(w, "MANIFEST", "NIGHT", "ITEMS", "SIZE", "CONFIRMED", "PENDING", "EXPIRED", "WAIVED", "RELEASED", "WITHDRAWN", "FORGOTTEN", "INTERACTIONS", "DEADLINE", "LAST FAULT")
 	for _, n := range nights {
 		deadline := instant(n.GetDeadlineTime())
 		switch left := n.GetDeadlineTime().AsTime().Sub(now); {
@@ -96,8 +96,25 @@ func nightTable(w *tabwriter.Writer, nights []*backupv1.Night, now time.Time) {
 		}
 		c := n.GetCounts()
 		row(w, n.GetManifest(), n.GetNight(), n.GetItemCount(), bytesText(n.GetSizeBytes()), c.GetConfirmedCount(), c.GetPendingCount(),
-			c.GetExpiredCount(), c.GetWaivedCount(), c.GetReleasedCount(), c.GetWithdrawnCount(), c.GetForgottenCount(), deadline, faultText(n.GetLastFault()))
+			c.GetExpiredCount(), c.GetWaivedCount(), c.GetReleasedCount(), c.GetWithdrawnCount(), c.GetForgottenCount(), interactionText(n), deadline, faultText(n.GetLastFault()))
 	}
+}
+
+// interactionText says how many interactions a night has and how many of them no recording, such as "7; no recording: 1 failed, 2 missing".
+func interactionText(n *backupv1.Night) string {
+	if n.InteractionCount == nil {
+		return "-"
+	}
+	text := fmt.Sprint(n.GetInteractionCount())
+	for i, u := range n.GetUnrecorded() {
+		if i == 0 {
+			text += "; no recording:"
+		} else {
+			text += ","
+		}
+		text += fmt.Sprintf(" %d %s", u.GetCount(), u.GetReason())
+	}
+	return text
 }
 
 func (a *app) itemsCommand() *cobra.Command {

@@ -64,7 +64,7 @@ func TestUsage(t *testing.T) {
 		{"credential export", "--to"},
 		{"credential create maria", "--to"},
 		{"credential issue client acme ana", "--to"},
-		{"credential issue", "wants client, auditor or operator"},
+		{"credential issue", "wants client, auditor, platform or operator"},
 		{"credential issue client acme", "give TENANT and NAME"},
 		{"credential issue operator acme maria --to x", "no tenant"},
 		{"credential issue agent acme ana --to x", `"agent" is no role`},

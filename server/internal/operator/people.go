@@ -19,24 +19,27 @@ var roleKinds = map[string]backupv1.RoleKind{
 	"operator": backupv1.RoleKind_ROLE_KIND_OPERATOR,
 	"client":   backupv1.RoleKind_ROLE_KIND_CLIENT,
 	"auditor":  backupv1.RoleKind_ROLE_KIND_AUDITOR,
+	"platform": backupv1.RoleKind_ROLE_KIND_PLATFORM,
 }
 
 func (a *app) credentialIssueCommand() *cobra.Command {
 	var to string
 	command := &cobra.Command{
-		Use:   "issue client|auditor|operator [TENANT] NAME",
-		Short: "Make the credential file of a client, an auditor or an operator",
+		Use:   "issue client|auditor|platform|operator [TENANT] NAME",
+		Short: "Make the credential file of a client, an auditor, a platform or an operator",
 		Long: `Makes a credential file that is good for a year. Its key is made here and does not leave
 this machine but in the file. A client sees how the tenant's copies are; an auditor
-checks the tenant's ledgers and reads what was done; an operator runs the fleet.`,
+checks the tenant's ledgers and reads what was done; a platform announces the tenant's
+recordings; an operator runs the fleet.`,
 		Example: `  wolkvox-server credential issue client acme ana --to ana.pem
+  wolkvox-server credential issue platform acme recorder --to recorder.pem
   wolkvox-server credential issue operator maria --to maria.pem --reason "joined the team"`,
-		Args: between(2, "client, auditor or operator", "NAME, after the TENANT of a client or an auditor", "NAME"),
+		Args: between(2, "client, auditor, platform or operator", "NAME, after the TENANT of all but an operator", "NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			request := &backupv1.IssueCredentialRequest{Kind: roleKinds[args[0]], Name: args[len(args)-1]}
 			switch {
 			case request.GetKind() == backupv1.RoleKind_ROLE_KIND_UNSPECIFIED:
-				return usage("%q is no role; give client, auditor or operator", args[0])
+				return usage("%q is no role; give client, auditor, platform or operator", args[0])
 			case args[0] == "operator" && len(args) != 2:
 				return usage("an operator belongs to no tenant: give only a NAME")
 			case args[0] != "operator" && len(args) != 3:

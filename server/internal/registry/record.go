@@ -136,6 +136,20 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
+func (d *decoder) byte() byte {
+	var b [1]byte
+	d.fill(b[:])
+	return b[0]
+}
+
+func (d *decoder) fill(b []byte) {
+	if len(d.rest) < len(b) {
+		d.rest, d.bad = nil, true
+		return
+	}
+	d.rest = d.rest[copy(b, d.rest):]
+}
+
 func (d *decoder) string() string {
 	size := d.uvarint()
 	if d.bad || size > uint64(len(d.rest)) {

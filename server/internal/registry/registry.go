@@ -28,6 +28,7 @@ import (
 type Registry struct {
 	db         *badger.DB
 	admissions admissions
+	announcing announcing
 	// Room, where set before the first change, is asked before every change, which is refused with [ErrNoRoom] and Room's
 	// error where that is not nil. It is called by many at once.
 	Room func() error
@@ -157,6 +158,7 @@ const (
 	adminHeadTable    = 'e' // the end of the admin log: one record
 	actTable          = 'b' // acts that began: 8 random bytes
 	takenTable        = 'q' // name of an act that was taken in
+	announcedTable    = 'I' // tenant, and what stands in announced.go
 )
 
 func key(table byte, parts ...string) []byte {

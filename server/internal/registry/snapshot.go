@@ -11,12 +11,13 @@ import (
 // ErrNotEmpty says that a registry to be restored into has records already.
 var ErrNotEmpty = errors.New("the registry is not empty")
 
-// inSnapshot reports whether a record belongs to a snapshot: all do but the catalog's, which is made again from the ledgers.
+// inSnapshot reports whether a record belongs to a snapshot: all do but the catalog's, which is made again from the ledgers,
+// and announcements, which are far more than all others and come again from the platform.
 func inSnapshot(key []byte) bool {
-	return len(key) > 0 && !bytes.Contains([]byte{catalogTable, nameTable, newCatalogTable, newNameTable}, key[:1])
+	return len(key) > 0 && !bytes.Contains([]byte{catalogTable, nameTable, newCatalogTable, newNameTable, announcedTable}, key[:1])
 }
 
-// Snapshot calls each with all records but the catalog's, as they are at one instant, while others may write, and returns
+// Snapshot calls each with all records but the catalog's and announcements, as they are at one instant, while others may write, and returns
 // the log keys among them as a [Backup] has them. Key and value are valid during the call only.
 func (r *Registry) Snapshot(each func(key, value []byte) error) (keys []string, err error) {
 	err = r.db.View(func(txn *badger.Txn) error {

@@ -13,7 +13,8 @@ import (
 //
 //	1  the first; it had no record of its version
 //	2  revocations, recovery records and alarms, ended tenants and destinations
-const version = 2
+//	3  credentials of platforms
+const version = 3
 
 // ErrVersion says that a newer version of the program wrote the registry.
 var ErrVersion = errors.New("a newer version of wolkvox-server wrote it")

@@ -45,6 +45,7 @@ const (
 // Services are what the server serves.
 type Services struct {
 	Admin      backupv1.AdminServiceServer
+	Catalog    backupv1.CatalogServiceServer
 	Content    backupv1.ContentServiceServer
 	Enrollment backupv1.EnrollmentServiceServer
 	Heartbeat  backupv1.HeartbeatServiceServer
@@ -86,6 +87,7 @@ func NewServer(creds credentials.TransportCredentials, bounds *limits.Limits, gu
 		grpc.WaitForHandlers(true), // whoever closes the stores afterwards has to know that nobody uses them
 	)
 	backupv1.RegisterAdminServiceServer(server, services.Admin)
+	backupv1.RegisterCatalogServiceServer(server, services.Catalog)
 	backupv1.RegisterContentServiceServer(server, services.Content)
 	backupv1.RegisterEnrollmentServiceServer(server, services.Enrollment)
 	backupv1.RegisterHeartbeatServiceServer(server, services.Heartbeat)

@@ -180,7 +180,11 @@ func (c *check) read(ctx context.Context, index int64) error {
 		c.unsettled = append(c.unsettled, only(index))
 		return nil
 	}
-	c.changed = append(c.changed, replacing{index, newHashed(name, h)})
+	file, _, err := c.sealer.asAnnounced(c.tenant.Name, newHashed(name, h))
+	if err != nil {
+		return err
+	}
+	c.changed = append(c.changed, replacing{index, file})
 	return nil
 }
 

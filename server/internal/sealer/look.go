@@ -27,6 +27,7 @@ type look struct {
 	at        time.Time
 	began     time.Time // of the look, by this machine's clock
 
+	announced []registry.AnnouncedNight                     // when the look began
 	byNight   map[backup.Date]map[string][]source.Candidate // finished files by night and source
 	left      map[backup.Date]bool                          // nights of files that were not sealed though they belong there
 	unsettled int64
@@ -96,6 +97,9 @@ func (l *look) run(ctx context.Context, sources []registry.Source, looks map[str
 	if err != nil {
 		return err
 	}
+	if l.announced, err = l.sealer.announcements.Nights(l.tenant.Name); err != nil {
+		return err
+	}
 	byName := map[string]registry.Source{}
 	var unreachable error
 	for _, one := range sources {
@@ -113,7 +117,11 @@ func (l *look) run(ctx context.Context, sources []registry.Source, looks map[str
 	if l.reached == 0 {
 		return unreachable
 	}
-	for _, night := range slices.SortedFunc(maps.Keys(l.byNight), backup.Date.Compare) {
+	nights, err := l.nights()
+	if err != nil {
+		return err
+	}
+	for _, night := range nights {
 		files, err := l.hash(ctx, night, byName)
 		if err != nil {
 			return err
@@ -182,7 +190,10 @@ func (l *look) scan(ctx context.Context, one registry.Source, looks *source.Look
 	}
 	finished, writing := looks.Settle(found.Candidates, l.at)
 	for _, c := range finished {
-		night, ok := l.nightOf(c)
+		night, ok, err := l.nightOf(one.Name, c)
+		if err != nil {
+			return err
+		}
 		if !ok {
 			continue
 		}
@@ -192,7 +203,11 @@ func (l *look) scan(ctx context.Context, one registry.Source, looks *source.Look
 		l.byNight[night][one.Name] = append(l.byNight[night][one.Name], c)
 	}
 	for _, c := range writing {
-		if night, ok := l.nightOf(c); ok {
+		night, ok, err := l.nightOf(one.Name, c)
+		if err != nil {
+			return err
+		}
+		if ok {
 			l.unsettled++
 			l.left[night] = true
 		}
@@ -222,14 +237,21 @@ func identityOf(i source.Identity) registry.Identity {
 	return kept
 }
 
-// nightOf returns the night that a file is sealed under; false where it is not its turn yet. A file whose time cannot be
-// told, or lies in the future, belongs to the latest night that this look seals.
-func (l *look) nightOf(c source.Candidate) (backup.Date, bool) {
-	night := source.NightOf(source.RecordedAt(c.ModTime), l.zone)
-	if night.IsZero() || night.Compare(backup.DateOf(l.at.In(l.zone))) > 0 {
-		return l.latest, true
+// nightOf returns the night that a file of a source is sealed under; false where it is not its turn yet. It is the one that
+// was announced. Of a file of which nothing was, it is that of its time; where that cannot be told, or lies in the future,
+// the file belongs to the latest night that this look seals.
+func (l *look) nightOf(sourceName string, c source.Candidate) (night backup.Date, is bool, err error) {
+	if len(l.announced) > 0 {
+		a, found, err := l.sealer.announcements.Recording(l.tenant.Name, sourceName+"/"+c.SourcePath)
+		if err != nil || found {
+			return a.Night, a.Night.Compare(l.latest) <= 0, err
+		}
 	}
-	return night, night.Compare(l.latest) <= 0
+	night = source.NightOf(source.RecordedAt(c.ModTime), l.zone)
+	if night.IsZero() || night.Compare(backup.DateOf(l.at.In(l.zone))) > 0 {
+		return l.latest, true, nil
+	}
+	return night, night.Compare(l.latest) <= 0, nil
 }
 
 // hashed is a file with its contents' digest, of any source.

@@ -78,6 +78,9 @@ func (s *Sealer) rebuild(ctx context.Context, p *place) error {
 		}
 	}
 	err = r.into.Finish(func(record registry.Record) bool { return r.forgotten[position{record.Manifest, record.Index}] })
+	if err == nil {
+		err = s.announcements.ForgetDone(p.Tenant, p.Origin)
+	}
 	if err != nil {
 		return err
 	}

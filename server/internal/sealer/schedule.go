@@ -118,6 +118,9 @@ func (s *Sealer) runSchedule(ctx context.Context) error {
 					s.logger.LogAttrs(ctx, slog.LevelError, "night not sealed", slog.String("tenant", t.Name), slog.Any("error", err))
 				}
 				s.release(t.Name, date, err, at)
+				if err := s.announcements.Prune(t.Name, date.AddDays(-KeptNights)); err != nil {
+					s.logger.LogAttrs(ctx, slog.LevelError, "old announcements not removed", slog.String("tenant", t.Name), slog.Any("error", err))
+				}
 			})
 		}
 	})

@@ -27,6 +27,11 @@ func (l *look) seal(ctx context.Context, p *place, night backup.Date, files []ha
 	if err := l.sealer.ready(ctx, p); err != nil {
 		return err
 	}
+	defer l.sealer.announcements.Hold(l.tenant.Name)()
+	files, err := l.asAnnounced(night, files)
+	if err != nil {
+		return err
+	}
 	var fresh []hashed
 	var sameContents []registry.Record
 	changed := map[int64][]replacing{} // by the manifest of the old item
@@ -64,12 +69,21 @@ func (l *look) seal(ctx context.Context, p *place, night backup.Date, files []ha
 			return err
 		}
 	}
-	for batch := range slices.Chunk(fresh, ledger.MaxItems) {
-		if err := l.sealer.sealManifest(ctx, l.zone, p, night, batch, nil, l.now()); err != nil {
+	counts, err := l.tally(p, night, fresh)
+	if err != nil {
+		return err
+	}
+	if len(fresh) == 0 && l.comeMore(night) {
+		counts = counts.postponed()
+	}
+	for len(fresh) > 0 || !counts.isEmpty() {
+		batch := fresh[:min(len(fresh), ledger.MaxItems)]
+		if err := l.sealer.sealManifest(ctx, l.zone, p, night, batch, counts, nil, l.now()); err != nil {
 			return err
 		}
+		fresh, counts = fresh[len(batch):], counts.rest()
 	}
-	return nil
+	return l.settle(p, counts)
 }
 
 func isOf(record registry.Record, digest backup.Digest) bool {
@@ -97,16 +111,16 @@ func (s *Sealer) replace(ctx context.Context, zone *time.Location, p *place, man
 			ranges = append(ranges, ledger.Range{First: r.index, Last: r.index})
 		}
 		w.Indexes = ledger.NewSet(ranges...)
-		if err := s.sealManifest(ctx, zone, p, m.Night, files, &w, at); err != nil {
+		if err := s.sealManifest(ctx, zone, p, m.Night, files, nil, &w, at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sealManifest stages a manifest of files, catalogs them and seals it, together with what it replaces, if anything. The
-// log's lock is held.
-func (s *Sealer) sealManifest(ctx context.Context, zone *time.Location, p *place, night backup.Date, files []hashed, w *sequencer.Withdrawal, at time.Time) error {
+// sealManifest stages a manifest of files, catalogs them and seals it, with what it says of interactions and together with
+// what it replaces, if anything. The log's lock is held.
+func (s *Sealer) sealManifest(ctx context.Context, zone *time.Location, p *place, night backup.Date, files []hashed, counts *tally, w *sequencer.Withdrawal, at time.Time) error {
 	if err := s.ready(ctx, p); err != nil {
 		return err
 	}
@@ -121,6 +135,13 @@ func (s *Sealer) sealManifest(ctx context.Context, zone *time.Location, p *place
 	}
 	if err := s.catalog.PutBatch(p.Origin, records); err != nil {
 		return err
+	}
+	if counts != nil {
+		if err := s.announcements.PutCounted(p.Tenant, night, p.Origin, counts.counted, newMark(number, m.Root)); err != nil {
+			return err
+		}
+		interactions := int64(len(counts.counted))
+		m.Interactions, m.Unrecorded = &interactions, counts.unrecordedCounts()
 	}
 	m.Night = night
 	m.Deadline = backup.Deadline(night, at, p.Kind.WindowDays(), zone)
@@ -188,10 +209,10 @@ func (l *look) sealEmptyNights(ctx context.Context, p *place) error {
 		}
 	})
 	for night := backup.DateOf(p.CreatedAt.In(l.zone)); night.Compare(l.latest) <= 0; night = night.AddDays(1) {
-		if sealed[night] || l.left[night] {
+		if sealed[night] || l.left[night] || p.waiting[night] {
 			continue
 		}
-		if err := l.sealer.sealManifest(ctx, l.zone, p, night, nil, nil, l.now()); err != nil {
+		if err := l.sealer.sealManifest(ctx, l.zone, p, night, nil, nil, nil, l.now()); err != nil {
 			return err
 		}
 	}

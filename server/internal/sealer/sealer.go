@@ -43,12 +43,13 @@ type Options struct {
 
 // Sealer seals for all tenants. Its methods may be called concurrently.
 type Sealer struct {
-	registry   *registry.Registry
-	catalog    *registry.Catalog
-	sequencers *sequencer.Set
-	workers    int
-	logger     *slog.Logger
-	checks     checks
+	registry      *registry.Registry
+	catalog       *registry.Catalog
+	announcements *registry.Announcements
+	sequencers    *sequencer.Set
+	workers       int
+	logger        *slog.Logger
+	checks        checks
 
 	mu      sync.Mutex // guards what follows
 	tenants map[string]*tenantState
@@ -75,7 +76,7 @@ func New(r *registry.Registry, sequencers *sequencer.Set, options Options) *Seal
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Sealer{
-		registry: r, catalog: r.Catalog(), sequencers: sequencers, workers: options.Workers, logger: options.Logger,
+		registry: r, catalog: r.Catalog(), announcements: r.Announcements(), sequencers: sequencers, workers: options.Workers, logger: options.Logger,
 		checks: newChecks(), tenants: map[string]*tenantState{}, staging: map[ledger.Origin]*sync.Mutex{},
 	}
 }
@@ -213,5 +214,6 @@ type place struct {
 	chosen bool // something is sealed for it in this look
 	sealed []int64
 
-	notReady bool // its log cannot be written now
+	notReady bool                 // its log cannot be written now
+	waiting  map[backup.Date]bool // nights of which announced recordings may still come
 }

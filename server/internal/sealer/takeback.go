@@ -30,6 +30,9 @@ func (s *Sealer) takeBack(p *place) error {
 			err = s.restore(p, renamed)
 		}
 		if err == nil {
+			err = s.announcements.DeleteCounted(p.Tenant, p.Origin, st.Manifest)
+		}
+		if err == nil {
 			err = log.DropStaged(st.Manifest)
 		}
 		if err != nil {

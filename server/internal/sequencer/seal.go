@@ -20,10 +20,17 @@ type Manifest struct {
 	Items    int64
 	Bytes    int64
 	Deadline time.Time
+	// Of the night's interactions: how many this manifest names, nil where nothing was announced, and how many of them have no
+	// recording.
+	Interactions *int64
+	Unrecorded   []ledger.UnrecordedCount // ascending by reason
 }
 
 func (m Manifest) sealed() ledger.Sealed {
-	return ledger.Sealed{Manifest: m.Number, Root: m.Root, Night: m.Night, Items: m.Items, Bytes: m.Bytes, Deadline: m.Deadline}
+	return ledger.Sealed{
+		Manifest: m.Number, Root: m.Root, Night: m.Night, Items: m.Items, Bytes: m.Bytes, Deadline: m.Deadline,
+		Interactions: m.Interactions, Unrecorded: m.Unrecorded,
+	}
 }
 
 // Seal appends the sealed of a staged manifest. The error wraps [store.ErrNoManifest] where other lines are staged, and is

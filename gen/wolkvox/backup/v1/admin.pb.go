@@ -149,6 +149,8 @@ const (
 	RoleKind_ROLE_KIND_CLIENT RoleKind = 2
 	// Checks a tenant's ledgers and what was done.
 	RoleKind_ROLE_KIND_AUDITOR RoleKind = 3
+	// A program that announces a tenant's recordings, and can do nothing else.
+	RoleKind_ROLE_KIND_PLATFORM RoleKind = 4
 )
 
 // Enum value maps for RoleKind.
@@ -158,12 +160,14 @@ var (
 		1: "ROLE_KIND_OPERATOR",
 		2: "ROLE_KIND_CLIENT",
 		3: "ROLE_KIND_AUDITOR",
+		4: "ROLE_KIND_PLATFORM",
 	}
 	RoleKind_value = map[string]int32{
 		"ROLE_KIND_UNSPECIFIED": 0,
 		"ROLE_KIND_OPERATOR":    1,
 		"ROLE_KIND_CLIENT":      2,
 		"ROLE_KIND_AUDITOR":     3,
+		"ROLE_KIND_PLATFORM":    4,
 	}
 )
 
@@ -4383,12 +4387,13 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x0fExtensionReason\x12 \n" +
 	"\x1cEXTENSION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17EXTENSION_REASON_OUTAGE\x10\x01\x12\x1d\n" +
-	"\x19EXTENSION_REASON_COURTESY\x10\x02*j\n" +
+	"\x19EXTENSION_REASON_COURTESY\x10\x02*\x82\x01\n" +
 	"\bRoleKind\x12\x19\n" +
 	"\x15ROLE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ROLE_KIND_OPERATOR\x10\x01\x12\x14\n" +
 	"\x10ROLE_KIND_CLIENT\x10\x02\x12\x15\n" +
-	"\x11ROLE_KIND_AUDITOR\x10\x032\xa9\x15\n" +
+	"\x11ROLE_KIND_AUDITOR\x10\x03\x12\x16\n" +
+	"\x12ROLE_KIND_PLATFORM\x10\x042\xa9\x15\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +

@@ -603,7 +603,12 @@ type Night struct {
 	// Whether retries go on.
 	Open bool `protobuf:"varint,8,opt,name=open,proto3" json:"open,omitempty"`
 	// The last fault reported for items of this manifest; unset where there is none.
-	LastFault     *Fault `protobuf:"bytes,9,opt,name=last_fault,json=lastFault,proto3" json:"last_fault,omitempty"`
+	LastFault *Fault `protobuf:"bytes,9,opt,name=last_fault,json=lastFault,proto3" json:"last_fault,omitempty"`
+	// How many of the night's interactions this manifest accounts for; unset where nothing was announced for the night. The
+	// manifests of a night name each interaction once.
+	InteractionCount *int64 `protobuf:"varint,10,opt,name=interaction_count,json=interactionCount,proto3,oneof" json:"interaction_count,omitempty"`
+	// How many of them had no recording when it was sealed, by reason.
+	Unrecorded    []*UnrecordedCount `protobuf:"bytes,11,rep,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -701,6 +706,75 @@ func (x *Night) GetLastFault() *Fault {
 	return nil
 }
 
+func (x *Night) GetInteractionCount() int64 {
+	if x != nil && x.InteractionCount != nil {
+		return *x.InteractionCount
+	}
+	return 0
+}
+
+func (x *Night) GetUnrecorded() []*UnrecordedCount {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return nil
+}
+
+// UnrecordedCount is how many interactions had no recording, for one reason.
+type UnrecordedCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason, a code such as "abandoned".
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many, at least 1.
+	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnrecordedCount) Reset() {
+	*x = UnrecordedCount{}
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnrecordedCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnrecordedCount) ProtoMessage() {}
+
+func (x *UnrecordedCount) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnrecordedCount.ProtoReflect.Descriptor instead.
+func (*UnrecordedCount) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UnrecordedCount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *UnrecordedCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Item is one recording and its state.
 type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -732,7 +806,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[5]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +818,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[5]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +831,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{5}
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Item) GetManifest() int64 {
@@ -851,7 +925,7 @@ type ExportedFile struct {
 
 func (x *ExportedFile) Reset() {
 	*x = ExportedFile{}
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[6]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +937,7 @@ func (x *ExportedFile) String() string {
 func (*ExportedFile) ProtoMessage() {}
 
 func (x *ExportedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[6]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +950,7 @@ func (x *ExportedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedFile.ProtoReflect.Descriptor instead.
 func (*ExportedFile) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{6}
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExportedFile) GetPath() string {
@@ -914,7 +988,7 @@ type LedgerReport struct {
 
 func (x *LedgerReport) Reset() {
 	*x = LedgerReport{}
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[7]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1000,7 @@ func (x *LedgerReport) String() string {
 func (*LedgerReport) ProtoMessage() {}
 
 func (x *LedgerReport) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[7]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1013,7 @@ func (x *LedgerReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerReport.ProtoReflect.Descriptor instead.
 func (*LedgerReport) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{7}
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LedgerReport) GetOrigin() string {
@@ -1005,7 +1079,7 @@ type CheckLine struct {
 
 func (x *CheckLine) Reset() {
 	*x = CheckLine{}
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[8]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1091,7 @@ func (x *CheckLine) String() string {
 func (*CheckLine) ProtoMessage() {}
 
 func (x *CheckLine) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[8]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1104,7 @@ func (x *CheckLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckLine.ProtoReflect.Descriptor instead.
 func (*CheckLine) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{8}
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckLine) GetSubject() string {
@@ -1090,7 +1164,7 @@ type CheckReport struct {
 
 func (x *CheckReport) Reset() {
 	*x = CheckReport{}
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[9]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1176,7 @@ func (x *CheckReport) String() string {
 func (*CheckReport) ProtoMessage() {}
 
 func (x *CheckReport) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[9]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1189,7 @@ func (x *CheckReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckReport.ProtoReflect.Descriptor instead.
 func (*CheckReport) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{9}
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckReport) GetCheckTime() *timestamppb.Timestamp {
@@ -1152,7 +1226,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[10]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1238,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[10]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1251,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{10}
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Pause) GetUntilTime() *timestamppb.Timestamp {
@@ -1209,7 +1283,7 @@ type Circuit struct {
 
 func (x *Circuit) Reset() {
 	*x = Circuit{}
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[11]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1295,7 @@ func (x *Circuit) String() string {
 func (*Circuit) ProtoMessage() {}
 
 func (x *Circuit) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[11]
+	mi := &file_wolkvox_backup_v1_item_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1308,7 @@ func (x *Circuit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Circuit.ProtoReflect.Descriptor instead.
 func (*Circuit) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{11}
+	return file_wolkvox_backup_v1_item_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Circuit) GetFault() *Fault {
@@ -1284,7 +1358,7 @@ const file_wolkvox_backup_v1_item_proto_rawDesc = "" +
 	"\x04code\x18\x03 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x127\n" +
 	"\tlast_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\x12#\n" +
-	"\rattempt_count\x18\x06 \x01(\x03R\fattemptCount\"\xfa\x02\n" +
+	"\rattempt_count\x18\x06 \x01(\x03R\fattemptCount\"\x86\x04\n" +
 	"\x05Night\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\x03R\bmanifest\x12\x14\n" +
 	"\x05night\x18\x02 \x01(\tR\x05night\x12\x1d\n" +
@@ -1298,7 +1372,16 @@ const file_wolkvox_backup_v1_item_proto_rawDesc = "" +
 	"sealedTime\x12\x12\n" +
 	"\x04open\x18\b \x01(\bR\x04open\x127\n" +
 	"\n" +
-	"last_fault\x18\t \x01(\v2\x18.wolkvox.backup.v1.FaultR\tlastFault\"\xa6\x03\n" +
+	"last_fault\x18\t \x01(\v2\x18.wolkvox.backup.v1.FaultR\tlastFault\x120\n" +
+	"\x11interaction_count\x18\n" +
+	" \x01(\x03H\x00R\x10interactionCount\x88\x01\x01\x12B\n" +
+	"\n" +
+	"unrecorded\x18\v \x03(\v2\".wolkvox.backup.v1.UnrecordedCountR\n" +
+	"unrecordedB\x14\n" +
+	"\x12_interaction_count\"?\n" +
+	"\x0fUnrecordedCount\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"\xa6\x03\n" +
 	"\x04Item\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\x03R\bmanifest\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x03R\x05index\x12\x12\n" +
@@ -1389,7 +1472,7 @@ func file_wolkvox_backup_v1_item_proto_rawDescGZIP() []byte {
 }
 
 var file_wolkvox_backup_v1_item_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_wolkvox_backup_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_wolkvox_backup_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_wolkvox_backup_v1_item_proto_goTypes = []any{
 	(ItemState)(0),                // 0: wolkvox.backup.v1.ItemState
 	(MediaKind)(0),                // 1: wolkvox.backup.v1.MediaKind
@@ -1400,41 +1483,43 @@ var file_wolkvox_backup_v1_item_proto_goTypes = []any{
 	(*StateCounts)(nil),           // 6: wolkvox.backup.v1.StateCounts
 	(*Fault)(nil),                 // 7: wolkvox.backup.v1.Fault
 	(*Night)(nil),                 // 8: wolkvox.backup.v1.Night
-	(*Item)(nil),                  // 9: wolkvox.backup.v1.Item
-	(*ExportedFile)(nil),          // 10: wolkvox.backup.v1.ExportedFile
-	(*LedgerReport)(nil),          // 11: wolkvox.backup.v1.LedgerReport
-	(*CheckLine)(nil),             // 12: wolkvox.backup.v1.CheckLine
-	(*CheckReport)(nil),           // 13: wolkvox.backup.v1.CheckReport
-	(*Pause)(nil),                 // 14: wolkvox.backup.v1.Pause
-	(*Circuit)(nil),               // 15: wolkvox.backup.v1.Circuit
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*UnrecordedCount)(nil),       // 9: wolkvox.backup.v1.UnrecordedCount
+	(*Item)(nil),                  // 10: wolkvox.backup.v1.Item
+	(*ExportedFile)(nil),          // 11: wolkvox.backup.v1.ExportedFile
+	(*LedgerReport)(nil),          // 12: wolkvox.backup.v1.LedgerReport
+	(*CheckLine)(nil),             // 13: wolkvox.backup.v1.CheckLine
+	(*CheckReport)(nil),           // 14: wolkvox.backup.v1.CheckReport
+	(*Pause)(nil),                 // 15: wolkvox.backup.v1.Pause
+	(*Circuit)(nil),               // 16: wolkvox.backup.v1.Circuit
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_wolkvox_backup_v1_item_proto_depIdxs = []int32{
-	16, // 0: wolkvox.backup.v1.Fault.last_time:type_name -> google.protobuf.Timestamp
+	17, // 0: wolkvox.backup.v1.Fault.last_time:type_name -> google.protobuf.Timestamp
 	6,  // 1: wolkvox.backup.v1.Night.counts:type_name -> wolkvox.backup.v1.StateCounts
-	16, // 2: wolkvox.backup.v1.Night.deadline_time:type_name -> google.protobuf.Timestamp
-	16, // 3: wolkvox.backup.v1.Night.sealed_time:type_name -> google.protobuf.Timestamp
+	17, // 2: wolkvox.backup.v1.Night.deadline_time:type_name -> google.protobuf.Timestamp
+	17, // 3: wolkvox.backup.v1.Night.sealed_time:type_name -> google.protobuf.Timestamp
 	7,  // 4: wolkvox.backup.v1.Night.last_fault:type_name -> wolkvox.backup.v1.Fault
-	1,  // 5: wolkvox.backup.v1.Item.kind:type_name -> wolkvox.backup.v1.MediaKind
-	16, // 6: wolkvox.backup.v1.Item.recorded_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: wolkvox.backup.v1.Item.state:type_name -> wolkvox.backup.v1.ItemState
-	7,  // 8: wolkvox.backup.v1.Item.last_fault:type_name -> wolkvox.backup.v1.Fault
-	5,  // 9: wolkvox.backup.v1.LedgerReport.position:type_name -> wolkvox.backup.v1.LogPosition
-	5,  // 10: wolkvox.backup.v1.LedgerReport.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	6,  // 11: wolkvox.backup.v1.LedgerReport.counts:type_name -> wolkvox.backup.v1.StateCounts
-	3,  // 12: wolkvox.backup.v1.CheckLine.verdict:type_name -> wolkvox.backup.v1.CheckVerdict
-	16, // 13: wolkvox.backup.v1.CheckReport.check_time:type_name -> google.protobuf.Timestamp
-	3,  // 14: wolkvox.backup.v1.CheckReport.verdict:type_name -> wolkvox.backup.v1.CheckVerdict
-	12, // 15: wolkvox.backup.v1.CheckReport.lines:type_name -> wolkvox.backup.v1.CheckLine
-	16, // 16: wolkvox.backup.v1.Pause.until_time:type_name -> google.protobuf.Timestamp
-	7,  // 17: wolkvox.backup.v1.Circuit.fault:type_name -> wolkvox.backup.v1.Fault
-	16, // 18: wolkvox.backup.v1.Circuit.since_time:type_name -> google.protobuf.Timestamp
-	16, // 19: wolkvox.backup.v1.Circuit.next_try_time:type_name -> google.protobuf.Timestamp
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	9,  // 5: wolkvox.backup.v1.Night.unrecorded:type_name -> wolkvox.backup.v1.UnrecordedCount
+	1,  // 6: wolkvox.backup.v1.Item.kind:type_name -> wolkvox.backup.v1.MediaKind
+	17, // 7: wolkvox.backup.v1.Item.recorded_time:type_name -> google.protobuf.Timestamp
+	0,  // 8: wolkvox.backup.v1.Item.state:type_name -> wolkvox.backup.v1.ItemState
+	7,  // 9: wolkvox.backup.v1.Item.last_fault:type_name -> wolkvox.backup.v1.Fault
+	5,  // 10: wolkvox.backup.v1.LedgerReport.position:type_name -> wolkvox.backup.v1.LogPosition
+	5,  // 11: wolkvox.backup.v1.LedgerReport.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	6,  // 12: wolkvox.backup.v1.LedgerReport.counts:type_name -> wolkvox.backup.v1.StateCounts
+	3,  // 13: wolkvox.backup.v1.CheckLine.verdict:type_name -> wolkvox.backup.v1.CheckVerdict
+	17, // 14: wolkvox.backup.v1.CheckReport.check_time:type_name -> google.protobuf.Timestamp
+	3,  // 15: wolkvox.backup.v1.CheckReport.verdict:type_name -> wolkvox.backup.v1.CheckVerdict
+	13, // 16: wolkvox.backup.v1.CheckReport.lines:type_name -> wolkvox.backup.v1.CheckLine
+	17, // 17: wolkvox.backup.v1.Pause.until_time:type_name -> google.protobuf.Timestamp
+	7,  // 18: wolkvox.backup.v1.Circuit.fault:type_name -> wolkvox.backup.v1.Fault
+	17, // 19: wolkvox.backup.v1.Circuit.since_time:type_name -> google.protobuf.Timestamp
+	17, // 20: wolkvox.backup.v1.Circuit.next_try_time:type_name -> google.protobuf.Timestamp
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_item_proto_init() }
@@ -1442,13 +1527,14 @@ func file_wolkvox_backup_v1_item_proto_init() {
 	if File_wolkvox_backup_v1_item_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_item_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_item_proto_rawDesc), len(file_wolkvox_backup_v1_item_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
