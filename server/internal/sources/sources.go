@@ -9,27 +9,35 @@ import (
 
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/source"
+	"github.com/wolkvox/backup/server/internal/source/s3source"
 	"github.com/wolkvox/backup/server/internal/source/sftpsource"
 )
 
 // Opener opens sources. The zero value is ready, and a nil one opens directories. Its methods may be called concurrently.
 type Opener struct {
-	mu    sync.Mutex // guards what follows
-	hosts map[sftpsource.Config]*sftpsource.Host
+	mu   sync.Mutex // guards what follows
+	kept map[any]distant
+}
+
+// distant is a source that is not on this machine: it opens drivers, and keeps what outlasts them.
+type distant interface {
+	Open(ctx context.Context) (source.Driver, error)
+	Close() error
 }
 
 // Open opens a source for one piece of work and checks its proof. The error wraps [source.ErrUnreachable], or is the
 // context's. The tree has to be closed.
 func (o *Opener) Open(ctx context.Context, s registry.Source) (*source.Tree, error) {
 	proof := source.Proof{MarkerID: s.MarkerID, File: s.ProofFile, Digest: s.ProofDigest}
-	if s.SFTP == nil {
+	key := configOf(s)
+	if key == nil {
 		return source.Open(ctx, s.Directory, proof)
 	}
-	host, err := o.host(sftpConfig(*s.SFTP))
+	at, err := o.distant(key)
 	if err != nil {
-		return nil, source.Unreachable(s.Name, sftpsource.Remedy, err)
+		return nil, source.Unreachable(s.Name, "add it again as it is", err)
 	}
-	driver, err := host.Open(ctx)
+	driver, err := at.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,41 +50,42 @@ var ErrConfig = errors.New("the source is not described as it has to be")
 // Prove makes the proof of a source that is to be added: of its own file ProofFile, or by a marker where that is empty. It uses
 // no connection of an [Opener], so that what was mended counts at once. Errors: [ErrConfig], and those of [source.Prove].
 func Prove(ctx context.Context, s registry.Source) (source.Proof, error) {
+	key := configOf(s)
 	switch {
-	case s.SFTP != nil:
-		host, err := sftpsource.New(sftpConfig(*s.SFTP))
-		if err != nil {
-			return source.Proof{}, errors.Join(ErrConfig, err)
-		}
-		defer host.Close()
-		driver, err := host.Open(ctx)
-		if err != nil {
-			return source.Proof{}, err
-		}
-		defer driver.Close()
-		return source.Prove(ctx, driver, s.ProofFile)
-	case s.ProofFile != "":
+	case key == nil && s.ProofFile != "":
 		return source.Witness(s.Directory, s.ProofFile)
+	case key == nil:
+		return source.Mark(s.Directory)
 	}
-	return source.Mark(s.Directory)
+	at, err := newDistant(key)
+	if err != nil {
+		return source.Proof{}, errors.Join(ErrConfig, err)
+	}
+	defer at.Close()
+	driver, err := at.Open(ctx)
+	if err != nil {
+		return source.Proof{}, err
+	}
+	defer driver.Close()
+	return source.Prove(ctx, driver, s.ProofFile)
 }
 
-// host returns the one that is kept.
-func (o *Opener) host(c sftpsource.Config) (*sftpsource.Host, error) {
+// distant returns the one that is kept for a configuration.
+func (o *Opener) distant(key any) (distant, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if host := o.hosts[c]; host != nil {
-		return host, nil
+	if at := o.kept[key]; at != nil {
+		return at, nil
 	}
-	host, err := sftpsource.New(c)
+	at, err := newDistant(key)
 	if err != nil {
 		return nil, err
 	}
-	if o.hosts == nil {
-		o.hosts = map[sftpsource.Config]*sftpsource.Host{}
+	if o.kept == nil {
+		o.kept = map[any]distant{}
 	}
-	o.hosts[c] = host
-	return host, nil
+	o.kept[key] = at
+	return at, nil
 }
 
 // Close ends all connections. It is called when nothing is open any more, and nothing is opened afterwards.
@@ -84,15 +93,37 @@ func (o *Opener) Close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var err error
-	for _, host := range o.hosts {
-		err = errors.Join(err, host.Close())
+	for _, at := range o.kept {
+		err = errors.Join(err, at.Close())
 	}
 	return err
 }
 
-func sftpConfig(s registry.SFTPSource) sftpsource.Config {
-	return sftpsource.Config{
-		Address: s.Address, User: s.User, Folder: s.Folder, HostKey: s.HostKey,
-		KeyFile: s.KeyFile, PassphraseFile: s.PassphraseFile, PasswordFile: s.PasswordFile,
+// newDistant makes what a configuration describes.
+func newDistant(key any) (distant, error) {
+	switch c := key.(type) {
+	case sftpsource.Config:
+		return sftpsource.New(c)
+	case s3source.Config:
+		return s3source.New(c)
 	}
+	return nil, errors.New("its kind is not known")
+}
+
+// configOf returns the configuration of a source that is not on this machine, nil for a directory.
+func configOf(s registry.Source) any {
+	switch {
+	case s.SFTP != nil:
+		k := s.SFTP
+		return sftpsource.Config{
+			Address: k.Address, User: k.User, Folder: k.Folder, HostKey: k.HostKey,
+			KeyFile: k.KeyFile, PassphraseFile: k.PassphraseFile, PasswordFile: k.PasswordFile,
+		}
+	case s.S3 != nil:
+		k := s.S3
+		return s3source.Config{
+			Bucket: k.Bucket, Prefix: k.Prefix, Region: k.Region, Endpoint: k.Endpoint, PathStyle: k.PathStyle, CredentialsFile: k.CredentialsFile,
+		}
+	}
+	return nil
 }
