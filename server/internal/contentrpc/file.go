@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 
 	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -24,8 +23,8 @@ type file struct {
 	offset int64
 	ready  chan struct{}
 
-	data        *[]byte  // of a small file, from offset on; nil where that is nothing
-	handle      *os.File // of a large file
+	data        *[]byte     // of a small file, from offset on; nil where that is nothing
+	handle      source.File // of a large file
 	unavailable backupv1.Unavailability
 	err         error // ends the call
 }
@@ -58,7 +57,7 @@ func (f *fetch) open(file *file) {
 	}
 	handle, identity, err := tree.Open(f.ctx, below)
 	if err != nil {
-		if f.ctx.Err() != nil || errors.Is(err, source.ErrUnreachable) {
+		if f.ends(err) {
 			file.err = err
 			return
 		}
@@ -88,9 +87,19 @@ func (f *fetch) read(file *file, sizeBytes int) {
 		return
 	}
 	file.data = f.service.buffers.Get(sizeBytes)
-	if n, err := file.handle.ReadAt(*file.data, file.offset); n < sizeBytes {
+	n, err := file.handle.ReadAt(*file.data, file.offset)
+	switch {
+	case n == sizeBytes:
+	case f.ends(err):
+		file.err = err
+	default:
 		file.unavailable = f.unreadable(file, err)
 	}
+}
+
+// ends reports whether an error is no file's but the whole call's.
+func (f *fetch) ends(err error) bool {
+	return f.ctx.Err() != nil || errors.Is(err, source.ErrUnreachable)
 }
 
 // changed reports whether a file does not look any more like the one that was sealed. Looks that only an inode or a
@@ -111,7 +120,7 @@ func (f *fetch) changed(item backup.Item, index int64, now source.Identity) (boo
 func (f *fetch) unreadable(file *file, cause error) backupv1.Unavailability {
 	f.service.options.Logger.LogAttrs(f.ctx, slog.LevelWarn, "recording cannot be served", slog.String("origin", string(f.seq.Origin())),
 		slog.Int64("manifest", f.manifest), slog.Int64("index", file.index), slog.Any("error", cause))
-	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, errChanged, io.EOF} {
+	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, source.ErrChanging, errChanged, io.EOF} {
 		if errors.Is(cause, gone) {
 			f.service.checker.RequestCheck(f.seq.Origin(), f.manifest, ledger.NewSet(ledger.Range{First: file.index, Last: file.index}))
 			return backupv1.Unavailability_UNAVAILABILITY_SOURCE_CHANGED

@@ -446,19 +446,26 @@ func (x *ListTenantsResponse) GetTenants() []*Tenant {
 	return nil
 }
 
-// Source is a directory tree where recordings lie.
+// Source is a place where recordings lie: either a directory or what `kind` says.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant's name.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// Its name within the tenant, a label.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The absolute path of the directory on the server.
+	// The absolute path of the directory on the server; empty where `kind` is set.
 	Directory string `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"`
-	// The file below the directory that proves that it is mounted; empty where the server wrote its own marker.
+	// The file below the directory, folder or prefix that proves that it is there; empty where the server wrote its own marker.
 	ProofFile string `protobuf:"bytes,4,opt,name=proof_file,json=proofFile,proto3" json:"proof_file,omitempty"`
 	// Why it cannot be reached now; empty where it can.
-	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	// What it is, if not a directory of the server's own machine.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Source_Sftp
+	//	*Source_S3
+	Kind          isSource_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -527,6 +534,49 @@ func (x *Source) GetProblem() string {
 	}
 	return ""
 }
+
+func (x *Source) GetKind() isSource_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Source) GetSftp() *SFTPSource {
+	if x != nil {
+		if x, ok := x.Kind.(*Source_Sftp); ok {
+			return x.Sftp
+		}
+	}
+	return nil
+}
+
+func (x *Source) GetS3() *S3Source {
+	if x != nil {
+		if x, ok := x.Kind.(*Source_S3); ok {
+			return x.S3
+		}
+	}
+	return nil
+}
+
+type isSource_Kind interface {
+	isSource_Kind()
+}
+
+type Source_Sftp struct {
+	// A folder on a server that speaks SFTP.
+	Sftp *SFTPSource `protobuf:"bytes,6,opt,name=sftp,proto3,oneof"`
+}
+
+type Source_S3 struct {
+	// A bucket of S3, or of a store that is compatible with it.
+	S3 *S3Source `protobuf:"bytes,7,opt,name=s3,proto3,oneof"`
+}
+
+func (*Source_Sftp) isSource_Kind() {}
+
+func (*Source_S3) isSource_Kind() {}
 
 // AddSourceRequest describes a source.
 type AddSourceRequest struct {
@@ -4118,6 +4168,199 @@ func (x *CreateBackupResponse) GetData() []byte {
 	return nil
 }
 
+// SFTPSource is a folder on a server that speaks SFTP. Secrets are not in it, but the names of files that hold them, on the
+// server's machine, which only the user that the server runs as can read.
+type SFTPSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// HOST:PORT, required.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Who logs in, required.
+	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// The folder, required: absolute, or below the folder in which the server puts who logs in.
+	Folder string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
+	// The one host key that is taken, required: a public key (`ssh-ed25519 AAAA…`) or a fingerprint (`SHA256:…`).
+	HostKey string `protobuf:"bytes,4,opt,name=host_key,json=hostKey,proto3" json:"host_key,omitempty"`
+	// The absolute path of the file with the private key. Either this or password_file is required.
+	KeyFile string `protobuf:"bytes,5,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// The absolute path of the file with the passphrase of the private key; empty where it has none.
+	PassphraseFile string `protobuf:"bytes,6,opt,name=passphrase_file,json=passphraseFile,proto3" json:"passphrase_file,omitempty"`
+	// The absolute path of the file with the password.
+	PasswordFile  string `protobuf:"bytes,7,opt,name=password_file,json=passwordFile,proto3" json:"password_file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SFTPSource) Reset() {
+	*x = SFTPSource{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SFTPSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SFTPSource) ProtoMessage() {}
+
+func (x *SFTPSource) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SFTPSource.ProtoReflect.Descriptor instead.
+func (*SFTPSource) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *SFTPSource) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *SFTPSource) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *SFTPSource) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *SFTPSource) GetHostKey() string {
+	if x != nil {
+		return x.HostKey
+	}
+	return ""
+}
+
+func (x *SFTPSource) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *SFTPSource) GetPassphraseFile() string {
+	if x != nil {
+		return x.PassphraseFile
+	}
+	return ""
+}
+
+func (x *SFTPSource) GetPasswordFile() string {
+	if x != nil {
+		return x.PasswordFile
+	}
+	return ""
+}
+
+// S3Source is a bucket, or a part of one. The credentials are not in it.
+type S3Source struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bucket, required.
+	Bucket string `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// What the keys of the recordings begin with, without slashes at its ends; empty for the whole bucket.
+	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// The region, required; stores of one's own often take any.
+	Region string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	// The service's address, an http or https URL; empty for that of AWS.
+	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Whether the bucket stands in the path of requests, as most stores of one's own want it, and not in the host's name.
+	PathStyle bool `protobuf:"varint,5,opt,name=path_style,json=pathStyle,proto3" json:"path_style,omitempty"`
+	// The absolute path of a file with credentials in the form of ~/.aws/credentials, of which the profile default counts, and
+	// which only the user that the server runs as can read. Empty for what the server's environment or machine has.
+	CredentialsFile string `protobuf:"bytes,6,opt,name=credentials_file,json=credentialsFile,proto3" json:"credentials_file,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *S3Source) Reset() {
+	*x = S3Source{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *S3Source) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*S3Source) ProtoMessage() {}
+
+func (x *S3Source) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use S3Source.ProtoReflect.Descriptor instead.
+func (*S3Source) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *S3Source) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *S3Source) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *S3Source) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *S3Source) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *S3Source) GetPathStyle() bool {
+	if x != nil {
+		return x.PathStyle
+	}
+	return false
+}
+
+func (x *S3Source) GetCredentialsFile() string {
+	if x != nil {
+		return x.CredentialsFile
+	}
+	return ""
+}
+
 var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
@@ -4134,14 +4377,17 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\v2\x19.wolkvox.backup.v1.TenantR\x06tenant\"\x14\n" +
 	"\x12ListTenantsRequest\"J\n" +
 	"\x13ListTenantsResponse\x123\n" +
-	"\atenants\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.TenantR\atenants\"\x8b\x01\n" +
+	"\atenants\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.TenantR\atenants\"\xf7\x01\n" +
 	"\x06Source\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
 	"\tdirectory\x18\x03 \x01(\tR\tdirectory\x12\x1d\n" +
 	"\n" +
 	"proof_file\x18\x04 \x01(\tR\tproofFile\x12\x18\n" +
-	"\aproblem\x18\x05 \x01(\tR\aproblem\"E\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x123\n" +
+	"\x04sftp\x18\x06 \x01(\v2\x1d.wolkvox.backup.v1.SFTPSourceH\x00R\x04sftp\x12-\n" +
+	"\x02s3\x18\a \x01(\v2\x1b.wolkvox.backup.v1.S3SourceH\x00R\x02s3B\x06\n" +
+	"\x04kind\"E\n" +
 	"\x10AddSourceRequest\x121\n" +
 	"\x06source\x18\x01 \x01(\v2\x19.wolkvox.backup.v1.SourceR\x06source\"F\n" +
 	"\x11AddSourceResponse\x121\n" +
@@ -4377,7 +4623,24 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x13CreateBackupRequest\x12\x1c\n" +
 	"\trecipient\x18\x01 \x01(\tR\trecipient\"*\n" +
 	"\x14CreateBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data*\x84\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xd6\x01\n" +
+	"\n" +
+	"SFTPSource\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n" +
+	"\x06folder\x18\x03 \x01(\tR\x06folder\x12\x19\n" +
+	"\bhost_key\x18\x04 \x01(\tR\ahostKey\x12\x19\n" +
+	"\bkey_file\x18\x05 \x01(\tR\akeyFile\x12'\n" +
+	"\x0fpassphrase_file\x18\x06 \x01(\tR\x0epassphraseFile\x12#\n" +
+	"\rpassword_file\x18\a \x01(\tR\fpasswordFile\"\xb8\x01\n" +
+	"\bS3Source\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12\x1a\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12\x1d\n" +
+	"\n" +
+	"path_style\x18\x05 \x01(\bR\tpathStyle\x12)\n" +
+	"\x10credentials_file\x18\x06 \x01(\tR\x0fcredentialsFile*\x84\x01\n" +
 	"\tAlarmKind\x12\x1a\n" +
 	"\x16ALARM_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
@@ -4443,7 +4706,7 @@ func file_wolkvox_backup_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(AlarmKind)(0),                    // 0: wolkvox.backup.v1.AlarmKind
 	(ExtensionReason)(0),              // 1: wolkvox.backup.v1.ExtensionReason
@@ -4514,136 +4777,140 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*ReadAdminLogResponse)(nil),      // 66: wolkvox.backup.v1.ReadAdminLogResponse
 	(*CreateBackupRequest)(nil),       // 67: wolkvox.backup.v1.CreateBackupRequest
 	(*CreateBackupResponse)(nil),      // 68: wolkvox.backup.v1.CreateBackupResponse
-	(*NightWindow)(nil),               // 69: wolkvox.backup.v1.NightWindow
-	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
-	(StorageKind)(0),                  // 71: wolkvox.backup.v1.StorageKind
-	(*LogPosition)(nil),               // 72: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),     // 73: google.protobuf.Timestamp
-	(*DestinationReport)(nil),         // 74: wolkvox.backup.v1.DestinationReport
-	(*Night)(nil),                     // 75: wolkvox.backup.v1.Night
-	(ItemState)(0),                    // 76: wolkvox.backup.v1.ItemState
-	(*Item)(nil),                      // 77: wolkvox.backup.v1.Item
-	(*LedgerReport)(nil),              // 78: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 79: wolkvox.backup.v1.ExportedFile
+	(*SFTPSource)(nil),                // 69: wolkvox.backup.v1.SFTPSource
+	(*S3Source)(nil),                  // 70: wolkvox.backup.v1.S3Source
+	(*NightWindow)(nil),               // 71: wolkvox.backup.v1.NightWindow
+	(*durationpb.Duration)(nil),       // 72: google.protobuf.Duration
+	(StorageKind)(0),                  // 73: wolkvox.backup.v1.StorageKind
+	(*LogPosition)(nil),               // 74: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
+	(*DestinationReport)(nil),         // 76: wolkvox.backup.v1.DestinationReport
+	(*Night)(nil),                     // 77: wolkvox.backup.v1.Night
+	(ItemState)(0),                    // 78: wolkvox.backup.v1.ItemState
+	(*Item)(nil),                      // 79: wolkvox.backup.v1.Item
+	(*LedgerReport)(nil),              // 80: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 81: wolkvox.backup.v1.ExportedFile
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
-	69, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
-	70, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
-	70, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
+	71, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
+	72, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
+	72, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
 	3,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
-	8,  // 6: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
-	8,  // 7: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
-	8,  // 8: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
-	71, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
-	72, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
-	72, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	71, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
-	13, // 13: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 14: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
-	70, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	73, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	73, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
-	70, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
-	73, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
-	74, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
-	73, // 21: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
-	21, // 22: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
-	75, // 23: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
-	24, // 24: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
-	75, // 25: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
-	76, // 26: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
-	77, // 27: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
-	78, // 28: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	79, // 29: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	0,  // 30: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	73, // 31: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
-	36, // 32: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
-	0,  // 33: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	13, // 34: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 35: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 36: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	70, // 37: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
-	1,  // 38: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
-	73, // 39: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
-	73, // 40: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
-	50, // 41: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
-	73, // 42: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
-	73, // 43: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
-	73, // 44: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
-	52, // 45: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
-	2,  // 46: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
-	73, // 47: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	73, // 48: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	73, // 49: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
-	2,  // 50: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
-	57, // 51: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	57, // 52: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
-	57, // 53: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	73, // 54: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
-	65, // 55: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
-	4,  // 56: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
-	6,  // 57: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
-	9,  // 58: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
-	11, // 59: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
-	14, // 60: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
-	16, // 61: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
-	18, // 62: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
-	20, // 63: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
-	23, // 64: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
-	26, // 65: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
-	28, // 66: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
-	30, // 67: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
-	32, // 68: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
-	34, // 69: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
-	37, // 70: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
-	39, // 71: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
-	41, // 72: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
-	43, // 73: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
-	45, // 74: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
-	47, // 75: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
-	49, // 76: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
-	53, // 77: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
-	55, // 78: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
-	58, // 79: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
-	60, // 80: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
-	62, // 81: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
-	64, // 82: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
-	67, // 83: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
-	5,  // 84: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	7,  // 85: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	10, // 86: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	12, // 87: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	15, // 88: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	17, // 89: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	19, // 90: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	22, // 91: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	25, // 92: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	27, // 93: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	29, // 94: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	31, // 95: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	33, // 96: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	35, // 97: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	38, // 98: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	40, // 99: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	42, // 100: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	44, // 101: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	46, // 102: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	48, // 103: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	51, // 104: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	54, // 105: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	56, // 106: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	59, // 107: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	61, // 108: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	63, // 109: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	66, // 110: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	68, // 111: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	84, // [84:112] is the sub-list for method output_type
-	56, // [56:84] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	69, // 6: wolkvox.backup.v1.Source.sftp:type_name -> wolkvox.backup.v1.SFTPSource
+	70, // 7: wolkvox.backup.v1.Source.s3:type_name -> wolkvox.backup.v1.S3Source
+	8,  // 8: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
+	8,  // 9: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
+	8,  // 10: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
+	73, // 11: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
+	74, // 12: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
+	74, // 13: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	73, // 14: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
+	13, // 15: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 16: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
+	72, // 17: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	75, // 18: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	75, // 19: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
+	72, // 20: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
+	75, // 21: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	76, // 22: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
+	75, // 23: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
+	21, // 24: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
+	77, // 25: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
+	24, // 26: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
+	77, // 27: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
+	78, // 28: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
+	79, // 29: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
+	80, // 30: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	81, // 31: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	0,  // 32: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
+	75, // 33: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
+	36, // 34: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
+	0,  // 35: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
+	13, // 36: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 37: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 38: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	72, // 39: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
+	1,  // 40: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
+	75, // 41: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
+	75, // 42: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
+	50, // 43: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
+	75, // 44: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
+	75, // 45: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
+	75, // 46: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
+	52, // 47: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
+	2,  // 48: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
+	75, // 49: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	75, // 50: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	75, // 51: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	2,  // 52: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
+	57, // 53: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
+	57, // 54: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
+	57, // 55: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
+	75, // 56: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
+	65, // 57: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
+	4,  // 58: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
+	6,  // 59: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
+	9,  // 60: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
+	11, // 61: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
+	14, // 62: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
+	16, // 63: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
+	18, // 64: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
+	20, // 65: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
+	23, // 66: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
+	26, // 67: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
+	28, // 68: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
+	30, // 69: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
+	32, // 70: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
+	34, // 71: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
+	37, // 72: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
+	39, // 73: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
+	41, // 74: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
+	43, // 75: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
+	45, // 76: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
+	47, // 77: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
+	49, // 78: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
+	53, // 79: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
+	55, // 80: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
+	58, // 81: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
+	60, // 82: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
+	62, // 83: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
+	64, // 84: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
+	67, // 85: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
+	5,  // 86: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	7,  // 87: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	10, // 88: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	12, // 89: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	15, // 90: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	17, // 91: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	19, // 92: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	22, // 93: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	25, // 94: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	27, // 95: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	29, // 96: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	31, // 97: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	33, // 98: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	35, // 99: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	38, // 100: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	40, // 101: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	42, // 102: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	44, // 103: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	46, // 104: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	48, // 105: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	51, // 106: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	54, // 107: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	56, // 108: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	59, // 109: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	61, // 110: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	63, // 111: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	66, // 112: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	68, // 113: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	86, // [86:114] is the sub-list for method output_type
+	58, // [58:86] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_admin_proto_init() }
@@ -4653,6 +4920,10 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	}
 	file_wolkvox_backup_v1_heartbeat_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_admin_proto_msgTypes[5].OneofWrappers = []any{
+		(*Source_Sftp)(nil),
+		(*Source_S3)(nil),
+	}
 	file_wolkvox_backup_v1_admin_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4660,7 +4931,7 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_admin_proto_rawDesc), len(file_wolkvox_backup_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   66,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
