@@ -21,9 +21,9 @@ func objectStores() []driver {
 func s3Driver() driver {
 	return driver{"s3", func(t testing.TB, dir string) peer { return startS3(t, dir, "provider") }, "provider-sha256", true, cases{
 		killed:   said{"network", "network", ""},
-		full:     said{"transient", "cloud-provider", "InternalError"}, // the peer says no more of its disk
-		noInodes: said{"transient", "cloud-provider", "InternalError"},
-		locked:   said{"credential", "client", "InvalidAccessKeyId"},
+		full:     said{"capacity", "client", "InsufficientStorage"},
+		noInodes: said{"capacity", "client", "InsufficientStorage"},
+		locked:   said{"credential", "client", "SignatureDoesNotMatch"},
 		readOnly: said{"permission", "client", "AccessDenied"},
 		slow:     nothing,
 		cut:      said{"network", "network", ""},
@@ -54,7 +54,7 @@ func (p *bucket) kill()                { p.Kill() }
 func (p *bucket) restart(t testing.TB) { p.Restart(t) }
 
 func (p *bucket) lock(t testing.TB) {
-	p.SetKey("AKIAANOTHERKEY000000", "another secret")
+	p.SetKey(p.KeyID, "another secret")
 	p.Restart(t)
 }
 
