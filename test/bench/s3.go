@@ -27,7 +27,7 @@ func startS3(ctx context.Context, dir, root string, source tree) (*peer, error) 
 		return fmt.Sprintf("  s3:\n    bucket: %s\n    prefix: %s\n    endpoint: %s\n    path_style: true\n    key: {file: %q}\n", bucket, p.below(to), endpoint, key)
 	}
 	with := func(program string, args ...string) (string, []string, error) {
-		return "env", append([]string{"AWS_ACCESS_KEY_ID=" + keyID, "AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_REGION=us-east-1", program}, args...), nil
+		return "env", append([]string{"-u", "AWS_CA_BUNDLE", "AWS_ACCESS_KEY_ID=" + keyID, "AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_REGION=us-east-1", program}, args...), nil
 	}
 	p.copiers = []copier{
 		&tool{"rclone copy", p, func(to string) (string, []string, error) {
