@@ -34,6 +34,9 @@ const (
 	CodeNotFound      = "NOT_FOUND"      // what the place is configured with is not at the server: a module, a folder
 	CodeWrongProtocol = "WRONG_PROTOCOL" // the peer speaks something else
 	CodeImmutable     = "IMMUTABLE"      // what is there cannot be changed by anybody: immutable attribute, WORM
+
+	CodeClock           = "CLOCK"             // a credential was refused, and the peer's clock differs by more than it bears
+	CodeAccountReadOnly = "ACCOUNT_READ_ONLY" // an account can be read and takes no writes at all: its subscription was stopped
 )
 
 // CodeError is an error of a driver with the code that the peer or the tool gave. Package fault turns codes into classes
