@@ -68,7 +68,10 @@ func New(o Options) *Azblob {
 
 // Open implements dest.Opener. It lists the agent's own files, which shows that the container is there and may be read.
 func (a *Azblob) Open(ctx context.Context) (dest.Driver, error) {
-	client, close, err := a.client(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	client, close, err := a.client()
 	if err != nil {
 		return nil, &dest.UnreachableError{Place: a.place(), Cause: err}
 	}

@@ -19,7 +19,7 @@ func TestDriver(t *testing.T) {
 		"key": func(*site) {},
 		"signature, blocks, read back": func(s *site) {
 			s.options.SAS, s.options.Key = func() (string, error) { return "?" + s.sas(), nil }, nil
-			s.options.Prefix, s.options.PartBytes, s.options.Readback = "", 900, true
+			s.options.Prefix, s.options.PartBytes, s.options.Readback = "", 64<<10, true
 			s.options.Tier = "Cool"
 		},
 	} {

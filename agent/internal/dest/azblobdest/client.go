@@ -30,7 +30,7 @@ const (
 )
 
 // client makes a client with the credentials as they are now, and what closes its connections.
-func (a *Azblob) client(ctx context.Context) (*container.Client, func(), error) {
+func (a *Azblob) client() (*container.Client, func(), error) {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dial, TLSHandshakeTimeout: handshakeTime,
 		MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleTimeout, DisableCompression: true,
@@ -42,7 +42,7 @@ func (a *Azblob) client(ctx context.Context) (*container.Client, func(), error) 
 		PerRetryPolicies: []policy.Policy{a.pace},
 	}}
 	at := strings.TrimSuffix(a.options.Endpoint, "/") + "/" + url.PathEscape(a.options.Container)
-	client, err := a.login(ctx, at, options)
+	client, err := a.login(at, options)
 	if err != nil {
 		transport.CloseIdleConnections()
 		return nil, nil, err
@@ -50,10 +50,7 @@ func (a *Azblob) client(ctx context.Context) (*container.Client, func(), error) 
 	return client, transport.CloseIdleConnections, nil
 }
 
-func (a *Azblob) login(ctx context.Context, at string, options *container.ClientOptions) (*container.Client, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
+func (a *Azblob) login(at string, options *container.ClientOptions) (*container.Client, error) {
 	switch o := a.options; {
 	case o.Key != nil:
 		key, err := o.Key()
