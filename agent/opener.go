@@ -18,6 +18,8 @@ func opener(c config.Destination) (dest.Opener, error) {
 		return openSMB(c.SMB), nil
 	case c.Rsync != nil:
 		return openRsync(c)
+	case c.S3 != nil:
+		return openS3(c.S3), nil
 	}
 	return nil, fmt.Errorf("destination %q: no driver serves %s", c.Name, c.Location())
 }

@@ -25,6 +25,8 @@ type Place struct {
 	SFTP *SFTP `yaml:"sftp"`
 	// Rsync is a module of an rsync daemon, or a folder reached by rsync over SSH. Linux agents only.
 	Rsync *Rsync `yaml:"rsync"`
+	// S3 is a bucket.
+	S3 *S3 `yaml:"s3"`
 }
 
 // Login is a user of a file server.
@@ -89,6 +91,8 @@ const (
 // Location is where the place is, for a person. It holds no secret.
 func (p *Place) Location() string {
 	switch {
+	case p.S3 != nil:
+		return p.S3.location()
 	case p.SMB != nil:
 		return `\\` + p.SMB.Address + `\` + strings.ReplaceAll(path.Join(p.SMB.Share, p.SMB.Folder), "/", `\`)
 	case p.SFTP != nil:
@@ -103,18 +107,20 @@ func (p *Place) Location() string {
 
 func (p *Place) check() error {
 	set := 0
-	for _, is := range []bool{p.Directory != "", p.SMB != nil, p.SFTP != nil, p.Rsync != nil} {
+	for _, is := range []bool{p.Directory != "", p.SMB != nil, p.SFTP != nil, p.Rsync != nil, p.S3 != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return errors.New("give exactly one of directory, smb, sftp and rsync")
+		return errors.New("give exactly one of directory, smb, sftp, rsync and s3")
 	}
 	if p.Login != nil && p.Directory == "" {
-		return errors.New("login goes with directory; smb, sftp and rsync have a user of their own")
+		return errors.New("login goes with directory; the others have a user of their own")
 	}
 	switch {
+	case p.S3 != nil:
+		return inKey("s3", p.S3.check())
 	case p.SMB != nil:
 		return inKey("smb", p.SMB.check())
 	case p.SFTP != nil:

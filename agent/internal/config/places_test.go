@@ -22,6 +22,7 @@ func TestPlaceExamples(t *testing.T) {
 		"sftp":         "sftp://wolkvox-backup@nas.example.com:22/volume1/recordings",
 		"rsync-daemon": "rsync://nas.example.com:873/recordings/wolkvox",
 		"rsync-ssh":    "wolkvox-backup@nas.example.com:22:/volume1/recordings (rsync)",
+		"s3":           "s3://example-recordings/wolkvox",
 	} {
 		text, err := os.ReadFile("../../../docs/examples/" + name + ".yaml")
 		if err != nil {
@@ -49,7 +50,7 @@ func TestPlaceRefuses(t *testing.T) {
 	ssh := "address: h, user: u, host_key: k, key: " + secret
 	for place, words := range map[string]string{
 		"directory: '" + absolute(t, "nas") + "', sftp: {" + ssh + ", folder: f}": "exactly one",
-		"streams: 2": "exactly one of directory, smb, sftp and rsync",
+		"streams: 2": "exactly one of directory, smb, sftp, rsync and s3",
 		"smb: {address: h, share: a/b, " + login + "}":                       "share",
 		"smb: {address: h, " + login + "}":                                   "share",
 		"smb: {share: s, " + login + "}":                                     "address",
@@ -71,6 +72,24 @@ func TestPlaceRefuses(t *testing.T) {
 		"rsync: {ssh: {" + ssh + "}}":                                        "folder is empty",
 		"rsync: {ssh: {address: h, user: u, host_key: k}, folder: f}":        "password or key",
 		"login: {" + login + "}, smb: {address: h, share: s, " + login + "}": "login goes with directory",
+		"s3: {region: r}":                                             "bucket",
+		"s3: {bucket: a/b, region: r}":                                "prefix",
+		"s3: {bucket: b}":                                             "region is empty",
+		"s3: {bucket: b, region: r, prefix: a/../b}":                  "prefix",
+		"s3: {bucket: b, endpoint: 'https://u:p@h'}":                  "endpoint",
+		"s3: {bucket: b, endpoint: 's3.example.com'}":                 "endpoint",
+		"s3: {bucket: b, region: r, profile: p, key: " + secret + "}": "key and profile",
+		"s3: {bucket: b, region: r, key: {file: relative}}":           "absolute",
+		"s3: {bucket: b, region: r, expected_bucket_owner: me}":       "12 digits",
+		"s3: {bucket: b, region: r, storage_class: DEEP_ARCHIVE}":     "GLACIER_IR",
+		"s3: {bucket: b, region: r, storage_class: CHEAP}":            "STANDARD_IA",
+		"s3: {bucket: b, region: r, sse: aes}":                        "sse",
+		"s3: {bucket: b, region: r, kms_key: k}":                      "sse: kms",
+		"s3: {bucket: b, region: r, object_lock: {mode: x, days: 1}}": "governance",
+		"s3: {bucket: b, region: r, object_lock: {mode: governance}}": "days",
+		"s3: {bucket: b, region: r, check: crc}":                      "check",
+		"s3: {bucket: b, region: r}, sftp: {" + ssh + ", folder: f}":  "exactly one",
+		"s3: {bucket: b, region: r, secret_key: s}":                   "secret_key",
 	} {
 		text := "state_dir: '" + absolute(t, "state") + "'\ndestinations: [{name: nas, " + place + "}]\n"
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), words) {
