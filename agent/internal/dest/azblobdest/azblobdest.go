@@ -40,10 +40,20 @@ type Options struct {
 	SAS      func() (string, error) // a shared access signature, with or without "?", read at each Open
 	Identity bool                   // Microsoft Entra: workload identity, managed identity, environment, as azidentity finds it
 
-	Tier      string // access tier of recordings: Hot, Cool, Cold; empty for the account's default
-	PartBytes int64  // DefaultPartBytes where 0; at most MaxPartBytes
-	Readback  bool   // read everything back, whatever the service checks
+	Tier      Tier  // of recordings; empty for the account's own
+	PartBytes int64 // DefaultPartBytes where 0; at most MaxPartBytes
+	Readback  bool  // read everything back, whatever the service checks
 }
+
+// Tier is an access tier from which a blob can be read at once.
+type Tier string
+
+// The tiers.
+const (
+	Hot  Tier = "hot"
+	Cool Tier = "cool"
+	Cold Tier = "cold"
+)
 
 // Azblob opens handles on a container. It is safe for concurrent use.
 type Azblob struct {

@@ -20,7 +20,7 @@ func TestDriver(t *testing.T) {
 		"signature, blocks, read back": func(s *site) {
 			s.options.SAS, s.options.Key = func() (string, error) { return "?" + s.sas(), nil }, nil
 			s.options.Prefix, s.options.PartBytes, s.options.Readback = "", 64<<10, true
-			s.options.Tier = "Cool"
+			s.options.Tier = azblobdest.Cool
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

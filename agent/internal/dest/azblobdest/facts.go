@@ -25,7 +25,7 @@ func (h *handle) Facts(ctx context.Context) []dest.Fact {
 	}
 	place := fmt.Sprintf("%s, %s", h.azblob.place(), who)
 	if o.Tier != "" {
-		place += ", access tier " + strings.ToLower(o.Tier)
+		place += ", access tier " + string(o.Tier)
 	}
 	facts := []dest.Fact{{Subject: dest.SubjectPlace, Text: place}}
 	if !strings.HasPrefix(o.Endpoint, "https://") {

@@ -81,10 +81,11 @@ func (s *stage) Upload(ctx context.Context, key, name string, want backup.Digest
 
 // tier is where a recording is kept; the agent's own files are read often and stay where the account keeps things.
 func (h *handle) tier(name string) *blob.AccessTier {
-	if h.azblob.options.Tier == "" || strings.HasPrefix(name, backup.OwnPrefix+"/") {
+	tiers := map[Tier]blob.AccessTier{Hot: blob.AccessTierHot, Cool: blob.AccessTierCool, Cold: blob.AccessTierCold}
+	tier, ok := tiers[h.azblob.options.Tier]
+	if !ok || strings.HasPrefix(name, backup.OwnPrefix+"/") {
 		return nil
 	}
-	tier := blob.AccessTier(h.azblob.options.Tier)
 	return &tier
 }
 
