@@ -43,9 +43,10 @@ const (
 
 // The parties: whose matter a fault is.
 const (
-	PartyClient  = "client"
-	PartyWolkvox = "wolkvox"
-	PartyNetwork = "network"
+	PartyClient        = "client"
+	PartyWolkvox       = "wolkvox"
+	PartyNetwork       = "network"
+	PartyCloudProvider = "cloud-provider"
 )
 
 // row says what a code means.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -151,6 +152,8 @@ func TestLanguages(t *testing.T) {
 func TestSentences(t *testing.T) {
 	t.Parallel()
 	english, spanish := englishSentences(), spanishSentences()
+	maps.Copy(english, s3English())
+	maps.Copy(spanish, s3Spanish())
 	for about, sentence := range english {
 		other, ok := spanish[about]
 		if !ok {
@@ -186,6 +189,12 @@ func TestSentences(t *testing.T) {
 		}
 	}
 	for _, r := range driverRows() {
+		rows = append(rows, r)
+	}
+	for _, r := range s3Rows() {
+		rows = append(rows, r)
+	}
+	for _, r := range statusRows() {
 		rows = append(rows, r)
 	}
 	for _, f := range found() {

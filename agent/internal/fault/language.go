@@ -70,9 +70,9 @@ const (
 // sentence returns what failed and what to do next. {place} in a sentence follows a noun, and is left out where the place
 // is not known.
 func (t Teller) sentence(r row) string {
-	sentences := englishSentences()
+	tables := []map[topic]string{englishSentences(), s3English()}
 	if t.Language == Spanish {
-		sentences = spanishSentences()
+		tables = []map[topic]string{spanishSentences(), s3Spanish()}
 	}
 	about := r.topic
 	if about == "" {
@@ -83,5 +83,10 @@ func (t Teller) sentence(r row) string {
 	if t.Place != "" {
 		place = " " + cut(strings.ToValidUTF8(t.Place, "?"), maxPlaceBytes)
 	}
-	return strings.ReplaceAll(sentences[about], " {place}", place)
+	for _, sentences := range tables {
+		if words, ok := sentences[about]; ok {
+			return strings.ReplaceAll(words, " {place}", place)
+		}
+	}
+	return ""
 }
