@@ -20,5 +20,8 @@ func driverRows() map[string]row {
 		dest.CodeNotFound:      {class: ClassDestConfig, topic: topicNotFound},
 		dest.CodeWrongProtocol: {class: ClassDestConfig, topic: topicWrongProtocol},
 		dest.CodeImmutable:     {class: ClassImmutable},
+
+		dest.CodeClock:           {class: ClassClock},
+		dest.CodeAccountReadOnly: {class: ClassBilling, topic: topicAzureReadOnly},
 	}
 }
