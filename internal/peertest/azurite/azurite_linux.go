@@ -27,6 +27,9 @@ import (
 // startTimeout bounds how long Azurite may take to answer.
 const startTimeout = 60 * time.Second
 
+// endTimeout bounds how long Azurite may take to end.
+const endTimeout = 5 * time.Second
+
 // Options say what is served. The zero value serves an empty container.
 type Options struct {
 	Dir string // where Azurite keeps its data, on this machine's disk; a new folder where empty
@@ -83,13 +86,17 @@ func (s *Server) Endpoint() string { return s.EndpointAt(s.Address) }
 // EndpointAt is Endpoint where another address leads to the server.
 func (s *Server) EndpointAt(address string) string { return "http://" + address + "/" + s.Account }
 
-// Kill ends Azurite and all its connections at once, by SIGKILL. Killing what is dead does nothing.
+// Kill ends Azurite and its connections. It keeps its index in memory and writes it every few seconds, so that a sudden death
+// would lose what it has acknowledged, which no service does: it is asked to end first. Killing what is dead does nothing.
 func (s *Server) Kill() {
 	if s.daemon == nil {
 		return
 	}
-	syscall.Kill(-s.daemon.Process.Pid, syscall.SIGKILL)
+	group := -s.daemon.Process.Pid
+	syscall.Kill(group, syscall.SIGTERM)
+	late := time.AfterFunc(endTimeout, func() { syscall.Kill(group, syscall.SIGKILL) })
 	s.daemon.Wait()
+	late.Stop()
 	s.daemon = nil
 }
 

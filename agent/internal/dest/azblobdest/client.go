@@ -22,8 +22,8 @@ const (
 	dialTimeout   = 15 * time.Second
 	silence       = time.Minute // without a byte in either direction
 	idleTimeout   = 50 * time.Second
-	retries       = 3
-	firstDelay    = 250 * time.Millisecond
+	retries       = 4
+	firstDelay    = 200 * time.Millisecond
 	longestDelay  = 15 * time.Second
 	maxIdle       = 64
 	handshakeTime = 20 * time.Second
