@@ -20,6 +20,8 @@ func opener(c config.Destination) (dest.Opener, error) {
 		return openRsync(c)
 	case c.S3 != nil:
 		return openS3(c.S3), nil
+	case c.AzureBlob != nil:
+		return openAzureBlob(c.AzureBlob), nil
 	}
 	return nil, fmt.Errorf("destination %q: no driver serves %s", c.Name, c.Location())
 }

@@ -30,3 +30,16 @@ build_go() {
 install_go grpcurl github.com/fullstorydev/grpcurl v1.9.4 github.com/fullstorydev/grpcurl/cmd/grpcurl
 install_go versitygw github.com/versity/versitygw v1.8.0 github.com/versity/versitygw/cmd/versitygw
 build_go s5cmd github.com/peak/s5cmd/v2 v2.3.0 github.com/peak/s5cmd/v2
+
+# install_npm installs the locked packages of npm/ into bin/peers/npm, without running anything of theirs.
+install_npm() {
+	local to=$bin/npm
+	if cmp -s "$here/npm/package-lock.json" "$to/installed"; then
+		return
+	fi
+	mkdir -p "$to"
+	cp "$here/npm/package.json" "$here/npm/package-lock.json" "$to/"
+	npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --loglevel=error
+	cp "$here/npm/package-lock.json" "$to/installed"
+}
+install_npm

@@ -27,6 +27,8 @@ type Place struct {
 	Rsync *Rsync `yaml:"rsync"`
 	// S3 is a bucket.
 	S3 *S3 `yaml:"s3"`
+	// AzureBlob is a container of Azure Blob Storage.
+	AzureBlob *AzureBlob `yaml:"azure_blob"`
 }
 
 // Login is a user of a file server.
@@ -93,6 +95,8 @@ func (p *Place) Location() string {
 	switch {
 	case p.S3 != nil:
 		return p.S3.location()
+	case p.AzureBlob != nil:
+		return p.AzureBlob.location()
 	case p.SMB != nil:
 		return `\\` + p.SMB.Address + `\` + strings.ReplaceAll(path.Join(p.SMB.Share, p.SMB.Folder), "/", `\`)
 	case p.SFTP != nil:
@@ -107,13 +111,13 @@ func (p *Place) Location() string {
 
 func (p *Place) check() error {
 	set := 0
-	for _, is := range []bool{p.Directory != "", p.SMB != nil, p.SFTP != nil, p.Rsync != nil, p.S3 != nil} {
+	for _, is := range []bool{p.Directory != "", p.SMB != nil, p.SFTP != nil, p.Rsync != nil, p.S3 != nil, p.AzureBlob != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return errors.New("give exactly one of directory, smb, sftp, rsync and s3")
+		return errors.New("give exactly one of directory, smb, sftp, rsync, s3 and azure_blob")
 	}
 	if p.Login != nil && p.Directory == "" {
 		return errors.New("login goes with directory; the others have a user of their own")
@@ -121,6 +125,8 @@ func (p *Place) check() error {
 	switch {
 	case p.S3 != nil:
 		return inKey("s3", p.S3.check())
+	case p.AzureBlob != nil:
+		return inKey("azure_blob", p.AzureBlob.check())
 	case p.SMB != nil:
 		return inKey("smb", p.SMB.check())
 	case p.SFTP != nil:

@@ -35,6 +35,9 @@ const (
 	CodeNoFolder      = "NO_FOLDER"      // the place's folder is not at the server, where no other code of the server says so
 	CodeWrongProtocol = "WRONG_PROTOCOL" // the peer speaks something else
 	CodeImmutable     = "IMMUTABLE"      // what is there cannot be changed by anybody: immutable attribute, WORM
+
+	CodeClock           = "CLOCK"             // a credential was refused, and the peer's clock differs by more than it bears
+	CodeAccountReadOnly = "ACCOUNT_READ_ONLY" // an account can be read and takes no writes at all: its subscription was stopped
 )
 
 // CodeError is an error of a driver with the code that the peer or the tool gave. Package fault turns codes into classes

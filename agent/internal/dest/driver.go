@@ -195,6 +195,8 @@ const (
 	SubjectQuota   = "quota"    // what this user may still store
 	SubjectSync    = "sync"     // how what is written is made durable
 	SubjectRename  = "rename"   // how a name is taken without replacing
+
+	SubjectChecksum = "checksum" // whether what the place says of its contents can be believed
 )
 
 // Fact is what a driver learnt about its place and a person may want to know, in a sentence: what it is and, for a warning,

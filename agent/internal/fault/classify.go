@@ -127,6 +127,8 @@ func ofCode(e *dest.CodeError) (row, bool) {
 		r, known = rsyncRows()[e.Number]
 	case dest.SpaceS3:
 		r, known = ofS3(e.Name, e.Number)
+	case dest.SpaceAzure:
+		r, known = ofAzure(e.Name, e.Number)
 	case dest.SpaceDriver:
 		r, known = driverRows()[e.Name]
 		r.code = e.Name

@@ -41,6 +41,9 @@ func partiesOf(class string) string {
 	for _, r := range s3Rows() {
 		rows = append(rows, r)
 	}
+	for _, r := range azureRows() {
+		rows = append(rows, r)
+	}
 	parties := []string{}
 	for _, r := range rows {
 		if r.class == class && !slices.Contains(parties, r.partyOrDefault()) {

@@ -21,5 +21,8 @@ func driverRows() map[string]row {
 		dest.CodeNoFolder:      {class: ClassDestLost, topic: topicMissing},
 		dest.CodeWrongProtocol: {class: ClassDestConfig, topic: topicWrongProtocol},
 		dest.CodeImmutable:     {class: ClassImmutable},
+
+		dest.CodeClock:           {class: ClassClock},
+		dest.CodeAccountReadOnly: {class: ClassBilling, topic: topicAzureReadOnly},
 	}
 }

@@ -154,6 +154,8 @@ func TestSentences(t *testing.T) {
 	english, spanish := englishSentences(), spanishSentences()
 	maps.Copy(english, s3English())
 	maps.Copy(spanish, s3Spanish())
+	maps.Copy(english, azureEnglish())
+	maps.Copy(spanish, azureSpanish())
 	for about, sentence := range english {
 		other, ok := spanish[about]
 		if !ok {
@@ -194,6 +196,10 @@ func TestSentences(t *testing.T) {
 	for _, r := range s3Rows() {
 		rows = append(rows, r)
 	}
+	for _, r := range azureRows() {
+		rows = append(rows, r)
+	}
+	rows = append(rows, row{class: ClassCredential, topic: topicAzureEntra})
 	for _, r := range statusRows() {
 		rows = append(rows, r)
 	}

@@ -70,9 +70,9 @@ const (
 // sentence returns what failed and what to do next. {place} in a sentence follows a noun, and is left out where the place
 // is not known.
 func (t Teller) sentence(r row) string {
-	tables := []map[topic]string{englishSentences(), s3English()}
+	tables := []map[topic]string{englishSentences(), s3English(), azureEnglish()}
 	if t.Language == Spanish {
-		tables = []map[topic]string{spanishSentences(), s3Spanish()}
+		tables = []map[topic]string{spanishSentences(), s3Spanish(), azureSpanish()}
 	}
 	about := r.topic
 	if about == "" {

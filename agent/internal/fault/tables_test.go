@@ -228,6 +228,7 @@ func TestDrivers(t *testing.T) {
 		dest.CodeProgram: "dest-config", dest.CodeProgramOld: "dest-config", dest.CodeUnsupported: "dest-config", dest.CodeLink: "dest-config",
 		dest.CodeSpoolFull: "local", dest.CodeServerSilent: "network", dest.CodeWriteRefused: "dest-config", dest.CodeReadRefused: "dest-config",
 		dest.CodeWrongProtocol: "dest-config", dest.CodeImmutable: "immutable", dest.CodeNotFound: "dest-config", dest.CodeNoFolder: "dest-lost",
+		dest.CodeClock: "clock", dest.CodeAccountReadOnly: "billing",
 	}
 	for name, class := range want {
 		// What a driver found says more than what it found it by.
