@@ -34,6 +34,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
+	"github.com/wolkvox/backup/server/internal/storagerpc"
 )
 
 // What lies in the state directory.
@@ -94,6 +95,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
 	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log))
+	stored, err := openStorage(c, reg, log)
+	if err != nil {
+		return err
+	}
 	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
 	calls := metrics.NewCalls()
 	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), bounds, guard, calls, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
@@ -107,6 +112,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
+		Storage:    storagerpc.New(stored, sequencers, reg, contents, log),
 	})
 
 	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{
