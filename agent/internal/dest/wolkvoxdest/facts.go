@@ -54,7 +54,7 @@ func (h *handle) probe(ctx context.Context) (refuses bool, err error) {
 func (h *handle) Space(ctx context.Context) (dest.Space, error) {
 	usage, err := h.usage(ctx)
 	if err != nil {
-		return dest.Space{}, err
+		return dest.Space{}, ended(ctx, err)
 	}
 	return dest.Space{FreeBytes: usage.GetFreeBytes(), FreeInodes: -1, TotalBytes: max(usage.GetQuotaBytes(), usage.GetUsedBytes()+usage.GetFreeBytes())}, nil
 }

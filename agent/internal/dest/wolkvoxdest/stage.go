@@ -51,6 +51,9 @@ func (s *stage) Open(context.Context, string) (io.ReadCloser, error) { return ni
 
 // Upload implements dest.Uploader. A file waits here for its turn; of one that waits nothing is held.
 func (s *stage) Upload(ctx context.Context, key, name string, want backup.Digest) (dest.StagedFile, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case s.handle.storage.sending <- struct{}{}:
 	case <-ctx.Done():

@@ -26,6 +26,8 @@ import (
 const (
 	// callTimeout bounds what the server answers at once.
 	callTimeout = 30 * time.Second
+	// openTimeout is how long opening waits for the line.
+	openTimeout = 5 * time.Second
 	// pieceBytes is how much of a file one message has, and the most that is kept of a file that is being sent.
 	pieceBytes = 1 << 20
 	// filesAtOnce bounds how many files are being sent, over all handles.
@@ -61,7 +63,12 @@ func New(o Options) *Storage {
 // Open implements dest.Opener. It asks the server whether the place can be used.
 func (s *Storage) Open(ctx context.Context) (dest.Driver, error) {
 	h := &handle{storage: s}
-	if _, err := h.usage(ctx); err != nil {
+	waiting, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if _, err := h.usage(waiting, grpc.WaitForReady(true)); err != nil { // the line may be coming back just now
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return nil, &dest.UnreachableError{Place: s.options.Destination, Cause: err}
 	}
 	return h, nil
@@ -114,7 +121,7 @@ func withoutReason(what string, s *status.Status) error {
 	case codes.Canceled:
 		return fmt.Errorf("%s: %w", what, context.Canceled)
 	case codes.DeadlineExceeded:
-		return &dest.CodeError{Space: dest.SpaceDriver, Name: dest.CodeServerSilent, Cause: fmt.Errorf("%s: wolkvox' server has not answered in time", what)}
+		return &dest.CodeError{Space: dest.SpaceDriver, Name: dest.CodeServerSilent, Cause: fmt.Errorf("%s: wolkvox' server has not answered in time: %s", what, s.Message())}
 	}
 	return &dest.CodeError{Space: dest.SpaceWolkvox, Number: int64(s.Code()), Cause: fmt.Errorf("%s: %s", what, s.Message())}
 }
@@ -124,7 +131,7 @@ func timed(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTimeout)
 }
 
-// caller returns the caller's own reason where the call ended with it.
+// ended returns the caller's own reason where the call ended with it.
 func ended(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -132,11 +139,11 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-func (h *handle) usage(ctx context.Context) (*backupv1.ReadUsageResponse, error) {
+func (h *handle) usage(ctx context.Context, how ...grpc.CallOption) (*backupv1.ReadUsageResponse, error) {
 	limited, cancel := timed(ctx)
 	defer cancel()
-	usage, err := h.storage.client.ReadUsage(limited, &backupv1.ReadUsageRequest{Tenant: h.tenant(), Destination: h.place()})
-	return usage, ended(ctx, answered("ask wolkvox Storage what is used", err))
+	usage, err := h.storage.client.ReadUsage(limited, &backupv1.ReadUsageRequest{Tenant: h.tenant(), Destination: h.place()}, how...)
+	return usage, answered("ask wolkvox Storage what is used", err)
 }
 
 // Open implements dest.Driver.
