@@ -60,6 +60,7 @@ var allowed = map[string][]string{
 	"wolkvox.backup.v1.HeartbeatService":       {agent},
 	"wolkvox.backup.v1.AdminService":           {admin},
 	"wolkvox.backup.v1.CatalogService":         {admin, platform},
+	"wolkvox.backup.v1.StorageService":         {agent},
 	"grpc.health.v1.Health":                    anyone,
 	"grpc.reflection.v1.ServerReflection":      {admin},
 	"grpc.reflection.v1alpha.ServerReflection": {admin},
@@ -78,6 +79,10 @@ var exceptions = map[string][]string{
 	"wolkvox.backup.v1.AdminService.VerifyLedger":          {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ExportLedger":          {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ReadAdminLog":          {admin, auditor},
+	"wolkvox.backup.v1.StorageService.StatFiles":           {agent, client, auditor},
+	"wolkvox.backup.v1.StorageService.ListFiles":           {agent, client, auditor},
+	"wolkvox.backup.v1.StorageService.ReadFile":            {agent, client, auditor},
+	"wolkvox.backup.v1.StorageService.ReadUsage":           {agent, client, auditor},
 }
 
 // refusals are the reasons by which a caller is refused as such.

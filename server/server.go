@@ -36,6 +36,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/sources"
+	"github.com/wolkvox/backup/server/internal/storagerpc"
 )
 
 // What lies in the state directory.
@@ -98,6 +99,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
 	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, opener, log))
+	stored, err := openStorage(c, reg, log)
+	if err != nil {
+		return err
+	}
 	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
 	calls := metrics.NewCalls()
 	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), bounds, guard, calls, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
@@ -112,6 +117,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
 		Catalog:    &catalogrpc.Service{Registry: reg, Sequencers: sequencers, Logger: log},
+		Storage:    storagerpc.New(stored, sequencers, reg, contents, log),
 	})
 
 	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{

@@ -129,6 +129,8 @@ func ofCode(e *dest.CodeError) (row, bool) {
 		r, known = ofS3(e.Name, e.Number)
 	case dest.SpaceAzure:
 		r, known = ofAzure(e.Name, e.Number)
+	case dest.SpaceWolkvox:
+		r, known = ofWolkvox(e.Name, e.Number)
 	case dest.SpaceDriver:
 		r, known = driverRows()[e.Name]
 		r.code = e.Name
