@@ -47,6 +47,9 @@ const (
 	AdminService_RevokeCredential_FullMethodName  = "/wolkvox.backup.v1.AdminService/RevokeCredential"
 	AdminService_ReadAdminLog_FullMethodName      = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
 	AdminService_CreateBackup_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateBackup"
+	AdminService_AddDoorKey_FullMethodName        = "/wolkvox.backup.v1.AdminService/AddDoorKey"
+	AdminService_ListDoorKeys_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
+	AdminService_RemoveDoorKey_FullMethodName     = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -170,6 +173,19 @@ type AdminServiceClient interface {
 	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
 	// Who may call: an operator.
 	CreateBackup(ctx context.Context, in *CreateBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CreateBackupResponse], error)
+	// AddDoorKey lets whoever holds an SSH key read a tenant's recordings at the server's SFTP door.
+	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS DOOR_KEY_EXISTS; INVALID_ARGUMENT BAD_DOOR_KEY,
+	// BAD_REQUEST; RESOURCE_EXHAUSTED TOO_MANY_DOOR_KEYS.
+	// Who may call: an operator; a client for their own tenant.
+	AddDoorKey(ctx context.Context, in *AddDoorKeyRequest, opts ...grpc.CallOption) (*AddDoorKeyResponse, error)
+	// ListDoorKeys lists a tenant's keys of the door, and by what the door is known.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListDoorKeys(ctx context.Context, in *ListDoorKeysRequest, opts ...grpc.CallOption) (*ListDoorKeysResponse, error)
+	// RemoveDoorKey lets a key in no more and ends the connections that were opened with it.
+	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
+	// Who may call: an operator; a client for their own tenant.
+	RemoveDoorKey(ctx context.Context, in *RemoveDoorKeyRequest, opts ...grpc.CallOption) (*RemoveDoorKeyResponse, error)
 }
 
 type adminServiceClient struct {
@@ -496,6 +512,36 @@ func (c *adminServiceClient) CreateBackup(ctx context.Context, in *CreateBackupR
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_CreateBackupClient = grpc.ServerStreamingClient[CreateBackupResponse]
 
+func (c *adminServiceClient) AddDoorKey(ctx context.Context, in *AddDoorKeyRequest, opts ...grpc.CallOption) (*AddDoorKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddDoorKeyResponse)
+	err := c.cc.Invoke(ctx, AdminService_AddDoorKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListDoorKeys(ctx context.Context, in *ListDoorKeysRequest, opts ...grpc.CallOption) (*ListDoorKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDoorKeysResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListDoorKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RemoveDoorKey(ctx context.Context, in *RemoveDoorKeyRequest, opts ...grpc.CallOption) (*RemoveDoorKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveDoorKeyResponse)
+	err := c.cc.Invoke(ctx, AdminService_RemoveDoorKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -617,6 +663,19 @@ type AdminServiceServer interface {
 	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
 	// Who may call: an operator.
 	CreateBackup(*CreateBackupRequest, grpc.ServerStreamingServer[CreateBackupResponse]) error
+	// AddDoorKey lets whoever holds an SSH key read a tenant's recordings at the server's SFTP door.
+	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS DOOR_KEY_EXISTS; INVALID_ARGUMENT BAD_DOOR_KEY,
+	// BAD_REQUEST; RESOURCE_EXHAUSTED TOO_MANY_DOOR_KEYS.
+	// Who may call: an operator; a client for their own tenant.
+	AddDoorKey(context.Context, *AddDoorKeyRequest) (*AddDoorKeyResponse, error)
+	// ListDoorKeys lists a tenant's keys of the door, and by what the door is known.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListDoorKeys(context.Context, *ListDoorKeysRequest) (*ListDoorKeysResponse, error)
+	// RemoveDoorKey lets a key in no more and ends the connections that were opened with it.
+	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
+	// Who may call: an operator; a client for their own tenant.
+	RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -710,6 +769,15 @@ func (UnimplementedAdminServiceServer) ReadAdminLog(*ReadAdminLogRequest, grpc.S
 }
 func (UnimplementedAdminServiceServer) CreateBackup(*CreateBackupRequest, grpc.ServerStreamingServer[CreateBackupResponse]) error {
 	return status.Error(codes.Unimplemented, "method CreateBackup not implemented")
+}
+func (UnimplementedAdminServiceServer) AddDoorKey(context.Context, *AddDoorKeyRequest) (*AddDoorKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddDoorKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ListDoorKeys(context.Context, *ListDoorKeysRequest) (*ListDoorKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDoorKeys not implemented")
+}
+func (UnimplementedAdminServiceServer) RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveDoorKey not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1208,6 +1276,60 @@ func _AdminService_CreateBackup_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_CreateBackupServer = grpc.ServerStreamingServer[CreateBackupResponse]
 
+func _AdminService_AddDoorKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddDoorKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).AddDoorKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_AddDoorKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).AddDoorKey(ctx, req.(*AddDoorKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListDoorKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDoorKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListDoorKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListDoorKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListDoorKeys(ctx, req.(*ListDoorKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RemoveDoorKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveDoorKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RemoveDoorKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RemoveDoorKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RemoveDoorKey(ctx, req.(*RemoveDoorKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1310,6 +1432,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeCredential",
 			Handler:    _AdminService_RevokeCredential_Handler,
+		},
+		{
+			MethodName: "AddDoorKey",
+			Handler:    _AdminService_AddDoorKey_Handler,
+		},
+		{
+			MethodName: "ListDoorKeys",
+			Handler:    _AdminService_ListDoorKeys_Handler,
+		},
+		{
+			MethodName: "RemoveDoorKey",
+			Handler:    _AdminService_RemoveDoorKey_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
