@@ -34,6 +34,9 @@ func (s *Service) AddDoorKey(ctx context.Context, req *backupv1.AddDoorKeyReques
 	if err != nil {
 		return nil, wire.Error(codes.InvalidArgument, wire.ReasonBadDoorKey, "%v", err)
 	}
+	if req.GetFingerprint() != parsed.Fingerprint {
+		return nil, wire.Error(codes.InvalidArgument, wire.ReasonBadDoorKey, "the fingerprint of the key is %s, not %.60q", parsed.Fingerprint, req.GetFingerprint())
+	}
 	comment := req.GetComment()
 	if comment == "" {
 		comment = parsed.Comment

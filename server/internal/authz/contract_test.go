@@ -14,6 +14,7 @@ import (
 var phrases = map[string]authz.Callers{
 	"an operator": authz.Operator,
 	"an operator; a client and an auditor for their own tenant":                                authz.Operator | authz.Client | authz.Auditor,
+	"an operator; a client for their own tenant":                                               authz.Operator | authz.Client,
 	"an operator; an auditor for their own tenant":                                             authz.Operator | authz.Auditor,
 	"the agent assigned to the destination":                                                    authz.Agent,
 	"an agent, for a destination that was ever assigned to it, or while its log is recovering": authz.Agent,

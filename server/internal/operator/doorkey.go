@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
+	"github.com/wolkvox/backup/server/internal/door"
 )
 
 // maxPublicKeyBytes bounds a file with a public key: longer ones are something else.
@@ -51,7 +52,16 @@ who may look at the tenant can read it.`,
 			if err != nil {
 				return err
 			}
-			request := &backupv1.AddDoorKeyRequest{Tenant: args[0], PublicKey: text, Comment: comment, Lifetime: durationpb.New(lifetime)}
+			key, err := door.ParseKey(text)
+			if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			if comment == "" {
+				comment = key.Comment
+			}
+			request := &backupv1.AddDoorKeyRequest{
+				Tenant: args[0], Fingerprint: key.Fingerprint, PublicKey: key.Text, Comment: comment, Lifetime: durationpb.New(lifetime),
+			}
 			return a.callShort(c.Context(), func(ctx context.Context, admin backupv1.AdminServiceClient) error {
 				res, err := admin.AddDoorKey(ctx, request)
 				if err != nil {

@@ -4220,13 +4220,15 @@ type AddDoorKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant's name, required.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The fingerprint of public_key, required: by it the admin log says which key it was.
+	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	// The public key as one line of an authorized_keys file, without options, required: ssh-ed25519, ecdsa-sha2-nistp256,
-	// -nistp384 or -nistp521, or ssh-rsa of 3072 to 8192 bits.
-	PublicKey string `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// -nistp384 or -nistp521, or ssh-rsa of 3072 to 8192 bits. It is not in the admin log, which anything may be pasted into.
+	PublicKey string `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	// Whose it is, at most 100 bytes of printable text; empty for the comment of the line. No secret: it is shown and logged.
-	Comment string `protobuf:"bytes,3,opt,name=comment,proto3" json:"comment,omitempty"`
+	Comment string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
 	// For how long it is let in; unset for 365 days, which is also the most.
-	Lifetime      *durationpb.Duration `protobuf:"bytes,4,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	Lifetime      *durationpb.Duration `protobuf:"bytes,5,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4264,6 +4266,13 @@ func (*AddDoorKeyRequest) Descriptor() ([]byte, []int) {
 func (x *AddDoorKeyRequest) GetTenant() string {
 	if x != nil {
 		return x.Tenant
+	}
+	return ""
+}
+
+func (x *AddDoorKeyRequest) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
 	}
 	return ""
 }
@@ -4815,13 +4824,14 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\badded_by\x18\x05 \x01(\tR\aaddedBy\x125\n" +
 	"\badd_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aaddTime\x12;\n" +
 	"\vexpire_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x9b\x01\n" +
+	"expireTime\"\xbd\x01\n" +
 	"\x11AddDoorKeyRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1d\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x02 \x01(\tR\tpublicKey\x12\x18\n" +
-	"\acomment\x18\x03 \x01(\tR\acomment\x125\n" +
-	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"B\n" +
+	"public_key\x18\x03 \x01(\tR\tpublicKey\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\x125\n" +
+	"\blifetime\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"B\n" +
 	"\x12AddDoorKeyResponse\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.wolkvox.backup.v1.DoorKeyR\x03key\"-\n" +
 	"\x13ListDoorKeysRequest\x12\x16\n" +
