@@ -74,6 +74,9 @@ var exceptions = map[string][]string{
 	"wolkvox.backup.v1.AdminService.VerifyLedger":          {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ExportLedger":          {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ReadAdminLog":          {admin, auditor},
+	"wolkvox.backup.v1.AdminService.ListDoorKeys":          {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.AddDoorKey":            {admin, client},
+	"wolkvox.backup.v1.AdminService.RemoveDoorKey":         {admin, client},
 }
 
 // refusals are the reasons by which a caller is refused as such.

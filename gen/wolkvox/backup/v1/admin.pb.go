@@ -4115,451 +4115,11 @@ func (x *CreateBackupResponse) GetData() []byte {
 	return nil
 }
 
-// DoorKey is an SSH key that is let in at the door.
-type DoorKey struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant's name, which is also the user's name at the door.
-	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The key's fingerprint, such as SHA256:…, as ssh-keygen -l shows it.
-	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// The public key as one line of an authorized_keys file has it, without options and comment.
-	PublicKey string `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	// Whose it is; no secret.
-	Comment string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
-	// Who added it: a role.
-	AddedBy string `protobuf:"bytes,5,opt,name=added_by,json=addedBy,proto3" json:"added_by,omitempty"`
-	// When.
-	AddTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=add_time,json=addTime,proto3" json:"add_time,omitempty"`
-	// Until when it is let in.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DoorKey) Reset() {
-	*x = DoorKey{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DoorKey) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DoorKey) ProtoMessage() {}
-
-func (x *DoorKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DoorKey.ProtoReflect.Descriptor instead.
-func (*DoorKey) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{66}
-}
-
-func (x *DoorKey) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *DoorKey) GetFingerprint() string {
-	if x != nil {
-		return x.Fingerprint
-	}
-	return ""
-}
-
-func (x *DoorKey) GetPublicKey() string {
-	if x != nil {
-		return x.PublicKey
-	}
-	return ""
-}
-
-func (x *DoorKey) GetComment() string {
-	if x != nil {
-		return x.Comment
-	}
-	return ""
-}
-
-func (x *DoorKey) GetAddedBy() string {
-	if x != nil {
-		return x.AddedBy
-	}
-	return ""
-}
-
-func (x *DoorKey) GetAddTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.AddTime
-	}
-	return nil
-}
-
-func (x *DoorKey) GetExpireTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpireTime
-	}
-	return nil
-}
-
-// AddDoorKeyRequest describes a key.
-type AddDoorKeyRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant's name, required.
-	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The fingerprint of public_key, required: by it the admin log says which key it was.
-	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// The public key as one line of an authorized_keys file, without options, required: ssh-ed25519, ecdsa-sha2-nistp256,
-	// -nistp384 or -nistp521, or ssh-rsa of 3072 to 8192 bits. It is not in the admin log, which anything may be pasted into.
-	PublicKey string `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	// Whose it is, at most 100 bytes of printable text; empty for the comment of the line. No secret: it is shown and logged.
-	Comment string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
-	// For how long it is let in; unset for 365 days, which is also the most.
-	Lifetime      *durationpb.Duration `protobuf:"bytes,5,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AddDoorKeyRequest) Reset() {
-	*x = AddDoorKeyRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AddDoorKeyRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AddDoorKeyRequest) ProtoMessage() {}
-
-func (x *AddDoorKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AddDoorKeyRequest.ProtoReflect.Descriptor instead.
-func (*AddDoorKeyRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{67}
-}
-
-func (x *AddDoorKeyRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *AddDoorKeyRequest) GetFingerprint() string {
-	if x != nil {
-		return x.Fingerprint
-	}
-	return ""
-}
-
-func (x *AddDoorKeyRequest) GetPublicKey() string {
-	if x != nil {
-		return x.PublicKey
-	}
-	return ""
-}
-
-func (x *AddDoorKeyRequest) GetComment() string {
-	if x != nil {
-		return x.Comment
-	}
-	return ""
-}
-
-func (x *AddDoorKeyRequest) GetLifetime() *durationpb.Duration {
-	if x != nil {
-		return x.Lifetime
-	}
-	return nil
-}
-
-// AddDoorKeyResponse has the key as kept.
-type AddDoorKeyResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key.
-	Key           *DoorKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AddDoorKeyResponse) Reset() {
-	*x = AddDoorKeyResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AddDoorKeyResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AddDoorKeyResponse) ProtoMessage() {}
-
-func (x *AddDoorKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AddDoorKeyResponse.ProtoReflect.Descriptor instead.
-func (*AddDoorKeyResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{68}
-}
-
-func (x *AddDoorKeyResponse) GetKey() *DoorKey {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-// ListDoorKeysRequest asks for keys.
-type ListDoorKeysRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant's name; empty for all.
-	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListDoorKeysRequest) Reset() {
-	*x = ListDoorKeysRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListDoorKeysRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListDoorKeysRequest) ProtoMessage() {}
-
-func (x *ListDoorKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListDoorKeysRequest.ProtoReflect.Descriptor instead.
-func (*ListDoorKeysRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{69}
-}
-
-func (x *ListDoorKeysRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-// ListDoorKeysResponse has the keys.
-type ListDoorKeysResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The keys by tenant and fingerprint, those that have expired too.
-	Keys []*DoorKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
-	// The fingerprint of the door's host key, to be compared at the first connection; empty where the server has no door.
-	HostFingerprint string `protobuf:"bytes,2,opt,name=host_fingerprint,json=hostFingerprint,proto3" json:"host_fingerprint,omitempty"`
-	// The door's host key, as a known_hosts file has it behind the names; empty where the server has no door.
-	HostKey       string `protobuf:"bytes,3,opt,name=host_key,json=hostKey,proto3" json:"host_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListDoorKeysResponse) Reset() {
-	*x = ListDoorKeysResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListDoorKeysResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListDoorKeysResponse) ProtoMessage() {}
-
-func (x *ListDoorKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListDoorKeysResponse.ProtoReflect.Descriptor instead.
-func (*ListDoorKeysResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{70}
-}
-
-func (x *ListDoorKeysResponse) GetKeys() []*DoorKey {
-	if x != nil {
-		return x.Keys
-	}
-	return nil
-}
-
-func (x *ListDoorKeysResponse) GetHostFingerprint() string {
-	if x != nil {
-		return x.HostFingerprint
-	}
-	return ""
-}
-
-func (x *ListDoorKeysResponse) GetHostKey() string {
-	if x != nil {
-		return x.HostKey
-	}
-	return ""
-}
-
-// RemoveDoorKeyRequest names a key.
-type RemoveDoorKeyRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant's name, required.
-	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The key's fingerprint, required.
-	Fingerprint   string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RemoveDoorKeyRequest) Reset() {
-	*x = RemoveDoorKeyRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[71]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RemoveDoorKeyRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RemoveDoorKeyRequest) ProtoMessage() {}
-
-func (x *RemoveDoorKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[71]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RemoveDoorKeyRequest.ProtoReflect.Descriptor instead.
-func (*RemoveDoorKeyRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{71}
-}
-
-func (x *RemoveDoorKeyRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *RemoveDoorKeyRequest) GetFingerprint() string {
-	if x != nil {
-		return x.Fingerprint
-	}
-	return ""
-}
-
-// RemoveDoorKeyResponse has the key as it was.
-type RemoveDoorKeyResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key.
-	Key           *DoorKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RemoveDoorKeyResponse) Reset() {
-	*x = RemoveDoorKeyResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RemoveDoorKeyResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RemoveDoorKeyResponse) ProtoMessage() {}
-
-func (x *RemoveDoorKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[72]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RemoveDoorKeyResponse.ProtoReflect.Descriptor instead.
-func (*RemoveDoorKeyResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{72}
-}
-
-func (x *RemoveDoorKeyResponse) GetKey() *DoorKey {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
 var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xb9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xb9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
@@ -4814,37 +4374,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x13CreateBackupRequest\x12\x1c\n" +
 	"\trecipient\x18\x01 \x01(\tR\trecipient\"*\n" +
 	"\x14CreateBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\x8b\x02\n" +
-	"\aDoorKey\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
-	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1d\n" +
-	"\n" +
-	"public_key\x18\x03 \x01(\tR\tpublicKey\x12\x18\n" +
-	"\acomment\x18\x04 \x01(\tR\acomment\x12\x19\n" +
-	"\badded_by\x18\x05 \x01(\tR\aaddedBy\x125\n" +
-	"\badd_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aaddTime\x12;\n" +
-	"\vexpire_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xbd\x01\n" +
-	"\x11AddDoorKeyRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
-	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1d\n" +
-	"\n" +
-	"public_key\x18\x03 \x01(\tR\tpublicKey\x12\x18\n" +
-	"\acomment\x18\x04 \x01(\tR\acomment\x125\n" +
-	"\blifetime\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"B\n" +
-	"\x12AddDoorKeyResponse\x12,\n" +
-	"\x03key\x18\x01 \x01(\v2\x1a.wolkvox.backup.v1.DoorKeyR\x03key\"-\n" +
-	"\x13ListDoorKeysRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"\x8c\x01\n" +
-	"\x14ListDoorKeysResponse\x12.\n" +
-	"\x04keys\x18\x01 \x03(\v2\x1a.wolkvox.backup.v1.DoorKeyR\x04keys\x12)\n" +
-	"\x10host_fingerprint\x18\x02 \x01(\tR\x0fhostFingerprint\x12\x19\n" +
-	"\bhost_key\x18\x03 \x01(\tR\ahostKey\"P\n" +
-	"\x14RemoveDoorKeyRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
-	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\"E\n" +
-	"\x15RemoveDoorKeyResponse\x12,\n" +
-	"\x03key\x18\x01 \x01(\v2\x1a.wolkvox.backup.v1.DoorKeyR\x03key*\x84\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data*\x84\x01\n" +
 	"\tAlarmKind\x12\x1a\n" +
 	"\x16ALARM_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
@@ -4913,7 +4443,7 @@ func file_wolkvox_backup_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(AlarmKind)(0),                    // 0: wolkvox.backup.v1.AlarmKind
 	(ExtensionReason)(0),              // 1: wolkvox.backup.v1.ExtensionReason
@@ -4984,155 +4514,148 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*ReadAdminLogResponse)(nil),      // 66: wolkvox.backup.v1.ReadAdminLogResponse
 	(*CreateBackupRequest)(nil),       // 67: wolkvox.backup.v1.CreateBackupRequest
 	(*CreateBackupResponse)(nil),      // 68: wolkvox.backup.v1.CreateBackupResponse
-	(*DoorKey)(nil),                   // 69: wolkvox.backup.v1.DoorKey
-	(*AddDoorKeyRequest)(nil),         // 70: wolkvox.backup.v1.AddDoorKeyRequest
-	(*AddDoorKeyResponse)(nil),        // 71: wolkvox.backup.v1.AddDoorKeyResponse
-	(*ListDoorKeysRequest)(nil),       // 72: wolkvox.backup.v1.ListDoorKeysRequest
-	(*ListDoorKeysResponse)(nil),      // 73: wolkvox.backup.v1.ListDoorKeysResponse
-	(*RemoveDoorKeyRequest)(nil),      // 74: wolkvox.backup.v1.RemoveDoorKeyRequest
-	(*RemoveDoorKeyResponse)(nil),     // 75: wolkvox.backup.v1.RemoveDoorKeyResponse
-	(*NightWindow)(nil),               // 76: wolkvox.backup.v1.NightWindow
-	(*durationpb.Duration)(nil),       // 77: google.protobuf.Duration
-	(StorageKind)(0),                  // 78: wolkvox.backup.v1.StorageKind
-	(*LogPosition)(nil),               // 79: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),     // 80: google.protobuf.Timestamp
-	(*DestinationReport)(nil),         // 81: wolkvox.backup.v1.DestinationReport
-	(*Night)(nil),                     // 82: wolkvox.backup.v1.Night
-	(ItemState)(0),                    // 83: wolkvox.backup.v1.ItemState
-	(*Item)(nil),                      // 84: wolkvox.backup.v1.Item
-	(*LedgerReport)(nil),              // 85: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 86: wolkvox.backup.v1.ExportedFile
+	(*NightWindow)(nil),               // 69: wolkvox.backup.v1.NightWindow
+	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
+	(StorageKind)(0),                  // 71: wolkvox.backup.v1.StorageKind
+	(*LogPosition)(nil),               // 72: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),     // 73: google.protobuf.Timestamp
+	(*DestinationReport)(nil),         // 74: wolkvox.backup.v1.DestinationReport
+	(*Night)(nil),                     // 75: wolkvox.backup.v1.Night
+	(ItemState)(0),                    // 76: wolkvox.backup.v1.ItemState
+	(*Item)(nil),                      // 77: wolkvox.backup.v1.Item
+	(*LedgerReport)(nil),              // 78: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 79: wolkvox.backup.v1.ExportedFile
+	(*AddDoorKeyRequest)(nil),         // 80: wolkvox.backup.v1.AddDoorKeyRequest
+	(*ListDoorKeysRequest)(nil),       // 81: wolkvox.backup.v1.ListDoorKeysRequest
+	(*RemoveDoorKeyRequest)(nil),      // 82: wolkvox.backup.v1.RemoveDoorKeyRequest
+	(*AddDoorKeyResponse)(nil),        // 83: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),      // 84: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),     // 85: wolkvox.backup.v1.RemoveDoorKeyResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
-	76, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
-	77, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
-	77, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
+	69, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
+	70, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
+	70, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
 	3,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
 	8,  // 6: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
 	8,  // 7: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
 	8,  // 8: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
-	78, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
-	79, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
-	79, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	78, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
+	71, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
+	72, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
+	72, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	71, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
 	13, // 13: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 14: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
-	77, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	80, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	80, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
-	77, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
-	80, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
-	81, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
-	80, // 21: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
+	70, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	73, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	73, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
+	70, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
+	73, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	74, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
+	73, // 21: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
 	21, // 22: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
-	82, // 23: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
+	75, // 23: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
 	24, // 24: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
-	82, // 25: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
-	83, // 26: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
-	84, // 27: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
-	85, // 28: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	86, // 29: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	75, // 25: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
+	76, // 26: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
+	77, // 27: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
+	78, // 28: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	79, // 29: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
 	0,  // 30: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	80, // 31: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
+	73, // 31: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
 	36, // 32: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
 	0,  // 33: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
 	13, // 34: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 35: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 36: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	77, // 37: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
+	70, // 37: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
 	1,  // 38: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
-	80, // 39: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
-	80, // 40: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
+	73, // 39: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
+	73, // 40: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
 	50, // 41: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
-	80, // 42: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
-	80, // 43: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
-	80, // 44: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
+	73, // 42: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
+	73, // 43: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
+	73, // 44: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
 	52, // 45: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
 	2,  // 46: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
-	80, // 47: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	80, // 48: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	80, // 49: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	73, // 47: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	73, // 48: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	73, // 49: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
 	2,  // 50: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
 	57, // 51: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
 	57, // 52: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
 	57, // 53: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	80, // 54: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
+	73, // 54: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
 	65, // 55: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
-	80, // 56: wolkvox.backup.v1.DoorKey.add_time:type_name -> google.protobuf.Timestamp
-	80, // 57: wolkvox.backup.v1.DoorKey.expire_time:type_name -> google.protobuf.Timestamp
-	77, // 58: wolkvox.backup.v1.AddDoorKeyRequest.lifetime:type_name -> google.protobuf.Duration
-	69, // 59: wolkvox.backup.v1.AddDoorKeyResponse.key:type_name -> wolkvox.backup.v1.DoorKey
-	69, // 60: wolkvox.backup.v1.ListDoorKeysResponse.keys:type_name -> wolkvox.backup.v1.DoorKey
-	69, // 61: wolkvox.backup.v1.RemoveDoorKeyResponse.key:type_name -> wolkvox.backup.v1.DoorKey
-	4,  // 62: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
-	6,  // 63: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
-	9,  // 64: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
-	11, // 65: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
-	14, // 66: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
-	16, // 67: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
-	18, // 68: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
-	20, // 69: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
-	23, // 70: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
-	26, // 71: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
-	28, // 72: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
-	30, // 73: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
-	32, // 74: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
-	34, // 75: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
-	37, // 76: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
-	39, // 77: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
-	41, // 78: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
-	43, // 79: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
-	45, // 80: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
-	47, // 81: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
-	49, // 82: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
-	53, // 83: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
-	55, // 84: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
-	58, // 85: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
-	60, // 86: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
-	62, // 87: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
-	64, // 88: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
-	67, // 89: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
-	70, // 90: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
-	72, // 91: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
-	74, // 92: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
-	5,  // 93: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	7,  // 94: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	10, // 95: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	12, // 96: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	15, // 97: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	17, // 98: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	19, // 99: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	22, // 100: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	25, // 101: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	27, // 102: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	29, // 103: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	31, // 104: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	33, // 105: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	35, // 106: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	38, // 107: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	40, // 108: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	42, // 109: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	44, // 110: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	46, // 111: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	48, // 112: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	51, // 113: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	54, // 114: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	56, // 115: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	59, // 116: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	61, // 117: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	63, // 118: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	66, // 119: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	68, // 120: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	71, // 121: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
-	73, // 122: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
-	75, // 123: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
-	93, // [93:124] is the sub-list for method output_type
-	62, // [62:93] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	4,  // 56: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
+	6,  // 57: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
+	9,  // 58: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
+	11, // 59: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
+	14, // 60: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
+	16, // 61: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
+	18, // 62: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
+	20, // 63: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
+	23, // 64: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
+	26, // 65: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
+	28, // 66: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
+	30, // 67: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
+	32, // 68: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
+	34, // 69: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
+	37, // 70: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
+	39, // 71: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
+	41, // 72: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
+	43, // 73: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
+	45, // 74: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
+	47, // 75: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
+	49, // 76: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
+	53, // 77: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
+	55, // 78: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
+	58, // 79: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
+	60, // 80: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
+	62, // 81: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
+	64, // 82: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
+	67, // 83: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
+	80, // 84: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
+	81, // 85: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
+	82, // 86: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
+	5,  // 87: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	7,  // 88: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	10, // 89: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	12, // 90: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	15, // 91: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	17, // 92: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	19, // 93: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	22, // 94: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	25, // 95: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	27, // 96: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	29, // 97: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	31, // 98: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	33, // 99: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	35, // 100: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	38, // 101: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	40, // 102: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	42, // 103: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	44, // 104: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	46, // 105: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	48, // 106: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	51, // 107: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	54, // 108: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	56, // 109: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	59, // 110: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	61, // 111: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	63, // 112: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	66, // 113: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	68, // 114: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	83, // 115: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	84, // 116: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	85, // 117: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	87, // [87:118] is the sub-list for method output_type
+	56, // [56:87] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_admin_proto_init() }
@@ -5140,6 +4663,7 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	if File_wolkvox_backup_v1_admin_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_door_proto_init()
 	file_wolkvox_backup_v1_heartbeat_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_admin_proto_msgTypes[18].OneofWrappers = []any{}
@@ -5149,7 +4673,7 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_admin_proto_rawDesc), len(file_wolkvox_backup_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   73,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
