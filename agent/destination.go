@@ -57,7 +57,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	d := &destination{config: c, log: log, limiter: rate.NewLimiter(rate.Inf, burst), notes: a.notes, logger: logger}
 	d.faults = fault.Teller{Language: a.options.Config.Language, Place: c.Location()}
 	d.setLimit(time.Time{}) // no zone is known yet, so that the time does not count
-	place, err := opener(c)
+	place, err := a.place(c)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +124,13 @@ func (d *destination) logProblem() error {
 // patience is how long a pass waits for the server before it is given up.
 const patience = 45 * time.Second
 
-// reserve is what must stay free: as configured, or 5 % of the volume and at most 20 GiB.
+// reserve is what must stay free: as configured, or 5 % of the volume and at most 20 GiB; nothing in wolkvox Storage.
 func (d *destination) reserve(space dest.Space) int64 {
 	if d.config.Reserve != nil {
 		return int64(*d.config.Reserve)
+	}
+	if d.config.Wolkvox != nil { // the server keeps a reserve itself
+		return 0
 	}
 	return min(space.TotalBytes/20, 20<<30)
 }

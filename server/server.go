@@ -34,6 +34,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
+	"github.com/wolkvox/backup/server/internal/storagerpc"
 )
 
 // What lies in the state directory.
@@ -94,6 +95,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
 	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log))
+	stored, err := openStorage(c, reg, log)
+	if err != nil {
+		return err
+	}
 	people, err := openEntrance(c, reg, sequencers, contents, log)
 	if err != nil {
 		return err
@@ -113,6 +118,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
 		Heartbeat:  heartbeats,
 		Ledger:     ledgerrpc.New(sequencers, log),
+		Storage:    storagerpc.New(stored, sequencers, reg, contents, log),
 	})
 
 	shown, err := listenForMetrics(c, log, calls, metrics.NewDoor(func() metrics.DoorCounts { return metrics.DoorCounts(people.stats()) }), metrics.NewCollector(metrics.State{

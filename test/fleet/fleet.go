@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -28,6 +29,7 @@ const (
 type Options struct {
 	ServerState, AgentState string // must not exist yet
 	Destination             string // must exist
+	Kind                    string // of storage; rsync where empty
 	Where                   string // as in [AgentOptions]; what it names serves Destination
 	Server                  string // further lines of the server's configuration
 	Agent                   string // further lines of the agent's
@@ -74,7 +76,7 @@ func New(t testing.TB, o Options) *Fleet {
 	f.Line = NewLine(t, f.Server.Address)
 	f.Server.Do(t, "tenant", "add", TenantName, "--time-zone", "UTC", "--window", "00:00-00:00", "--quiet", "0s")
 	f.Server.Do(t, "source", "add", TenantName, SourceName, "--directory", f.Source)
-	f.Server.Do(t, "destination", "add", TenantName, DestinationName, "--kind", "rsync")
+	f.Server.Do(t, "destination", "add", TenantName, DestinationName, "--kind", cmp.Or(o.Kind, "rsync"))
 	f.Agent = NewAgent(t, AgentOptions{
 		Dir: f.Dir, State: o.AgentState, Destination: DestinationName, Directory: f.Destination, Where: o.Where,
 		Top: o.Agent, More: o.Place, Program: o.AgentProgram,

@@ -25,6 +25,8 @@ type Place struct {
 	SFTP *SFTP `yaml:"sftp"`
 	// Rsync is a module of an rsync daemon, or a folder reached by rsync over SSH. Linux agents only.
 	Rsync *Rsync `yaml:"rsync"`
+	// Wolkvox is wolkvox Storage.
+	Wolkvox *Wolkvox `yaml:"wolkvox"`
 }
 
 // Login is a user of a file server.
@@ -93,6 +95,8 @@ func (p *Place) Location() string {
 		return `\\` + p.SMB.Address + `\` + strings.ReplaceAll(path.Join(p.SMB.Share, p.SMB.Folder), "/", `\`)
 	case p.SFTP != nil:
 		return "sftp://" + p.SFTP.User + "@" + p.SFTP.Address + "/" + strings.TrimPrefix(p.SFTP.Folder, "/")
+	case p.Wolkvox != nil:
+		return "wolkvox Storage"
 	case p.Rsync != nil && p.Rsync.SSH != nil:
 		return p.Rsync.SSH.User + "@" + p.Rsync.SSH.Address + ":" + p.Rsync.Folder + " (rsync)"
 	case p.Rsync != nil:
@@ -103,13 +107,13 @@ func (p *Place) Location() string {
 
 func (p *Place) check() error {
 	set := 0
-	for _, is := range []bool{p.Directory != "", p.SMB != nil, p.SFTP != nil, p.Rsync != nil} {
+	for _, is := range []bool{p.Directory != "", p.SMB != nil, p.SFTP != nil, p.Rsync != nil, p.Wolkvox != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return errors.New("give exactly one of directory, smb, sftp and rsync")
+		return errors.New("give exactly one of directory, smb, sftp, rsync and wolkvox")
 	}
 	if p.Login != nil && p.Directory == "" {
 		return errors.New("login goes with directory; smb, sftp and rsync have a user of their own")
@@ -121,6 +125,8 @@ func (p *Place) check() error {
 		return inKey("sftp", p.SFTP.check())
 	case p.Rsync != nil:
 		return inKey("rsync", p.Rsync.check())
+	case p.Wolkvox != nil:
+		return inKey("wolkvox", p.Wolkvox.check())
 	}
 	if !filepath.IsAbs(p.Directory) {
 		return fmt.Errorf("directory is %q; give the absolute path of a local or mounted directory", p.Directory)

@@ -49,7 +49,7 @@ func TestPlaceRefuses(t *testing.T) {
 	ssh := "address: h, user: u, host_key: k, key: " + secret
 	for place, words := range map[string]string{
 		"directory: '" + absolute(t, "nas") + "', sftp: {" + ssh + ", folder: f}": "exactly one",
-		"streams: 2": "exactly one of directory, smb, sftp and rsync",
+		"streams: 2": "exactly one of directory, smb, sftp, rsync",
 		"smb: {address: h, share: a/b, " + login + "}":                       "share",
 		"smb: {address: h, " + login + "}":                                   "share",
 		"smb: {share: s, " + login + "}":                                     "address",

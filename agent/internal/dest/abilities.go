@@ -13,6 +13,7 @@ type abilities struct {
 	lister   Lister
 	spacer   Spacer
 	reporter Reporter
+	copier   Copier
 }
 
 func abilitiesOf(driver Driver) (abilities, error) {
@@ -28,5 +29,6 @@ func abilitiesOf(driver Driver) (abilities, error) {
 	a.lister, _ = driver.(Lister)
 	a.spacer, _ = driver.(Spacer)
 	a.reporter, _ = driver.(Reporter)
+	a.copier, _ = driver.(Copier)
 	return a, nil
 }

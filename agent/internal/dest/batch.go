@@ -122,6 +122,9 @@ func (b *Batch) Verify(ctx context.Context) error {
 		return err
 	}
 	if _, ok := b.stage.(Uploader); ok { // what is stored is compared after publishing
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		for _, s := range round {
 			s.result = Result{Name: s.name, Digest: s.want}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,9 +31,10 @@ type Canary struct {
 	content []byte // of the file that gets the name
 	rival   []byte // of the one that must not
 	stage   Stage
-	checked bool // the stage lies elsewhere: nothing is at the place before it is published
-	turn    bool // the store's turn is taken
-	named   bool // the name may be taken
+	uploads Uploader // the stage, where each file goes to its own name
+	checked bool     // nothing is out of sight at the place itself
+	turn    bool     // the store's turn is taken
+	named   bool     // the name may be taken
 }
 
 // NewCanary returns a canary that has done nothing.
@@ -69,11 +71,14 @@ func (c *Canary) Write(ctx context.Context) error {
 	}
 	c.stage = stage
 	_, c.checked = stage.(Checker)
+	c.uploads, _ = stage.(Uploader)
 	if err := c.write(ctx, canaryKey, c.content); err != nil {
 		return err
 	}
-	if err := c.write(ctx, rivalKey, c.rival); err != nil {
-		return err
+	if c.uploads == nil { // otherwise it could be the first to have the name
+		if err := c.write(ctx, rivalKey, c.rival); err != nil {
+			return err
+		}
 	}
 	if !c.checked {
 		return nil
@@ -88,7 +93,7 @@ func (c *Canary) Write(ctx context.Context) error {
 }
 
 func (c *Canary) write(ctx context.Context, key string, content []byte) error {
-	file, err := c.stage.Create(ctx, key, int64(len(content)))
+	file, err := c.create(ctx, key, content)
 	if err != nil {
 		return fmt.Errorf("create a file: %w", err)
 	}
@@ -99,6 +104,15 @@ func (c *Canary) write(ctx context.Context, key string, content []byte) error {
 		return fmt.Errorf("close a file: %w", err)
 	}
 	return nil
+}
+
+func (c *Canary) create(ctx context.Context, key string, content []byte) (StagedFile, error) {
+	if c.uploads == nil {
+		return c.stage.Create(ctx, key, int64(len(content)))
+	}
+	c.named = true
+	want := backup.Digest{SHA256: sha256.Sum256(content), SizeBytes: int64(len(content))}
+	return c.uploads.Upload(ctx, key, backup.OwnPrefix+"/"+canaryOwn, want)
 }
 
 // Sync makes what was written durable.
@@ -123,6 +137,14 @@ func (c *Canary) Rename(ctx context.Context) error {
 	if !c.checked {
 		if err := c.publish(ctx, canaryKey); err != nil {
 			return fmt.Errorf("rename a file without replacing: %w", err)
+		}
+	}
+	if c.uploads != nil {
+		if err := c.write(ctx, rivalKey, c.rival); err != nil {
+			return err
+		}
+		if err := c.stage.Sync(ctx); err != nil {
+			return fmt.Errorf("send a second file: %w", err)
 		}
 	}
 	if err := c.publish(ctx, rivalKey); !errors.Is(err, fs.ErrExist) {

@@ -14,6 +14,7 @@ const (
 	SpaceRsync    CodeSpace = "rsync"    // exit statuses, rsync's errcode.h
 	SpaceS3       CodeSpace = "s3"       // Name is the error code of Amazon S3's API, Number the HTTP status; Name is empty where there is none
 	SpaceAzure    CodeSpace = "azure"    // Name is the error code of Azure Blob Storage's API (x-ms-error-code), Number the HTTP status
+	SpaceWolkvox  CodeSpace = "wolkvox"  // Name is the reason of an answer of wolkvox' server, Number its gRPC code; Name is empty where there is none
 	SpaceDriver   CodeSpace = "driver"   // what a driver itself found; Number is 0, Name one of the Code constants
 )
 

@@ -103,7 +103,8 @@ type Uploader interface {
 	Checker
 	// Upload begins the file that shall be visible under name; key as for Create. Nothing is visible before its Close,
 	// which is called only when all bytes came and have the digest want. Close need not wait for the upload: its outcome is
-	// that of Publish. Discard leaves nothing behind.
+	// that of Publish. ctx counts for this call alone: what is on its way goes on until it ends or the stage is discarded, and
+	// Discard waits until it has ended. Discard leaves nothing behind.
 	Upload(ctx context.Context, key, name string, want backup.Digest) (StagedFile, error)
 }
 

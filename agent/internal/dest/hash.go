@@ -154,6 +154,16 @@ type digestReader struct {
 	err  error
 }
 
+// Digested is a reader whose digest is known beforehand, as that of what [Place.Put] hands to a driver is.
+type Digested interface {
+	io.Reader
+	// Digest is of everything that the reader yields, if it yields no error.
+	Digest() backup.Digest
+}
+
+// Digest implements [Digested].
+func (d *digestReader) Digest() backup.Digest { return d.want }
+
 func newDigestReader(r io.Reader, want backup.Digest) *digestReader {
 	return &digestReader{r: r, h: sha256.New(), want: want}
 }

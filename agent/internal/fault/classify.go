@@ -125,6 +125,8 @@ func ofCode(e *dest.CodeError) (row, bool) {
 		r, known = sshRows()[e.Number]
 	case dest.SpaceRsync:
 		r, known = rsyncRows()[e.Number]
+	case dest.SpaceWolkvox:
+		r, known = ofWolkvox(e.Name, e.Number)
 	case dest.SpaceDriver:
 		r, known = driverRows()[e.Name]
 		r.code = e.Name

@@ -65,6 +65,13 @@ const (
 	topicRsyncIO         topic = "rsync-io"
 	topicRsyncPartial    topic = "rsync-partial"
 	topicSSHExit         topic = "ssh-exit"
+	topicStorageQuota    topic = "storage-quota"
+	topicStorageFull     topic = "storage-full"
+	topicStorageBusy     topic = "storage-busy"
+	topicStorageDisk     topic = "storage-disk"
+	topicStorageFailed   topic = "storage-failed"
+	topicNotStorage      topic = "not-storage"
+	topicNotAssigned     topic = "not-assigned"
 )
 
 // sentence returns what failed and what to do next. {place} in a sentence follows a noun, and is left out where the place

@@ -68,5 +68,12 @@ func englishSentences() map[topic]string {
 		topicRsyncIO:         "rsync cannot read or write files at the destination {place}, most likely because it is full: free space there, and read the cause",
 		topicRsyncPartial:    "rsync could not copy some files to the destination {place}: read the cause",
 		topicSSHExit:         "ssh did not reach the destination {place}: check the address, the user and the key, and read the cause",
+		topicStorageQuota:    "Your quota at {place} is used up: ask wolkvox for more; what is stored is safe, and copying goes on by itself once it was raised",
+		topicStorageFull:     "wolkvox' server has no room at {place}: wolkvox has to make some; this does not count against you, and nothing is lost",
+		topicStorageBusy:     "The service behind {place} has too much to do at the moment: less is asked of it at once, and it is tried again by itself; nothing is to be done",
+		topicStorageDisk:     "wolkvox' server cannot read or write its disk correctly at {place}: tell wolkvox now; nothing was confirmed that was not compared",
+		topicStorageFailed:   "wolkvox' server could not do it at {place}, and its own log says why: it is tried again by itself; if it lasts, tell wolkvox",
+		topicNotStorage:      "The destination is not one in wolkvox Storage: ask wolkvox for one of that kind, or configure the place that it is for",
+		topicNotAssigned:     "wolkvox' server does not let this agent into {place}: another agent serves the destination, or the certificate was revoked; ask wolkvox",
 	}
 }

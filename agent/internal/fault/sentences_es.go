@@ -68,5 +68,12 @@ func spanishSentences() map[topic]string {
 		topicRsyncIO:         "rsync no puede leer o escribir archivos en el destino {place}, probablemente porque está lleno: libere espacio allí y lea la causa",
 		topicRsyncPartial:    "rsync no pudo copiar algunos archivos al destino {place}: lea la causa",
 		topicSSHExit:         "ssh no llegó al destino {place}: revise la dirección, el usuario y la clave, y lea la causa",
+		topicStorageQuota:    "Su cuota en {place} está agotada: pida más a wolkvox; lo guardado está a salvo, y la copia sigue por sí sola cuando se amplíe",
+		topicStorageFull:     "El servidor de wolkvox no tiene espacio en {place}: wolkvox debe liberarlo; esto no cuenta en su contra, y no se pierde nada",
+		topicStorageBusy:     "El servicio tras {place} tiene demasiado que hacer en este momento: se le pide menos a la vez y se intenta de nuevo por sí solo; no hay que hacer nada",
+		topicStorageDisk:     "El servidor de wolkvox no puede leer o escribir bien su disco en {place}: avise a wolkvox ahora; no se confirmó nada que no se haya comparado",
+		topicStorageFailed:   "El servidor de wolkvox no pudo hacerlo en {place}, y su propio registro dice por qué: se intenta de nuevo por sí solo; si persiste, avise a wolkvox",
+		topicNotStorage:      "El destino no está en wolkvox Storage: pida a wolkvox uno de ese tipo, o configure el lugar que le corresponde",
+		topicNotAssigned:     "El servidor de wolkvox no deja entrar a este agente en {place}: otro agente atiende el destino, o el certificado fue revocado; consulte a wolkvox",
 	}
 }

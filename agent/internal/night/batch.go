@@ -113,6 +113,9 @@ func (b *batch) fit(ctx context.Context, items []fetch.Item) ([]fetch.Item, erro
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.need = needOf(space, reserve, items)
+	if b.place.Copies() { // the service says of each item whether it has room, and whose quota is used up
+		return items, nil
+	}
 	room := space.FreeBytes - reserve - p.inFlight
 	var fitting []fetch.Item
 	var waiting int64
@@ -150,6 +153,9 @@ func needOf(space dest.Space, reserve int64, items []fetch.Item) dest.Space {
 // receive stages the contents of items, and takes what has come through rounds meanwhile.
 func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 	n := b.pass.night
+	if b.place.Copies() {
+		return b.copy(ctx, items)
+	}
 	stage, err := b.place.Begin(ctx)
 	if err != nil {
 		return n.atPlace(err)

@@ -104,6 +104,7 @@ var invalidReasons = []struct {
 	{registry.ErrBadWindow, wire.ReasonBadWindow},
 	{registry.ErrBadPath, wire.ReasonBadPath},
 	{registry.ErrBadLifetime, wire.ReasonBadRequest},
+	{registry.ErrBadQuota, wire.ReasonBadRequest},
 }
 
 // failed returns err as a status. Whoever calls runs this server, so the message says all; the log has it too.

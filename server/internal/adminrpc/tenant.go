@@ -38,6 +38,16 @@ func (s *Service) ListTenants(ctx context.Context, _ *backupv1.ListTenantsReques
 	return res, nil
 }
 
+// SetStorageQuota sets how much a tenant may keep in wolkvox Storage.
+func (s *Service) SetStorageQuota(ctx context.Context, req *backupv1.SetStorageQuotaRequest) (*backupv1.SetStorageQuotaResponse, error) {
+	t, err := s.Registry.SetStorageQuota(req.GetTenant(), req.GetQuotaBytes())
+	if err != nil {
+		return nil, s.refused(ctx, err)
+	}
+	s.done(ctx, "set storage quota", t.Name)
+	return &backupv1.SetStorageQuotaResponse{Tenant: tenant(t)}, nil
+}
+
 // parseTenant reads a tenant. The registry judges the values; here is only found whether they can be read. The error is a
 // status.
 func parseTenant(t *backupv1.Tenant) (registry.Tenant, error) {
@@ -59,6 +69,7 @@ func parseTenant(t *backupv1.Tenant) (registry.Tenant, error) {
 		Name: t.GetName(), TimeZone: t.GetWindow().GetTimeZone(),
 		WindowStart: t.GetWindow().GetStart().AsDuration(), WindowEnd: t.GetWindow().GetEnd().AsDuration(),
 		CutOff: t.GetCutOff().AsDuration(), Quiet: t.GetQuiet().AsDuration(), BytesPerSecond: t.GetWindow().GetBytesPerSecond(),
+		StorageQuotaBytes: t.GetStorageQuotaBytes(),
 	}, nil
 }
 
@@ -69,5 +80,6 @@ func tenant(t registry.Tenant) *backupv1.Tenant {
 			TimeZone: t.TimeZone, Start: durationpb.New(t.WindowStart), End: durationpb.New(t.WindowEnd), BytesPerSecond: t.BytesPerSecond,
 		},
 		CutOff: durationpb.New(t.CutOff), Quiet: durationpb.New(t.Quiet),
+		StorageQuotaBytes: t.StorageQuotaBytes,
 	}
 }

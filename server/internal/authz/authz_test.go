@@ -51,7 +51,7 @@ func TestTable(t *testing.T) {
 	for i, c := range callers {
 		conns[i] = s.Dial(address, c.role)
 	}
-	if len(services) != 8 {
+	if len(services) != 9 {
 		t.Errorf("%d services", len(services))
 	}
 	for service, info := range services {
@@ -91,6 +91,7 @@ func registerAll(g *grpc.Server) {
 	backupv1.RegisterContentServiceServer(g, backupv1.UnimplementedContentServiceServer{})
 	backupv1.RegisterHeartbeatServiceServer(g, backupv1.UnimplementedHeartbeatServiceServer{})
 	backupv1.RegisterAdminServiceServer(g, backupv1.UnimplementedAdminServiceServer{})
+	backupv1.RegisterStorageServiceServer(g, backupv1.UnimplementedStorageServiceServer{})
 	healthv1.RegisterHealthServer(g, health.NewServer())
 	reflection.Register(g)
 }
@@ -135,11 +136,18 @@ func descriptor(t *testing.T, full string) protoreflect.MethodDescriptor {
 // A method that a tenant's people may call names the tenant in its request, or else nobody could tell theirs from others'.
 func TestTenantsAreNamed(t *testing.T) {
 	t.Parallel()
-	methods := backupv1.File_wolkvox_backup_v1_admin_proto.Services().ByName("AdminService").Methods()
+	var methods []protoreflect.MethodDescriptor
+	for _, service := range []protoreflect.ServiceDescriptor{
+		backupv1.File_wolkvox_backup_v1_admin_proto.Services().ByName("AdminService"),
+		backupv1.File_wolkvox_backup_v1_storage_proto.Services().ByName("StorageService"),
+	} {
+		for i := range service.Methods().Len() {
+			methods = append(methods, service.Methods().Get(i))
+		}
+	}
 	found := 0
-	for i := range methods.Len() {
-		m := methods.Get(i)
-		if authz.Of("/wolkvox.backup.v1.AdminService/"+string(m.Name())).Callers&(authz.Client|authz.Auditor) == 0 {
+	for _, m := range methods {
+		if authz.Of("/"+string(m.Parent().FullName())+"/"+string(m.Name())).Callers&(authz.Client|authz.Auditor) == 0 {
 			continue
 		}
 		found++
@@ -147,7 +155,7 @@ func TestTenantsAreNamed(t *testing.T) {
 			t.Errorf("%s names no tenant", m.Input().Name())
 		}
 	}
-	if found != 11 {
+	if found != 15 {
 		t.Errorf("%d methods are for a tenant's people", found)
 	}
 }

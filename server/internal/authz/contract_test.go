@@ -20,6 +20,7 @@ var phrases = map[string]authz.Callers{
 	"an agent, for a destination that was ever assigned to it, or while its log is recovering": authz.Agent,
 	"an agent; destinations that are not its own are answered NOT_ASSIGNED one by one":         authz.Agent,
 	"an agent, with a certificate that is good or ended less than 30 days ago":                 authz.Agent,
+	"the agent assigned to the destination; a client and an auditor for their own tenant":      authz.Agent | authz.Client | authz.Auditor,
 	"as WatchLedger":              authz.Agent,
 	"anyone who holds the secret": authz.Anyone,
 	"whoever may open the socket": authz.Nobody, // of the agent's own service, which is not on the network

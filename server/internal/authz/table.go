@@ -36,12 +36,16 @@ var services = map[string]Rule{
 	backupv1.ContentService_ServiceDesc.ServiceName:    {Callers: Agent},
 	backupv1.HeartbeatService_ServiceDesc.ServiceName:  {Callers: Agent},
 	backupv1.AdminService_ServiceDesc.ServiceName:      {Callers: Operator},
+	backupv1.StorageService_ServiceDesc.ServiceName:    {Callers: Agent},
 	"grpc.health.v1.Health":                            {Callers: Anyone},
 	"grpc.reflection.v1.ServerReflection":              {Callers: Operator},
 	"grpc.reflection.v1alpha.ServerReflection":         {Callers: Operator},
 }
 
 const ofTenant = Operator | Client | Auditor
+
+// stored may look at what is stored: an agent in the place that it serves.
+const stored = Agent | Client | Auditor
 
 // methods has the rules of the methods that depart from their service.
 var methods = map[string]Rule{
@@ -80,6 +84,13 @@ var methods = map[string]Rule{
 	backupv1.AdminService_ExtendDeadlines_FullMethodName:   {Callers: Operator, Changes: true, WantsReason: true},
 	backupv1.AdminService_RevokeAgent_FullMethodName:       {Callers: Operator, Changes: true, WantsReason: true},
 	backupv1.AdminService_RevokeCredential_FullMethodName:  {Callers: Operator, Changes: true, WantsReason: true},
+
+	backupv1.AdminService_SetStorageQuota_FullMethodName: {Callers: Operator, Changes: true},
+
+	backupv1.StorageService_StatFiles_FullMethodName: {Callers: stored},
+	backupv1.StorageService_ListFiles_FullMethodName: {Callers: stored},
+	backupv1.StorageService_ReadFile_FullMethodName:  {Callers: stored},
+	backupv1.StorageService_ReadUsage_FullMethodName: {Callers: stored},
 }
 
 // Of returns the rule of a method, given as "/package.Service/Method".

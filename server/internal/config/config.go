@@ -36,11 +36,14 @@ type Config struct {
 	LogLevel slog.Level `yaml:"log_level"`
 	// MetricsListen is the address at which metrics are served over plain HTTP, HOST:PORT; off where not set.
 	MetricsListen string `yaml:"metrics_listen"`
+	// StorageDir holds wolkvox Storage. Absolute; the folder "storage" of StateDir where not set.
+	StorageDir string `yaml:"storage_dir"`
 	// Limits bound what is served at once.
 	Limits Limits `yaml:"limits"`
 	// Door is where people read recordings over SFTP.
 	Door Door `yaml:"door"`
-	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed. 256 MiB where not set.
+	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed; and on that of StorageDir.
+	// 256 MiB where not set.
 	StateReserve *size.Size `yaml:"state_reserve"`
 	// Recover is not in the file: every ledger is recovered from the agents before anything is sealed or closed again.
 	Recover bool `yaml:"-"`
@@ -123,6 +126,9 @@ func (c *Config) setDefaults() {
 	if c.Listen == "" {
 		c.Listen = DefaultListen
 	}
+	if c.StorageDir == "" {
+		c.StorageDir = filepath.Join(c.StateDir, "storage")
+	}
 	c.Limits.setDefaults()
 	if c.StateReserve == nil {
 		reserve := size.Size(DefaultStateReserve)
@@ -144,6 +150,9 @@ func (l *Limits) setDefaults() {
 func (c *Config) check() error {
 	if !filepath.IsAbs(c.StateDir) {
 		return fmt.Errorf("state_dir is %q; give an absolute path", c.StateDir)
+	}
+	if !filepath.IsAbs(c.StorageDir) {
+		return fmt.Errorf("storage_dir is %q; give an absolute path", c.StorageDir)
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) {
 		return fmt.Errorf("listen is %q; write it like :443 or 192.0.2.1:443", c.Listen)

@@ -30,6 +30,7 @@ limits:
 metrics_listen: 127.0.0.1:9464
 door: {listen: ":2022"}
 state_reserve: 1GiB
+storage_dir: /srv/storage
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -38,9 +39,9 @@ state_reserve: 1GiB
 	want := Config{
 		StateDir: "/var/lib/wolkvox", Listen: "192.0.2.1:8443", Names: []string{"backup.example.com", "192.0.2.1", "2001:db8::1"},
 		Address: "backup.example.com:443", LogLevel: slog.LevelDebug, Limits: Limits{Streams: 100, StreamsPerAgent: 4, BytesPerSecond: &rate, TimesPerNight: 3, Connections: 2000, ConnectionsPerAddress: 500},
-		MetricsListen: "127.0.0.1:9464",
-		Door:          Door{Listen: ":2022"},
-		StateReserve:  &reserve,
+		MetricsListen: "127.0.0.1:9464", StorageDir: "/srv/storage",
+		Door:         Door{Listen: ":2022"},
+		StateReserve: &reserve,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
@@ -57,7 +58,7 @@ func TestParseDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	reserve := size.Size(256 << 20)
-	want := Config{StateDir: "/s", Listen: ":443", Names: []string{"::1"}, Limits: Limits{Streams: 64, StreamsPerAgent: 8, TimesPerNight: 8, Connections: 16384, ConnectionsPerAddress: 1024}, StateReserve: &reserve}
+	want := Config{StateDir: "/s", StorageDir: "/s/storage", Listen: ":443", Names: []string{"::1"}, Limits: Limits{Streams: 64, StreamsPerAgent: 8, TimesPerNight: 8, Connections: 16384, ConnectionsPerAddress: 1024}, StateReserve: &reserve}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
 	}

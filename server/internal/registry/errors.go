@@ -16,6 +16,7 @@ var (
 	ErrBadTimeZone = errors.New("the time zone is not an IANA name")
 	ErrBadWindow   = errors.New("the nightly window is not allowed") // also of cut-off, quiet time and rate
 	ErrBadPath     = errors.New("the path is not allowed")
+	ErrBadQuota    = errors.New("the quota of wolkvox Storage is not allowed")
 	ErrBadLifetime = errors.New("the lifetime of a token is not allowed")
 
 	ErrNotServing = errors.New("it does not serve destination")

@@ -23,6 +23,8 @@ type Tenant struct {
 	CutOff         time.Duration `json:"cut_off"`          // when the night is cut off and sealed, after local midnight
 	Quiet          time.Duration `json:"quiet"`            // how long a file has to be unchanged before it is sealed
 	BytesPerSecond int64         `json:"bytes_per_second"` // the most that is fetched; 0 for no limit
+	// StorageQuotaBytes is how much it may keep in wolkvox Storage; 0 for no limit.
+	StorageQuotaBytes int64 `json:"storage_quota_bytes,omitempty"`
 }
 
 // Check reports why t cannot be kept. Errors wrap [ErrBadName], [ErrBadTimeZone] or [ErrBadWindow].
@@ -43,6 +45,9 @@ func (t Tenant) Check() error {
 	}
 	if t.BytesPerSecond < 0 {
 		return fmt.Errorf("tenant %s: %w: %d bytes per second", t.Name, ErrBadWindow, t.BytesPerSecond)
+	}
+	if t.StorageQuotaBytes < 0 {
+		return fmt.Errorf("tenant %s: %w: %d bytes", t.Name, ErrBadQuota, t.StorageQuotaBytes)
 	}
 	return nil
 }
@@ -74,6 +79,22 @@ func (r *Registry) Tenant(name string) (t Tenant, err error) {
 	err = r.db.View(func(txn *badger.Txn) error {
 		t, err = get[Tenant](txn, key(tenantTable, name), SubjectTenant, name)
 		return err
+	})
+	return t, err
+}
+
+// SetStorageQuota changes how much a tenant may keep in wolkvox Storage; 0 for no limit. Errors are [ErrBadQuota] and
+// [ErrNotFound].
+func (r *Registry) SetStorageQuota(name string, quotaBytes int64) (t Tenant, err error) {
+	err = r.update(func(txn *badger.Txn) error {
+		if t, err = get[Tenant](txn, key(tenantTable, name), SubjectTenant, name); err != nil {
+			return err
+		}
+		t.StorageQuotaBytes = quotaBytes
+		if err := t.Check(); err != nil {
+			return err
+		}
+		return put(txn, key(tenantTable, name), t)
 	})
 	return t, err
 }

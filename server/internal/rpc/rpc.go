@@ -52,6 +52,7 @@ type Services struct {
 		backupv1.LedgerServiceServer
 		Stop() // ends the streams that have no end of their own
 	}
+	Storage backupv1.StorageServiceServer
 }
 
 // Server is a gRPC server with all services.
@@ -65,7 +66,7 @@ type Server struct {
 
 // ownLimits are the streaming methods that bound by themselves how many an agent has open.
 func ownLimits() []string {
-	return []string{backupv1.ContentService_FetchContents_FullMethodName, backupv1.LedgerService_WatchLedger_FullMethodName}
+	return []string{backupv1.ContentService_FetchContents_FullMethodName, backupv1.LedgerService_WatchLedger_FullMethodName, backupv1.StorageService_PutFile_FullMethodName}
 }
 
 // NewServer returns the server. Nothing is served before [Server.Serve]. calls takes down how every call ended, also those
@@ -90,6 +91,7 @@ func NewServer(creds credentials.TransportCredentials, bounds *limits.Limits, gu
 	backupv1.RegisterEnrollmentServiceServer(server, services.Enrollment)
 	backupv1.RegisterHeartbeatServiceServer(server, services.Heartbeat)
 	backupv1.RegisterLedgerServiceServer(server, services.Ledger)
+	backupv1.RegisterStorageServiceServer(server, services.Storage)
 	status := health.NewServer()
 	healthv1.RegisterHealthServer(server, status)
 	reflection.Register(server)

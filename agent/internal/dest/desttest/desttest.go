@@ -24,13 +24,14 @@ type Env struct {
 	Opener     dest.Opener
 	NewProcess func() dest.Opener                           // opens the same place, as a later process would
 	Plant      func(t *testing.T, name string, data []byte) // somebody else's file, replacing what is there
-	PlantOdd   func(t *testing.T, name string)              // something that is not a regular file
-	FlipStaged func(t *testing.T)                           // flips a bit in every staged file that is not empty
+	PlantOdd   func(t *testing.T, name string)              // something that is not a regular file; nil where there is no such thing
+	FlipStaged func(t *testing.T)                           // flips a bit in every staged file that is not empty; nil where nothing is staged
 	Unplug     func(t *testing.T) (plug func())             // makes the place unreachable
 	CutPower   func(survives func() bool)                   // nil where the place cannot; see memdest.Disk.CutPower
 	Slow       bool                                         // syncs take long: each crash point gets one kind of fault, in turn, not all of them
 	CrashEvery int                                          // how many operations lie between two crash points; 1 where 0, more, also with fewer files elsewhere, where each operation is a connection or a process
 	NoSpace    bool                                         // the place cannot tell how much it can still take
+	Uploads    bool                                         // its stage is a dest.Uploader, and names are not a tree of folders
 }
 
 // Origin is the log that the suite's places belong to.
@@ -59,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 		{"FailedSyncBreaksTheBatch", testFailedSync},
 		{"LostWrites", testLostWrites},
 		{"Sweep", testSweep},
+		{"Uploads", testUploads},
 		{"Space", testSpace},
 		{"CrashPoints", testCrashPoints},
 		{"PowerCuts", testPowerCuts},
@@ -66,7 +68,9 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(t, open(t))
+			env := open(t)
+			checkKind(t, env)
+			test.run(t, env)
 		})
 	}
 }

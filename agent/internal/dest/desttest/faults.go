@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
 )
 
@@ -24,6 +25,7 @@ const (
 	OpSweep      Op = "sweep"       // with an empty name
 	OpNewStage   Op = "new stage"   // with an empty name
 	OpCreate     Op = "create"      // name is the key
+	OpUpload     Op = "upload"      // the beginning of one; name is the visible name
 	OpWrite      Op = "write"       // name is the key
 	OpClose      Op = "close"       // of a staged file; name is the key
 	OpSync       Op = "sync"        // with an empty name
@@ -166,6 +168,9 @@ func (f *faulty) NewStage(ctx context.Context) (dest.Stage, error) {
 		}
 		return nil, err
 	}
+	if uploader, ok := stage.(dest.Uploader); ok {
+		return &faultyUploader{&faultyChecker{&faultyStage{stage, f.hook}, uploader}, uploader}, nil
+	}
 	if checker, ok := stage.(dest.Checker); ok {
 		return &faultyChecker{&faultyStage{stage, f.hook}, checker}, nil
 	}
@@ -181,6 +186,36 @@ type faultyChecker struct {
 func (f *faultyChecker) Check(ctx context.Context, moves []dest.Move) (checked []dest.Checked, err error) {
 	err = f.hook.run(OpCheck, "", func() error { checked, err = f.checker.Check(ctx, moves); return err })
 	return checked, err
+}
+
+// faultyUploader is faultyStage where each file goes to its own name.
+type faultyUploader struct {
+	*faultyChecker
+	uploader dest.Uploader
+}
+
+func (f *faultyUploader) Upload(ctx context.Context, key, name string, want backup.Digest) (dest.StagedFile, error) {
+	var file dest.StagedFile
+	err := f.hook.run(OpUpload, name, func() (err error) { file, err = f.uploader.Upload(ctx, key, name, want); return err })
+	if err != nil {
+		if file != nil {
+			file.Discard()
+		}
+		return nil, err
+	}
+	return &faultyUpload{faultyFile{file, key, f.hook}}, nil
+}
+
+// faultyUpload is faultyFile where closing is what makes a file visible.
+type faultyUpload struct{ faultyFile }
+
+func (f *faultyUpload) Close() error {
+	closed := false
+	err := f.hook.run(OpClose, f.key, func() error { closed = true; return f.StagedFile.Close() })
+	if !closed {
+		f.Discard() // the process would have gone, and what it had not sent with it
+	}
+	return err
 }
 
 type faultyStage struct {

@@ -1,4 +1,4 @@
-// Package memdest is a destination in memory, for tests. It keeps the contract of package dest, knows what was
+// Package memdest is a destination in memory, for tests: a disk ([New]) or an object store ([NewObjects]). It keeps the contract of package dest, knows what was
 // made durable and what was not, and so can lose its power ([Disk.CutPower]); it can be unplugged, and its
 // contents can be damaged. Faults of single operations are injected by desttest.WithFaults, which works on every
 // driver. It does not model case-insensitive names or a full disk by bytes.
@@ -23,6 +23,8 @@ import (
 
 // Disk is a place in memory, and opens handles on itself. Its methods are safe for concurrent use.
 type Disk struct {
+	objects bool // no folders, no renaming: each file goes to its own name, whole and at once
+
 	mu      sync.Mutex // guards everything below, and all nodes
 	epoch   int        // handles of an earlier epoch are dead
 	away    bool       // unplugged
@@ -45,6 +47,14 @@ var errPower = errors.New("the handle is from before the power was cut or the di
 // New returns an empty disk.
 func New() *Disk {
 	return &Disk{names: make(map[string]*node), durable: make(map[string]*node), own: make(map[string][]byte), stages: make(map[*stage]struct{})}
+}
+
+// NewObjects returns an empty object store: its stages are dest.Uploaders, and what it holds is durable. Its power cannot be
+// cut.
+func NewObjects() *Disk {
+	d := New()
+	d.objects = true
+	return d
 }
 
 // Open implements dest.Opener.
@@ -105,6 +115,9 @@ func (d *Disk) look(name string) (*node, error) {
 
 // way returns dest.ErrConflict where a file stands where name needs a folder; disk.mu is held.
 func (d *Disk) way(name string) error {
+	if d.objects {
+		return nil
+	}
 	for i := range len(name) {
 		if _, ok := d.names[name[:i]]; ok && name[i] == '/' {
 			return fmt.Errorf("%w: %q is not a folder", dest.ErrConflict, name[:i])
@@ -114,6 +127,9 @@ func (d *Disk) way(name string) error {
 }
 
 func (d *Disk) isFolder(name string) bool {
+	if d.objects {
+		return false
+	}
 	for other := range d.names {
 		if strings.HasPrefix(other, name+"/") {
 			return true

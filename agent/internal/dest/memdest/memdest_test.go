@@ -26,3 +26,16 @@ func TestDriver(t *testing.T) {
 		}
 	})
 }
+
+func TestObjects(t *testing.T) {
+	desttest.Run(t, func(t *testing.T) desttest.Env {
+		disk := memdest.NewObjects()
+		return desttest.Env{
+			Opener:     disk,
+			NewProcess: func() dest.Opener { return disk },
+			Plant:      func(_ *testing.T, name string, data []byte) { disk.Plant(name, data) },
+			Unplug:     func(*testing.T) func() { disk.Unplug(); return disk.Plug },
+			Uploads:    true,
+		}
+	})
+}

@@ -129,6 +129,7 @@ func (d *Disk) Snapshot() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := New()
+	s.objects = d.objects
 	s.own = maps.Clone(d.own)
 	for name, n := range d.durable {
 		kept := &node{data: slices.Clone(n.durable), durable: slices.Clone(n.durable), odd: n.odd, closed: true}

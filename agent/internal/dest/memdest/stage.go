@@ -24,6 +24,9 @@ func (h *handle) NewStage(ctx context.Context) (dest.Stage, error) {
 		return nil, err
 	}
 	s := &stage{handle: h, files: make(map[string]*node)}
+	if h.disk.objects {
+		return &uploads{stage: s, ended: make(map[string]error)}, nil
+	}
 	h.disk.stages[s] = struct{}{}
 	return s, nil
 }

@@ -204,9 +204,11 @@ type Tenant struct {
 	// When its night is cut off and sealed, after local midnight.
 	CutOff *durationpb.Duration `protobuf:"bytes,3,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`
 	// How long a file has to be quiet before it is sealed.
-	Quiet         *durationpb.Duration `protobuf:"bytes,4,opt,name=quiet,proto3" json:"quiet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Quiet *durationpb.Duration `protobuf:"bytes,4,opt,name=quiet,proto3" json:"quiet,omitempty"`
+	// How much it may keep in wolkvox Storage; 0 for no limit.
+	StorageQuotaBytes int64 `protobuf:"varint,5,opt,name=storage_quota_bytes,json=storageQuotaBytes,proto3" json:"storage_quota_bytes,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
@@ -265,6 +267,13 @@ func (x *Tenant) GetQuiet() *durationpb.Duration {
 		return x.Quiet
 	}
 	return nil
+}
+
+func (x *Tenant) GetStorageQuotaBytes() int64 {
+	if x != nil {
+		return x.StorageQuotaBytes
+	}
+	return 0
 }
 
 // CreateTenantRequest describes a tenant.
@@ -4115,16 +4124,118 @@ func (x *CreateBackupResponse) GetData() []byte {
 	return nil
 }
 
+// SetStorageQuotaRequest has a tenant's new quota.
+type SetStorageQuotaRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's name, required.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// How much it may keep in wolkvox Storage; 0 for no limit.
+	QuotaBytes    int64 `protobuf:"varint,2,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStorageQuotaRequest) Reset() {
+	*x = SetStorageQuotaRequest{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStorageQuotaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStorageQuotaRequest) ProtoMessage() {}
+
+func (x *SetStorageQuotaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStorageQuotaRequest.ProtoReflect.Descriptor instead.
+func (*SetStorageQuotaRequest) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *SetStorageQuotaRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SetStorageQuotaRequest) GetQuotaBytes() int64 {
+	if x != nil {
+		return x.QuotaBytes
+	}
+	return 0
+}
+
+// SetStorageQuotaResponse has the tenant as kept.
+type SetStorageQuotaResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant        *Tenant `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStorageQuotaResponse) Reset() {
+	*x = SetStorageQuotaResponse{}
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStorageQuotaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStorageQuotaResponse) ProtoMessage() {}
+
+func (x *SetStorageQuotaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStorageQuotaResponse.ProtoReflect.Descriptor instead.
+func (*SetStorageQuotaResponse) Descriptor() ([]byte, []int) {
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *SetStorageQuotaResponse) GetTenant() *Tenant {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
 var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xb9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xe9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
 	"\acut_off\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06cutOff\x12/\n" +
-	"\x05quiet\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05quiet\"H\n" +
+	"\x05quiet\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05quiet\x12.\n" +
+	"\x13storage_quota_bytes\x18\x05 \x01(\x03R\x11storageQuotaBytes\"H\n" +
 	"\x13CreateTenantRequest\x121\n" +
 	"\x06tenant\x18\x01 \x01(\v2\x19.wolkvox.backup.v1.TenantR\x06tenant\"I\n" +
 	"\x14CreateTenantResponse\x121\n" +
@@ -4374,7 +4485,13 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x13CreateBackupRequest\x12\x1c\n" +
 	"\trecipient\x18\x01 \x01(\tR\trecipient\"*\n" +
 	"\x14CreateBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data*\x84\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"Q\n" +
+	"\x16SetStorageQuotaRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1f\n" +
+	"\vquota_bytes\x18\x02 \x01(\x03R\n" +
+	"quotaBytes\"L\n" +
+	"\x17SetStorageQuotaResponse\x121\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x19.wolkvox.backup.v1.TenantR\x06tenant*\x84\x01\n" +
 	"\tAlarmKind\x12\x1a\n" +
 	"\x16ALARM_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
@@ -4389,7 +4506,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x15ROLE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ROLE_KIND_OPERATOR\x10\x01\x12\x14\n" +
 	"\x10ROLE_KIND_CLIENT\x10\x02\x12\x15\n" +
-	"\x11ROLE_KIND_AUDITOR\x10\x032\xc9\x17\n" +
+	"\x11ROLE_KIND_AUDITOR\x10\x032\xb3\x18\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +
@@ -4424,7 +4541,8 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x0fListCredentials\x12).wolkvox.backup.v1.ListCredentialsRequest\x1a*.wolkvox.backup.v1.ListCredentialsResponse\x12k\n" +
 	"\x10RevokeCredential\x12*.wolkvox.backup.v1.RevokeCredentialRequest\x1a+.wolkvox.backup.v1.RevokeCredentialResponse\x12a\n" +
 	"\fReadAdminLog\x12&.wolkvox.backup.v1.ReadAdminLogRequest\x1a'.wolkvox.backup.v1.ReadAdminLogResponse0\x01\x12a\n" +
-	"\fCreateBackup\x12&.wolkvox.backup.v1.CreateBackupRequest\x1a'.wolkvox.backup.v1.CreateBackupResponse0\x01\x12Y\n" +
+	"\fCreateBackup\x12&.wolkvox.backup.v1.CreateBackupRequest\x1a'.wolkvox.backup.v1.CreateBackupResponse0\x01\x12h\n" +
+	"\x0fSetStorageQuota\x12).wolkvox.backup.v1.SetStorageQuotaRequest\x1a*.wolkvox.backup.v1.SetStorageQuotaResponse\x12Y\n" +
 	"\n" +
 	"AddDoorKey\x12$.wolkvox.backup.v1.AddDoorKeyRequest\x1a%.wolkvox.backup.v1.AddDoorKeyResponse\x12_\n" +
 	"\fListDoorKeys\x12&.wolkvox.backup.v1.ListDoorKeysRequest\x1a'.wolkvox.backup.v1.ListDoorKeysResponse\x12b\n" +
@@ -4443,7 +4561,7 @@ func file_wolkvox_backup_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(AlarmKind)(0),                    // 0: wolkvox.backup.v1.AlarmKind
 	(ExtensionReason)(0),              // 1: wolkvox.backup.v1.ExtensionReason
@@ -4514,148 +4632,153 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*ReadAdminLogResponse)(nil),      // 66: wolkvox.backup.v1.ReadAdminLogResponse
 	(*CreateBackupRequest)(nil),       // 67: wolkvox.backup.v1.CreateBackupRequest
 	(*CreateBackupResponse)(nil),      // 68: wolkvox.backup.v1.CreateBackupResponse
-	(*NightWindow)(nil),               // 69: wolkvox.backup.v1.NightWindow
-	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
-	(StorageKind)(0),                  // 71: wolkvox.backup.v1.StorageKind
-	(*LogPosition)(nil),               // 72: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),     // 73: google.protobuf.Timestamp
-	(*DestinationReport)(nil),         // 74: wolkvox.backup.v1.DestinationReport
-	(*Night)(nil),                     // 75: wolkvox.backup.v1.Night
-	(ItemState)(0),                    // 76: wolkvox.backup.v1.ItemState
-	(*Item)(nil),                      // 77: wolkvox.backup.v1.Item
-	(*LedgerReport)(nil),              // 78: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 79: wolkvox.backup.v1.ExportedFile
-	(*AddDoorKeyRequest)(nil),         // 80: wolkvox.backup.v1.AddDoorKeyRequest
-	(*ListDoorKeysRequest)(nil),       // 81: wolkvox.backup.v1.ListDoorKeysRequest
-	(*RemoveDoorKeyRequest)(nil),      // 82: wolkvox.backup.v1.RemoveDoorKeyRequest
-	(*AddDoorKeyResponse)(nil),        // 83: wolkvox.backup.v1.AddDoorKeyResponse
-	(*ListDoorKeysResponse)(nil),      // 84: wolkvox.backup.v1.ListDoorKeysResponse
-	(*RemoveDoorKeyResponse)(nil),     // 85: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(*SetStorageQuotaRequest)(nil),    // 69: wolkvox.backup.v1.SetStorageQuotaRequest
+	(*SetStorageQuotaResponse)(nil),   // 70: wolkvox.backup.v1.SetStorageQuotaResponse
+	(*NightWindow)(nil),               // 71: wolkvox.backup.v1.NightWindow
+	(*durationpb.Duration)(nil),       // 72: google.protobuf.Duration
+	(StorageKind)(0),                  // 73: wolkvox.backup.v1.StorageKind
+	(*LogPosition)(nil),               // 74: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
+	(*DestinationReport)(nil),         // 76: wolkvox.backup.v1.DestinationReport
+	(*Night)(nil),                     // 77: wolkvox.backup.v1.Night
+	(ItemState)(0),                    // 78: wolkvox.backup.v1.ItemState
+	(*Item)(nil),                      // 79: wolkvox.backup.v1.Item
+	(*LedgerReport)(nil),              // 80: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 81: wolkvox.backup.v1.ExportedFile
+	(*AddDoorKeyRequest)(nil),         // 82: wolkvox.backup.v1.AddDoorKeyRequest
+	(*ListDoorKeysRequest)(nil),       // 83: wolkvox.backup.v1.ListDoorKeysRequest
+	(*RemoveDoorKeyRequest)(nil),      // 84: wolkvox.backup.v1.RemoveDoorKeyRequest
+	(*AddDoorKeyResponse)(nil),        // 85: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),      // 86: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),     // 87: wolkvox.backup.v1.RemoveDoorKeyResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
-	69, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
-	70, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
-	70, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
+	71, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
+	72, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
+	72, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
 	3,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
 	8,  // 6: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
 	8,  // 7: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
 	8,  // 8: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
-	71, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
-	72, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
-	72, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	71, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
+	73, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
+	74, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
+	74, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	73, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
 	13, // 13: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 14: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
-	70, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	73, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	73, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
-	70, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
-	73, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
-	74, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
-	73, // 21: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
+	72, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	75, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	75, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
+	72, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
+	75, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	76, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
+	75, // 21: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
 	21, // 22: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
-	75, // 23: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
+	77, // 23: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
 	24, // 24: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
-	75, // 25: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
-	76, // 26: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
-	77, // 27: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
-	78, // 28: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	79, // 29: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	77, // 25: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
+	78, // 26: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
+	79, // 27: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
+	80, // 28: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	81, // 29: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
 	0,  // 30: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	73, // 31: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
+	75, // 31: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
 	36, // 32: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
 	0,  // 33: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
 	13, // 34: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 35: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 36: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	70, // 37: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
+	72, // 37: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
 	1,  // 38: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
-	73, // 39: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
-	73, // 40: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
+	75, // 39: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
+	75, // 40: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
 	50, // 41: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
-	73, // 42: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
-	73, // 43: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
-	73, // 44: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
+	75, // 42: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
+	75, // 43: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
+	75, // 44: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
 	52, // 45: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
 	2,  // 46: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
-	73, // 47: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	73, // 48: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	73, // 49: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	75, // 47: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	75, // 48: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	75, // 49: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
 	2,  // 50: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
 	57, // 51: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
 	57, // 52: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
 	57, // 53: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	73, // 54: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
+	75, // 54: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
 	65, // 55: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
-	4,  // 56: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
-	6,  // 57: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
-	9,  // 58: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
-	11, // 59: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
-	14, // 60: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
-	16, // 61: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
-	18, // 62: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
-	20, // 63: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
-	23, // 64: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
-	26, // 65: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
-	28, // 66: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
-	30, // 67: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
-	32, // 68: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
-	34, // 69: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
-	37, // 70: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
-	39, // 71: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
-	41, // 72: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
-	43, // 73: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
-	45, // 74: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
-	47, // 75: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
-	49, // 76: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
-	53, // 77: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
-	55, // 78: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
-	58, // 79: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
-	60, // 80: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
-	62, // 81: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
-	64, // 82: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
-	67, // 83: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
-	80, // 84: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
-	81, // 85: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
-	82, // 86: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
-	5,  // 87: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	7,  // 88: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	10, // 89: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	12, // 90: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	15, // 91: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	17, // 92: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	19, // 93: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	22, // 94: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	25, // 95: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	27, // 96: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	29, // 97: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	31, // 98: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	33, // 99: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	35, // 100: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	38, // 101: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	40, // 102: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	42, // 103: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	44, // 104: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	46, // 105: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	48, // 106: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	51, // 107: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	54, // 108: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	56, // 109: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	59, // 110: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	61, // 111: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	63, // 112: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	66, // 113: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	68, // 114: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	83, // 115: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
-	84, // 116: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
-	85, // 117: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
-	87, // [87:118] is the sub-list for method output_type
-	56, // [56:87] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	3,  // 56: wolkvox.backup.v1.SetStorageQuotaResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
+	4,  // 57: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
+	6,  // 58: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
+	9,  // 59: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
+	11, // 60: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
+	14, // 61: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
+	16, // 62: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
+	18, // 63: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
+	20, // 64: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
+	23, // 65: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
+	26, // 66: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
+	28, // 67: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
+	30, // 68: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
+	32, // 69: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
+	34, // 70: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
+	37, // 71: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
+	39, // 72: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
+	41, // 73: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
+	43, // 74: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
+	45, // 75: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
+	47, // 76: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
+	49, // 77: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
+	53, // 78: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
+	55, // 79: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
+	58, // 80: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
+	60, // 81: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
+	62, // 82: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
+	64, // 83: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
+	67, // 84: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
+	69, // 85: wolkvox.backup.v1.AdminService.SetStorageQuota:input_type -> wolkvox.backup.v1.SetStorageQuotaRequest
+	82, // 86: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
+	83, // 87: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
+	84, // 88: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
+	5,  // 89: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	7,  // 90: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	10, // 91: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	12, // 92: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	15, // 93: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	17, // 94: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	19, // 95: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	22, // 96: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	25, // 97: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	27, // 98: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	29, // 99: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	31, // 100: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	33, // 101: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	35, // 102: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	38, // 103: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	40, // 104: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	42, // 105: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	44, // 106: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	46, // 107: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	48, // 108: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	51, // 109: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	54, // 110: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	56, // 111: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	59, // 112: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	61, // 113: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	63, // 114: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	66, // 115: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	68, // 116: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	70, // 117: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
+	85, // 118: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	86, // 119: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	87, // 120: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	89, // [89:121] is the sub-list for method output_type
+	57, // [57:89] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_admin_proto_init() }
@@ -4673,7 +4796,7 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_admin_proto_rawDesc), len(file_wolkvox_backup_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   66,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,6 +47,7 @@ const (
 	AdminService_RevokeCredential_FullMethodName  = "/wolkvox.backup.v1.AdminService/RevokeCredential"
 	AdminService_ReadAdminLog_FullMethodName      = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
 	AdminService_CreateBackup_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateBackup"
+	AdminService_SetStorageQuota_FullMethodName   = "/wolkvox.backup.v1.AdminService/SetStorageQuota"
 	AdminService_AddDoorKey_FullMethodName        = "/wolkvox.backup.v1.AdminService/AddDoorKey"
 	AdminService_ListDoorKeys_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
 	AdminService_RemoveDoorKey_FullMethodName     = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
@@ -173,6 +174,10 @@ type AdminServiceClient interface {
 	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
 	// Who may call: an operator.
 	CreateBackup(ctx context.Context, in *CreateBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CreateBackupResponse], error)
+	// SetStorageQuota sets how much a tenant may keep in wolkvox Storage. What is there already stays, also where it is more.
+	// Errors: NOT_FOUND NO_TENANT, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator.
+	SetStorageQuota(ctx context.Context, in *SetStorageQuotaRequest, opts ...grpc.CallOption) (*SetStorageQuotaResponse, error)
 	// AddDoorKey lets whoever holds an SSH key read a tenant's recordings at the server's SFTP door.
 	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS DOOR_KEY_EXISTS; INVALID_ARGUMENT BAD_DOOR_KEY,
 	// BAD_REQUEST; RESOURCE_EXHAUSTED TOO_MANY_DOOR_KEYS.
@@ -512,6 +517,16 @@ func (c *adminServiceClient) CreateBackup(ctx context.Context, in *CreateBackupR
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_CreateBackupClient = grpc.ServerStreamingClient[CreateBackupResponse]
 
+func (c *adminServiceClient) SetStorageQuota(ctx context.Context, in *SetStorageQuotaRequest, opts ...grpc.CallOption) (*SetStorageQuotaResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetStorageQuotaResponse)
+	err := c.cc.Invoke(ctx, AdminService_SetStorageQuota_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) AddDoorKey(ctx context.Context, in *AddDoorKeyRequest, opts ...grpc.CallOption) (*AddDoorKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AddDoorKeyResponse)
@@ -663,6 +678,10 @@ type AdminServiceServer interface {
 	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
 	// Who may call: an operator.
 	CreateBackup(*CreateBackupRequest, grpc.ServerStreamingServer[CreateBackupResponse]) error
+	// SetStorageQuota sets how much a tenant may keep in wolkvox Storage. What is there already stays, also where it is more.
+	// Errors: NOT_FOUND NO_TENANT, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator.
+	SetStorageQuota(context.Context, *SetStorageQuotaRequest) (*SetStorageQuotaResponse, error)
 	// AddDoorKey lets whoever holds an SSH key read a tenant's recordings at the server's SFTP door.
 	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS DOOR_KEY_EXISTS; INVALID_ARGUMENT BAD_DOOR_KEY,
 	// BAD_REQUEST; RESOURCE_EXHAUSTED TOO_MANY_DOOR_KEYS.
@@ -769,6 +788,9 @@ func (UnimplementedAdminServiceServer) ReadAdminLog(*ReadAdminLogRequest, grpc.S
 }
 func (UnimplementedAdminServiceServer) CreateBackup(*CreateBackupRequest, grpc.ServerStreamingServer[CreateBackupResponse]) error {
 	return status.Error(codes.Unimplemented, "method CreateBackup not implemented")
+}
+func (UnimplementedAdminServiceServer) SetStorageQuota(context.Context, *SetStorageQuotaRequest) (*SetStorageQuotaResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetStorageQuota not implemented")
 }
 func (UnimplementedAdminServiceServer) AddDoorKey(context.Context, *AddDoorKeyRequest) (*AddDoorKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddDoorKey not implemented")
@@ -1276,6 +1298,24 @@ func _AdminService_CreateBackup_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_CreateBackupServer = grpc.ServerStreamingServer[CreateBackupResponse]
 
+func _AdminService_SetStorageQuota_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetStorageQuotaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).SetStorageQuota(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_SetStorageQuota_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).SetStorageQuota(ctx, req.(*SetStorageQuotaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_AddDoorKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AddDoorKeyRequest)
 	if err := dec(in); err != nil {
@@ -1432,6 +1472,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeCredential",
 			Handler:    _AdminService_RevokeCredential_Handler,
+		},
+		{
+			MethodName: "SetStorageQuota",
+			Handler:    _AdminService_SetStorageQuota_Handler,
 		},
 		{
 			MethodName: "AddDoorKey",
