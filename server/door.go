@@ -15,6 +15,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/door"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
+	"github.com/wolkvox/backup/server/internal/storage"
 )
 
 // doorFile is in the state directory while the door is open: HOST:PORT at which it is.
@@ -29,7 +30,7 @@ type entrance struct {
 
 // openEntrance listens where the configuration says, nil where it says nothing. The host key is made at the first time, and
 // lies beside the server's other keys, with which it is backed up.
-func openEntrance(c config.Config, reg *registry.Registry, sequencers *sequencer.Set, contents *contentrpc.Service, log *slog.Logger) (*entrance, error) {
+func openEntrance(c config.Config, reg *registry.Registry, sequencers *sequencer.Set, contents *contentrpc.Service, stored *storage.Store, log *slog.Logger) (*entrance, error) {
 	if c.Door.Listen == "" {
 		return nil, nil
 	}
@@ -42,7 +43,7 @@ func openEntrance(c config.Config, reg *registry.Registry, sequencers *sequencer
 		return nil, fmt.Errorf("listen for the door: %w; is another program at this port, and may this user take it?", err)
 	}
 	e := &entrance{
-		door:     door.New(door.Parts{HostKey: host, Registry: reg, Sequencers: sequencers, Contents: contents, Log: reg, Logger: log}),
+		door:     door.New(door.Parts{HostKey: host, Registry: reg, Sequencers: sequencers, Contents: contents, Storage: stored, Log: reg, Logger: log}),
 		listener: listener, path: filepath.Join(c.StateDir, doorFile),
 	}
 	if err := durable.WriteFile(e.path, []byte(listener.Addr().String()+"\n"), 0o644); err != nil {

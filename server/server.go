@@ -99,7 +99,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	people, err := openEntrance(c, reg, sequencers, contents, log)
+	people, err := openEntrance(c, reg, sequencers, contents, stored, log)
 	if err != nil {
 		return err
 	}

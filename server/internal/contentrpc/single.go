@@ -117,6 +117,9 @@ func isGone(cause error) bool {
 	return false
 }
 
+// Wait lets n bytes through at the pace of all contents, for others that serve such. The error is the cause for which ctx ended.
+func (s *Service) Wait(ctx context.Context, n int) error { return s.pace.wait(ctx, n) }
+
 // SizeBytes returns the item's size as it was sealed.
 func (f *File) SizeBytes() int64 { return f.item.Digest.SizeBytes }
 

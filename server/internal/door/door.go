@@ -1,9 +1,10 @@
-// Package door is where people read the recordings of their own tenant with any SFTP client: what is pending and what has
-// expired, as the ledgers and manifests say, at any time and without an agent. Whoever holds a key that the tenant has
+// Package door is where people read the recordings of their own tenant with any SFTP client: what is pending, what has
+// expired, and what is kept in wolkvox Storage, as the ledgers and manifests say, at any time and without an agent. Whoever holds a key that the tenant has
 // registered is let in, with the tenant's name as the user's.
 //
 // It only reads. There is no shell, no program, no forwarding and no way to change, add or remove anything; no path
-// leads to a file of this machine but to the items of a manifest, which package contentrpc opens and checks.
+// leads to a file of this machine but to the items of a manifest, which package contentrpc opens and checks, and to what the tenant
+// keeps in wolkvox Storage.
 // Every file that is opened is in the admin log. It gives no keys away and decides nothing about who may register one.
 package door
 
@@ -21,6 +22,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
+	"github.com/wolkvox/backup/server/internal/storage"
 )
 
 // Limits bound what the door takes of the server. Fields that are 0 are as [New] says.
@@ -53,12 +55,13 @@ func (l *Limits) setDefaults() {
 	}
 }
 
-// Parts are what a [Door] is made of. All but Limits and Logger are required.
+// Parts are what a [Door] is made of. All but Storage, Limits and Logger are required.
 type Parts struct {
 	HostKey    HostKey
 	Registry   *registry.Registry
 	Sequencers *sequencer.Set
 	Contents   *contentrpc.Service
+	Storage    *storage.Store // nil where there is none to be shown
 	Log        adminlog.Log
 	Limits     Limits
 	Logger     *slog.Logger // nil: silent

@@ -102,7 +102,7 @@ func (h handlers) Fileread(r *sftp.Request) (_ io.ReaderAt, err error) {
 }
 
 func (h handlers) view() view {
-	return view{tenant: h.key.Tenant, registry: h.door.Registry, sequencers: h.door.Sequencers, contents: h.door.Contents}
+	return view{tenant: h.key.Tenant, registry: h.door.Registry, sequencers: h.door.Sequencers, contents: h.door.Contents, storage: h.door.Storage}
 }
 
 // answer makes of an error what a client may hear.

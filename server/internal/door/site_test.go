@@ -24,6 +24,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/servertest"
 	"github.com/wolkvox/backup/server/internal/source"
+	"github.com/wolkvox/backup/server/internal/storage"
 )
 
 // noon is in the night 2026-03-10 of the tenant.
@@ -60,6 +61,8 @@ type site struct {
 	host    door.HostKey
 	address string
 	checker *checker
+	store   *storage.Store
+	dir     string     // of store
 	key     ssh.Signer // of somebody of the tenant
 
 	agent    *ledger.SigningKey
@@ -75,8 +78,11 @@ func newSite(t *testing.T, limits door.Limits) *site {
 	s.Must(err)
 	s.host = host
 	s.key = s.addKey(servertest.Tenant, time.Hour)
+	s.dir = t.TempDir()
+	s.store, err = storage.Open(s.dir, storage.Options{Quota: func(string) (int64, error) { return 0, nil }})
+	s.Must(err)
 	s.door = door.New(door.Parts{
-		HostKey: host, Registry: s.Registry, Sequencers: s.Sequencers, Log: s.Registry, Limits: limits,
+		HostKey: host, Registry: s.Registry, Sequencers: s.Sequencers, Log: s.Registry, Limits: limits, Storage: s.store,
 		Contents: contentrpc.New(s.Sequencers, s.Registry, s.checker, contentrpc.Options{}),
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -13,6 +13,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
+	"github.com/wolkvox/backup/server/internal/storage"
 )
 
 // The folders at the top.
@@ -25,12 +26,14 @@ var states = map[string]backup.State{pendingFolder: backup.Pending, expiredFolde
 
 // view is what one tenant sees: /pending and /expired, below each the nights and below each night the items of that state, by
 // their paths in the manifest. A tenant with several destinations has a folder for each of them above the nights; where
-// there is one, its name may stand there too. It is computed from the ledgers whenever it is asked for.
+// there is one, its name may stand there too. It is computed from the ledgers whenever it is asked for. Where a destination is
+// in wolkvox Storage, what is kept there is below /storage.
 type view struct {
 	tenant     string
 	registry   *registry.Registry
 	sequencers *sequencer.Set
 	contents   *contentrpc.Service
+	storage    *storage.Store // nil where there is none
 }
 
 // node is a folder, which can be listed, or a file, which can be opened.
@@ -53,42 +56,78 @@ func folder(name string, at time.Time, inside ...info) node {
 func (v view) resolve(path string) (node, error) {
 	path = strings.TrimPrefix(path, "/")
 	if path == "" {
-		return folder("/", time.Time{}, info{name: expiredFolder, dir: true}, info{name: pendingFolder, dir: true}), nil
+		return v.root()
 	}
 	top, path, _ := strings.Cut(path, "/")
-	state, ok := states[top]
-	if !ok || path != "" && !fs.ValidPath(path) {
+	if path != "" && !fs.ValidPath(path) {
 		return node{}, absent(path)
 	}
-	destinations, err := v.registry.Destinations(v.tenant)
+	if top == storageFolder {
+		return v.inStorage(path)
+	}
+	state, ok := states[top]
+	if !ok {
+		return node{}, absent(path)
+	}
+	destinations, err := v.destinations()
 	if err != nil {
-		return node{}, fmt.Errorf("look at the destinations of tenant %s: %w", v.tenant, err)
+		return node{}, err
 	}
 	if path == "" && len(destinations) != 1 {
 		return v.byDestination(top, destinations), nil
 	}
-	first, below, _ := strings.Cut(path, "/")
-	chosen := slices.IndexFunc(destinations, func(d registry.Destination) bool { return d.Name == first })
-	switch {
-	case chosen >= 0:
-		path = below
-	case len(destinations) == 1:
-		chosen = 0
-	default:
+	d, below, ok := choose(destinations, path)
+	if !ok {
 		return node{}, absent(path)
 	}
-	seq, ok := v.sequencers.Of(destinations[chosen].Origin)
+	seq, ok := v.sequencers.Of(d.Origin)
 	if !ok {
-		return node{}, fmt.Errorf("the log %s is not open", destinations[chosen].Origin)
+		return node{}, fmt.Errorf("the log %s is not open", d.Origin)
 	}
-	if path == "" {
+	if below == "" {
 		name := top
-		if first != "" {
-			name = first
+		if path != "" {
+			name = path
 		}
 		return nights(name, seq, state)
 	}
-	return v.inNight(seq, state, path)
+	return v.inNight(seq, state, below)
+}
+
+// root is the folder at the top of all.
+func (v view) root() (node, error) {
+	inside := []info{{name: expiredFolder, dir: true}, {name: pendingFolder, dir: true}}
+	kept, err := v.kept()
+	if err != nil {
+		return node{}, err
+	}
+	if len(kept) > 0 {
+		inside = append(inside, info{name: storageFolder, dir: true})
+	}
+	return folder("/", time.Time{}, inside...), nil
+}
+
+func (v view) destinations() ([]registry.Destination, error) {
+	all, err := v.registry.Destinations(v.tenant)
+	if err != nil {
+		return nil, fmt.Errorf("look at the destinations of tenant %s: %w", v.tenant, err)
+	}
+	return all, nil
+}
+
+// choose returns the destination whose name a path begins with, or the only one, and the rest of the path; false where it is
+// neither.
+func choose(destinations []registry.Destination, path string) (d registry.Destination, below string, ok bool) {
+	first, below, _ := strings.Cut(path, "/")
+	for _, d := range destinations {
+		if d.Name == first {
+			return d, below, true
+		}
+	}
+	if len(destinations) == 1 {
+		return destinations[0], path, true
+	}
+	return registry.Destination{}, path, false
 }
 
 // byDestination is the top where a tenant has several destinations, or none.
@@ -152,7 +191,7 @@ func (v view) inNight(seq *sequencer.Sequencer, state backup.State, path string)
 
 // item returns the file or folder at a path within a night.
 func (v view) item(origin ledger.Origin, at time.Time, path string, parts []part) (node, error) {
-	name := path[strings.LastIndexByte(path, '/')+1:]
+	name := last(path)
 	var below []part
 	for _, p := range parts {
 		line, k, found, err := p.find(path, 0)
@@ -201,3 +240,6 @@ func startOf(night backup.Date) time.Time {
 }
 
 func absent(path string) error { return fmt.Errorf("%q: %w", path, fs.ErrNotExist) }
+
+// last returns the last component of a path.
+func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
