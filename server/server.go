@@ -34,6 +34,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/rpc"
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
+	"github.com/wolkvox/backup/server/internal/sources"
 	"github.com/wolkvox/backup/server/internal/storagerpc"
 )
 
@@ -91,10 +92,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	defer listener.Close()
 	port := listener.Addr().(*net.TCPAddr).Port
 
-	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log})
+	opener := &sources.Opener{}
+	defer func() { err = errors.Join(err, opener.Close()) }()
+	seals := sealer.New(reg, sequencers, sealer.Options{Logger: log, Sources: opener})
 	heartbeats := heartbeatrpc.New(sequencers, reg, seals, log)
 	outages := &outage.Outages{Registry: reg, Sequencers: sequencers, Logger: log}
-	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, log))
+	contents := contentrpc.New(sequencers, reg, seals, contentOptions(c.Limits, opener, log))
 	stored, err := openStorage(c, reg, log)
 	if err != nil {
 		return err
@@ -111,7 +114,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
 			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
-			Issuer:     ca.Authority, Revoker: guard, LocalActs: acts, Outages: outages,
+			Issuer:     ca.Authority, Revoker: guard, LocalActs: acts, Outages: outages, Sources: opener,
 			Door: people.keeper(),
 		},
 		Content:    contents,
@@ -165,8 +168,8 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	return err
 }
 
-func contentOptions(l config.Limits, log *slog.Logger) contentrpc.Options {
-	options := contentrpc.Options{MaxStreams: l.Streams, MaxStreamsPerAgent: l.StreamsPerAgent, MaxTimesPerNight: l.TimesPerNight, Logger: log}
+func contentOptions(l config.Limits, opener *sources.Opener, log *slog.Logger) contentrpc.Options {
+	options := contentrpc.Options{MaxStreams: l.Streams, MaxStreamsPerAgent: l.StreamsPerAgent, MaxTimesPerNight: l.TimesPerNight, Sources: opener, Logger: log}
 	if l.BytesPerSecond != nil {
 		options.BytesPerSecond = int64(*l.BytesPerSecond)
 	}

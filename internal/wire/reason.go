@@ -45,6 +45,7 @@ const (
 	ReasonBadWindow         = "BAD_WINDOW"         // a time of the nightly schedule, or its rate, is not allowed
 	ReasonBadPath           = "BAD_PATH"           // the path is not absolute, or leads out of its directory
 	ReasonSourceReadOnly    = "SOURCE_READ_ONLY"   // no marker can be written there: name a file that proves the source
+	ReasonSourceRefused     = "SOURCE_REFUSED"     // the place does not let the server in, or is another: credentials, host key
 	ReasonReasonWanted      = "REASON_WANTED"      // say why, with the header wolkvox-reason
 	ReasonNoAlarm           = "NO_ALARM"           // no such alarm stands
 	ReasonRestartWanted     = "RESTART_WANTED"     // the log cannot go on: restart it

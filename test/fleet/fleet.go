@@ -34,6 +34,8 @@ type Options struct {
 	Server                  string // further lines of the server's configuration
 	Agent                   string // further lines of the agent's
 	Place                   string // further lines on the destination in it
+	// SourceAt returns the flags of `source add` for what shows what lies in the directory dir; nil for the directory itself.
+	SourceAt func(dir string) []string
 
 	ServerProgram, AgentProgram string // others than those that were built
 }
@@ -75,7 +77,11 @@ func New(t testing.TB, o Options) *Fleet {
 	f.Server.Start(t)
 	f.Line = NewLine(t, f.Server.Address)
 	f.Server.Do(t, "tenant", "add", TenantName, "--time-zone", "UTC", "--window", "00:00-00:00", "--quiet", "0s")
-	f.Server.Do(t, "source", "add", TenantName, SourceName, "--directory", f.Source)
+	where := []string{"--directory", f.Source}
+	if o.SourceAt != nil {
+		where = o.SourceAt(f.Source)
+	}
+	f.Server.Do(t, append([]string{"source", "add", TenantName, SourceName}, where...)...)
 	f.Server.Do(t, "destination", "add", TenantName, DestinationName, "--kind", cmp.Or(o.Kind, "rsync"))
 	f.Agent = NewAgent(t, AgentOptions{
 		Dir: f.Dir, State: o.AgentState, Destination: DestinationName, Directory: f.Destination, Where: o.Where,

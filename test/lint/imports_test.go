@@ -57,7 +57,7 @@ var confined = []struct {
 	{"github.com/dgraph-io/badger/...", []string{"./internal/store", "./server/internal/registry"}},
 	{"github.com/kardianos/service/...", []string{"./internal/daemon"}},
 	{"golang.org/x/sys/windows/svc/...", []string{"./internal/daemon"}},
-	{"github.com/aws/...", []string{"./agent/internal/dest/s3dest"}},
+	{"github.com/aws/...", []string{"./agent/internal/dest/s3dest", "./server/internal/source/s3source"}},
 	{"github.com/Azure/...", []string{"./agent/internal/dest/azblobdest"}},
 	{"github.com/cloudsoda/go-smb2/...", []string{"./agent/internal/dest/smbdest"}},
 	{"github.com/hirochachacha/go-smb2/...", []string{"./agent/internal/dest/smbdest"}},
@@ -72,6 +72,7 @@ var closed = []struct {
 }{
 	{".", []string{"std"}},
 	{"./internal/ledger", []string{"std", ".", "golang.org/x/mod/..."}},
+	{"./server/internal/source/*source", []string{"std", ".", "./internal/identity", "./server/internal/source", "other"}},
 	// Generated types, and what they mean, are for the driver of wolkvox Storage (see confined).
 	{"./agent/internal/dest/*dest", []string{"std", ".", "./agent/internal/dest", "./internal/durable", "./gen/...", "./internal/wire", "other"}},
 }

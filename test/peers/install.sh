@@ -16,3 +16,4 @@ install_go() {
 
 "$here/apt.sh" "$here/apt-packages.txt"
 install_go grpcurl github.com/fullstorydev/grpcurl v1.9.4 github.com/fullstorydev/grpcurl/cmd/grpcurl
+install_go versitygw github.com/versity/versitygw v1.8.0 github.com/versity/versitygw/cmd/versitygw

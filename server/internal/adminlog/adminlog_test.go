@@ -278,6 +278,7 @@ func TestNoSecretsInSubjects(t *testing.T) {
 				left = append(left, name)
 			case field.Kind() == protoreflect.MessageKind:
 				walk(field.Message())
+			case strings.HasSuffix(name, "_file"), name == "host_key": // where a secret is, and what anybody may know
 			case strings.Contains(name, "secret"), strings.Contains(name, "join"), strings.Contains(name, "key"), strings.Contains(name, "password"):
 				t.Errorf("%s is kept", field.FullName())
 			}

@@ -21,6 +21,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/source"
+	"github.com/wolkvox/backup/server/internal/sources"
 )
 
 // Hearer knows what was last heard of the agents. It may be called concurrently.
@@ -44,6 +45,7 @@ type Service struct {
 	Revoker     Revoker
 	LocalActs   LocalActs
 	Outages     *outage.Outages
+	Sources     *sources.Opener
 	Door        Door // nil where the server has none
 	Logger      *slog.Logger
 	// StateFiles calls each for the files of the state directory that belong into a backup, with their paths in it.
@@ -116,7 +118,7 @@ func (s *Service) failed(ctx context.Context, err error) error {
 		return status.FromContextError(context.Cause(ctx)).Err()
 	}
 	if errors.Is(err, source.ErrUnreachable) {
-		return wire.Error(codes.Unavailable, wire.ReasonSourceUnreachable, "%v: mount it, then try again", err)
+		return wire.Error(codes.Unavailable, wire.ReasonSourceUnreachable, "%v", err)
 	}
 	if errors.Is(err, sequencer.ErrRecovering) {
 		return wire.Error(codes.Unavailable, wire.ReasonTryLater, "%v", err)

@@ -22,6 +22,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/rpcerror"
 	"github.com/wolkvox/backup/server/internal/sequencer"
+	"github.com/wolkvox/backup/server/internal/sources"
 )
 
 // Checker is told of items whose source is gone or looks different. It does not block, and may be called concurrently.
@@ -41,6 +42,8 @@ type Options struct {
 	// size less the offset asked for. It may be called concurrently and must not block.
 	OnServed func(origin ledger.Origin, manifest, index, sizeBytes int64)
 	Logger   *slog.Logger // nil: silent
+	// Sources opens the tenants' sources; nil: one of the service's own, whose connections last as long as the program.
+	Sources *sources.Opener
 }
 
 // Service implements ContentService.
@@ -78,6 +81,9 @@ func New(sequencers *sequencer.Set, r *registry.Registry, checker Checker, optio
 	}
 	if options.MaxTimesPerNight == 0 {
 		options.MaxTimesPerNight = 8
+	}
+	if options.Sources == nil {
+		options.Sources = &sources.Opener{}
 	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)

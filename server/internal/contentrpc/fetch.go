@@ -35,7 +35,7 @@ type fetch struct {
 	stream   grpc.ServerStreamingServer[backupv1.FetchContentsResponse]
 	ctx      context.Context // of this call; held because the parts of one call share it
 	cancel   context.CancelCauseFunc
-	sources  *sources
+	sources  *trees
 	allowed  *allowance
 
 	message message
@@ -44,7 +44,7 @@ type fetch struct {
 
 // run sends everything asked for.
 func (f *fetch) run() (err error) {
-	if f.sources, err = f.service.openSources(f.seq.Origin().Tenant()); err != nil {
+	if f.sources, err = f.service.openSources(f.ctx, f.seq.Origin().Tenant()); err != nil {
 		return err
 	}
 	ahead := make(chan *file, filesAhead)
@@ -148,6 +148,9 @@ func (f *fetch) serveLarge(file *file) error {
 			segment.Last = offset == sizeBytes
 		} else {
 			f.service.buffers.Put(data)
+			if f.ends(err) {
+				return err
+			}
 			data, offset = nil, sizeBytes
 			segment.Unavailable = f.unreadable(file, err)
 		}

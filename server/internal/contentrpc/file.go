@@ -3,7 +3,6 @@ package contentrpc
 import (
 	"errors"
 	"log/slog"
-	"os"
 
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
@@ -20,8 +19,8 @@ type file struct {
 	offset int64
 	ready  chan struct{}
 
-	data        *[]byte  // of a small file, from offset on; nil where that is nothing
-	handle      *os.File // of a large file
+	data        *[]byte     // of a small file, from offset on; nil where that is nothing
+	handle      source.File // of a large file
 	unavailable backupv1.Unavailability
 	err         error // ends the call
 }
@@ -54,7 +53,7 @@ func (f *fetch) open(file *file) {
 	}
 	handle, identity, err := tree.Open(f.ctx, below)
 	if err != nil {
-		if f.ctx.Err() != nil || errors.Is(err, source.ErrUnreachable) {
+		if f.ends(err) {
 			file.err = err
 			return
 		}
@@ -84,9 +83,19 @@ func (f *fetch) read(file *file, sizeBytes int) {
 		return
 	}
 	file.data = f.service.buffers.Get(sizeBytes)
-	if n, err := file.handle.ReadAt(*file.data, file.offset); n < sizeBytes {
+	n, err := file.handle.ReadAt(*file.data, file.offset)
+	switch {
+	case n == sizeBytes:
+	case f.ends(err):
+		file.err = err
+	default:
 		file.unavailable = f.unreadable(file, err)
 	}
+}
+
+// ends reports whether an error is no file's but the whole call's.
+func (f *fetch) ends(err error) bool {
+	return f.ctx.Err() != nil || errors.Is(err, source.ErrUnreachable)
 }
 
 // unreadable says how a file that could not be read, or is not what it was, is to be called, and asks for a check where

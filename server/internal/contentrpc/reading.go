@@ -24,7 +24,7 @@ func (s *Service) Read(ctx context.Context, seq *sequencer.Sequencer, manifest i
 	if err != nil {
 		return nil, err
 	}
-	opened, err := s.openSources(seq.Origin().Tenant())
+	opened, err := s.openSources(ctx, seq.Origin().Tenant())
 	if err != nil {
 		return nil, err
 	}

@@ -37,11 +37,8 @@ type File struct {
 	manifest int64
 	index    int64
 	item     backup.Item
-	handle   interface {
-		io.ReaderAt
-		io.Closer
-	}
-	tree io.Closer
+	handle   source.File
+	tree     io.Closer
 
 	mu     sync.Mutex // guards what follows
 	hash   hash.Hash  // of the first hashed bytes
@@ -53,7 +50,7 @@ type File struct {
 // streamed. It can be read until ctx ends. Errors wrap [source.ErrUnreachable] where nothing can be said about the file
 // at the moment, [ErrChanged] and [ErrUnreadable].
 func (s *Service) Open(ctx context.Context, origin ledger.Origin, manifest, index int64, item backup.Item) (*File, error) {
-	tree, below, err := s.openSource(origin.Tenant(), item)
+	tree, below, err := s.openSource(ctx, origin.Tenant(), item)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +72,7 @@ func (s *Service) Open(ctx context.Context, origin ledger.Origin, manifest, inde
 }
 
 // openSource opens the source that an item lies in, and returns the item's path below it.
-func (s *Service) openSource(tenant string, item backup.Item) (tree *source.Tree, below string, err error) {
+func (s *Service) openSource(ctx context.Context, tenant string, item backup.Item) (tree *source.Tree, below string, err error) {
 	name, below := sealer.SplitSourcePath(sealer.SourcePath(item))
 	all, err := s.registry.Sources(tenant)
 	if err != nil {
@@ -83,7 +80,7 @@ func (s *Service) openSource(tenant string, item backup.Item) (tree *source.Tree
 	}
 	for _, one := range all {
 		if one.Name == name {
-			tree, err := sealer.OpenSource(one)
+			tree, err := s.options.Sources.Open(ctx, one)
 			return tree, below, err
 		}
 	}
@@ -109,7 +106,7 @@ func (s *Service) refuse(ctx context.Context, origin ledger.Origin, manifest, in
 
 // isGone reports whether what went wrong says that a file is not there any more as it was sealed.
 func isGone(cause error) bool {
-	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, errChanged, io.EOF} {
+	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, source.ErrChanging, errChanged, io.EOF} {
 		if errors.Is(cause, gone) {
 			return true
 		}

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,7 @@ import (
 func (a *app) sourceCommand() *cobra.Command {
 	command := group(&cobra.Command{
 		Use:   "source",
-		Short: "Add and list the directories where recordings lie",
+		Short: "Add and list the places where recordings lie",
 		Example: `  wolkvox-server source add acme calls --directory /srv/recordings/acme
   wolkvox-server source list --tenant acme`,
 	})
@@ -22,25 +21,33 @@ func (a *app) sourceCommand() *cobra.Command {
 }
 
 func (a *app) sourceAddCommand() *cobra.Command {
-	var directory, proof string
+	var place sourcePlace
 	command := &cobra.Command{
 		Use:   "add TENANT NAME",
-		Short: "Add a directory tree on the server where a tenant's recordings lie",
-		Long: `Adds a directory tree on the server's machine. The server writes a marker into it, by
-which it knows from then on that the tree is mounted and not just an empty folder. For a
-tree that cannot be written to, name a file in it that will stay as it is.`,
+		Short: "Add a place where a tenant's recordings lie: a directory, SFTP or S3",
+		Long: `Adds a directory tree on the server's machine (--directory), a folder on a server that
+speaks SFTP (--sftp), or a bucket of S3 or of a compatible store (--s3). The server writes
+a marker there, by which it knows from then on that it is the right place and not just an
+empty folder. For a place that cannot be written to, name a file in it that will stay as it
+is.
+
+Secrets are never given here: name a file on the server's machine that holds them, and that
+only the user that the server runs as can read.`,
 		Example: `  wolkvox-server source add acme calls --directory /srv/recordings/acme
-  wolkvox-server source add acme archive --directory /mnt/archive --proof-file volume.id`,
+  wolkvox-server source add acme archive --directory /mnt/archive --proof-file volume.id
+  wolkvox-server source add acme pbx --sftp backup@pbx.example:22/var/spool/recordings \
+      --host-key SHA256:Nhz… --key-file /etc/wolkvox/pbx.key --proof-file volume.id
+  wolkvox-server source add acme cloud --s3 acme-recordings/calls --region us-east-1 \
+      --credentials-file /etc/wolkvox/acme.credentials`,
 		Args: exactly("TENANT", "NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if directory == "" {
-				return usage("--directory is missing: name the directory on the server's machine")
+			added, err := place.source()
+			if err != nil {
+				return err
 			}
-			request := &backupv1.AddSourceRequest{Source: &backupv1.Source{
-				Tenant: args[0], Name: args[1], Directory: filepath.Clean(directory), ProofFile: proof,
-			}}
+			added.Tenant, added.Name = args[0], args[1]
 			return a.callShort(c.Context(), func(ctx context.Context, admin backupv1.AdminServiceClient) error {
-				res, err := admin.AddSource(ctx, request)
+				res, err := admin.AddSource(ctx, &backupv1.AddSourceRequest{Source: added})
 				if err != nil {
 					return err
 				}
@@ -48,8 +55,7 @@ tree that cannot be written to, name a file in it that will stay as it is.`,
 			})
 		},
 	}
-	command.Flags().StringVar(&directory, "directory", "", "the absolute path of the `DIR` on the server's machine (required)")
-	command.Flags().StringVar(&proof, "proof-file", "", "a `FILE` below the directory that proves that it is mounted, instead of a marker")
+	place.flags(command)
 	return command
 }
 
@@ -80,7 +86,7 @@ func tenantFlag(command *cobra.Command, tenant *string) {
 }
 
 func sourceTable(w *tabwriter.Writer, sources ...*backupv1.Source) {
-	row(w, "TENANT", "SOURCE", "DIRECTORY", "KNOWN BY", "STATE")
+	row(w, "TENANT", "SOURCE", "KIND", "PLACE", "KNOWN BY", "STATE")
 	for _, s := range sources {
 		by, state := "marker", "reachable"
 		if s.GetProofFile() != "" {
@@ -89,6 +95,7 @@ func sourceTable(w *tabwriter.Writer, sources ...*backupv1.Source) {
 		if s.GetProblem() != "" {
 			state = s.GetProblem()
 		}
-		row(w, s.GetTenant(), s.GetName(), s.GetDirectory(), by, state)
+		kind, place := sourceAt(s)
+		row(w, s.GetTenant(), s.GetName(), kind, place, by, state)
 	}
 }

@@ -2,13 +2,10 @@ package registry
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
@@ -106,34 +103,6 @@ func (r *Registry) Tenants() (tenants []Tenant, err error) {
 		return err
 	})
 	return tenants, err
-}
-
-// Source is a directory tree on the server where a tenant's recordings lie, and by what it is known to be there.
-// Either MarkerID is set, or ProofFile and ProofDigest are.
-type Source struct {
-	Tenant      string        `json:"tenant"`
-	Name        string        `json:"name"`         // a label, within the tenant
-	Directory   string        `json:"directory"`    // absolute
-	MarkerID    string        `json:"marker_id"`    // what the server's own marker in the tree says
-	ProofFile   string        `json:"proof_file"`   // the path below Directory of a file that the tree has of its own
-	ProofDigest backup.Digest `json:"proof_digest"` // of ProofFile
-}
-
-// Check reports why s cannot be kept. Errors wrap [ErrBadName] or [ErrBadPath].
-func (s Source) Check() error {
-	if err := ledger.CheckLabel(s.Name); err != nil {
-		return fmt.Errorf("source: %w: %w", ErrBadName, err)
-	}
-	if !filepath.IsAbs(s.Directory) || filepath.Clean(s.Directory) != s.Directory || !utf8.ValidString(s.Directory) {
-		return fmt.Errorf("source %s: %w: %q is not an absolute path in its shortest form", s.Name, ErrBadPath, s.Directory)
-	}
-	if (s.MarkerID == "") == (s.ProofFile == "") {
-		return fmt.Errorf("source %s: %w: it needs either a marker or a file that proves it", s.Name, ErrBadPath)
-	}
-	if s.ProofFile != "" && (!filepath.IsLocal(s.ProofFile) || !utf8.ValidString(s.ProofFile)) {
-		return fmt.Errorf("source %s: %w: %q is not a path below it", s.Name, ErrBadPath, s.ProofFile)
-	}
-	return nil
 }
 
 // CreateSource keeps a new source. Errors are those of [Source.Check], [ErrNotFound] for the tenant and [ErrExists].

@@ -136,7 +136,7 @@ func (c *check) close() {
 	}
 }
 
-func (c *check) tree(name string) (*source.Tree, error) {
+func (c *check) tree(ctx context.Context, name string) (*source.Tree, error) {
 	if tree := c.trees[name]; tree != nil {
 		return tree, nil
 	}
@@ -144,7 +144,7 @@ func (c *check) tree(name string) (*source.Tree, error) {
 	if !ok {
 		return nil, fmt.Errorf("source %s of tenant %s: %w: it is not registered", name, c.tenant.Name, source.ErrUnreachable)
 	}
-	tree, err := OpenSource(one)
+	tree, err := c.sealer.sources.Open(ctx, one)
 	if err == nil {
 		c.trees[name] = tree
 	}
@@ -159,7 +159,7 @@ func (c *check) read(ctx context.Context, index int64) error {
 	}
 	path := SourcePath(line.Item)
 	name, below := SplitSourcePath(path)
-	tree, err := c.tree(name)
+	tree, err := c.tree(ctx, name)
 	if err != nil {
 		return err
 	}

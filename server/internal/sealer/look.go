@@ -157,7 +157,7 @@ func (l *look) makeReady(ctx context.Context) (notNow, err error) {
 
 // scan finds the files of one source that are not known in every destination, and sorts the finished ones by night.
 func (l *look) scan(ctx context.Context, one registry.Source, looks *source.Looks) error {
-	tree, err := OpenSource(one)
+	tree, err := l.sealer.sources.Open(ctx, one)
 	if err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func newHashed(sourceName string, h source.Hashed) hashed {
 }
 
 func (l *look) hashSource(ctx context.Context, one registry.Source, candidates []source.Candidate, each func(source.Hashed) error) error {
-	tree, err := OpenSource(one)
+	tree, err := l.sealer.sources.Open(ctx, one)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"github.com/wolkvox/backup"
-	"github.com/wolkvox/backup/server/internal/registry"
-	"github.com/wolkvox/backup/server/internal/source"
 )
 
 // SourcePath returns the path of an item at the source, as manifests and the catalog have it: the name of the source,
@@ -21,9 +19,4 @@ func SourcePath(item backup.Item) string {
 func SplitSourcePath(path string) (sourceName, below string) {
 	sourceName, below, _ = strings.Cut(path, "/")
 	return sourceName, below
-}
-
-// OpenSource opens the tree of a source and checks its proof. Errors are those of [source.Open].
-func OpenSource(s registry.Source) (*source.Tree, error) {
-	return source.Open(s.Directory, source.Proof{MarkerID: s.MarkerID, File: s.ProofFile, Digest: s.ProofDigest})
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/registry"
 	"github.com/wolkvox/backup/server/internal/sequencer"
 	"github.com/wolkvox/backup/server/internal/source"
+	"github.com/wolkvox/backup/server/internal/sources"
 )
 
 var (
@@ -39,6 +40,8 @@ var (
 type Options struct {
 	Workers int          // files hashed at once; 0 is one for each CPU
 	Logger  *slog.Logger // nil: silent
+	// Sources opens the tenants' sources; nil: one of the sealer's own, whose connections last as long as the program.
+	Sources *sources.Opener
 }
 
 // Sealer seals for all tenants. Its methods may be called concurrently.
@@ -46,6 +49,7 @@ type Sealer struct {
 	registry   *registry.Registry
 	catalog    *registry.Catalog
 	sequencers *sequencer.Set
+	sources    *sources.Opener
 	workers    int
 	logger     *slog.Logger
 	checks     checks
@@ -74,8 +78,11 @@ func New(r *registry.Registry, sequencers *sequencer.Set, options Options) *Seal
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
+	if options.Sources == nil {
+		options.Sources = &sources.Opener{}
+	}
 	return &Sealer{
-		registry: r, catalog: r.Catalog(), sequencers: sequencers, workers: options.Workers, logger: options.Logger,
+		registry: r, catalog: r.Catalog(), sequencers: sequencers, sources: options.Sources, workers: options.Workers, logger: options.Logger,
 		checks: newChecks(), tenants: map[string]*tenantState{}, staging: map[ledger.Origin]*sync.Mutex{},
 	}
 }

@@ -33,7 +33,7 @@ type Hashed struct {
 // The proof is checked at the end. Only a nil error means that what was said of files that could not be read
 // (Hashed.Err) holds; otherwise the error wraps [ErrUnreachable], or is that of each or of the context.
 func (t *Tree) Hash(ctx context.Context, candidates []Candidate, workers int, each func(Hashed) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, running := errgroup.WithContext(ctx)
 	var next atomic.Int64
 	var turn sync.Mutex
 	for range min(max(workers, 1), max(len(candidates), 1)) {
@@ -44,13 +44,19 @@ func (t *Tree) Hash(ctx context.Context, candidates []Candidate, workers int, ea
 				if i >= len(candidates) {
 					return nil
 				}
-				hashed, err := t.read(ctx, candidates[i].SourcePath, &candidates[i].Identity, buffer)
-				if stopped := context.Cause(ctx); stopped != nil {
+				hashed, err := t.read(running, candidates[i].SourcePath, &candidates[i].Identity, buffer)
+				if stopped := context.Cause(running); stopped != nil {
 					return stopped
 				}
 				if err != nil {
 					hashed.Candidate = candidates[i]
 					hashed.Err = t.fileError(candidates[i].SourcePath, err)
+					// A source that went away would say the same of every other file.
+					if errors.Is(hashed.Err, ErrUnreadable) {
+						if err := t.Check(running); err != nil {
+							return err
+						}
+					}
 				}
 				turn.Lock()
 				err = each(hashed)
@@ -62,9 +68,9 @@ func (t *Tree) Hash(ctx context.Context, candidates []Candidate, workers int, ea
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return fmt.Errorf("hash files of source %q: %w", t.path, err)
+		return fmt.Errorf("hash files of source %q: %w", t.driver, err)
 	}
-	return t.Check()
+	return t.Check(ctx)
 }
 
 // HashFile reads one file as it is now, for instance to see whether it still is what was sealed. The error
@@ -72,27 +78,27 @@ func (t *Tree) Hash(ctx context.Context, candidates []Candidate, workers int, ea
 func (t *Tree) HashFile(ctx context.Context, sourcePath string) (Hashed, error) {
 	hashed, err := t.read(ctx, sourcePath, nil, make([]byte, readBytes))
 	if stopped := context.Cause(ctx); stopped != nil {
-		return Hashed{}, fmt.Errorf("hash file %q of source %q: %w", sourcePath, t.path, stopped)
+		return Hashed{}, fmt.Errorf("hash file %q of source %q: %w", sourcePath, t.driver, stopped)
 	}
 	if err != nil {
-		return Hashed{}, t.proved(sourcePath, err)
+		return Hashed{}, t.proved(ctx, sourcePath, err)
 	}
 	return hashed, nil
 }
 
 // read hashes one file and recognises it in the same pass. Expected is what it has to look like, or nil.
 func (t *Tree) read(ctx context.Context, sourcePath string, expected *Identity, buffer []byte) (Hashed, error) {
-	f, info, err := openRegular(t.root, sourcePath)
+	f, look, err := t.open(ctx, sourcePath)
 	if err != nil {
 		return Hashed{}, err
 	}
 	defer f.Close()
-	hashed := Hashed{Candidate: Candidate{SourcePath: sourcePath, Identity: identify(info)}}
+	hashed := Hashed{Candidate: Candidate{SourcePath: sourcePath, Identity: look}}
 	if expected != nil && !hashed.SameLook(*expected) {
 		return Hashed{}, ErrChanging
 	}
 	// One byte more than its size is asked for, so that a file that only grows comes to an end.
-	contents := io.LimitReader(f, info.Size()+1)
+	contents := io.NewSectionReader(f, 0, look.SizeBytes+1)
 	sum := sha256.New()
 	for first := true; ; first = false {
 		if err := context.Cause(ctx); err != nil {
@@ -102,7 +108,7 @@ func (t *Tree) read(ctx context.Context, sourcePath string, expected *Identity, 
 		sum.Write(buffer[:n])
 		hashed.Digest.SizeBytes += int64(n)
 		if first {
-			hashed.Kind = media.Kind(sourcePath, buffer[:min(n, media.HeadBytes)], info.Size())
+			hashed.Kind = media.Kind(sourcePath, buffer[:min(n, media.HeadBytes)], look.SizeBytes)
 		}
 		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
 			break
@@ -112,11 +118,11 @@ func (t *Tree) read(ctx context.Context, sourcePath string, expected *Identity, 
 		}
 	}
 	// This look goes by the name, not by the open file, to notice a file that was replaced meanwhile.
-	after, err := t.root.Lstat(sourcePath)
-	if err != nil {
+	after, err := t.driver.Look(ctx, sourcePath)
+	if err != nil && !errors.Is(err, ErrNotRegular) {
 		return Hashed{}, err
 	}
-	if hashed.Digest.SizeBytes != info.Size() || !after.Mode().IsRegular() || !hashed.SameLook(identify(after)) {
+	if err != nil || hashed.Digest.SizeBytes != look.SizeBytes || !hashed.SameLook(after) {
 		return Hashed{}, ErrChanging
 	}
 	hashed.Digest.SHA256 = [sha256.Size]byte(sum.Sum(nil))

@@ -2,14 +2,14 @@ package source
 
 import (
 	"fmt"
-	"io/fs"
 	"time"
 
 	backup "github.com/wolkvox/backup"
 )
 
 // Identity is what a file looks like without being read. Equal identities (with ==; the times are UTC) mean
-// the same contents as far as a file system tells. Inode and ChangeTime are zero where the system has none; they
+// the same contents as far as a source tells without being read. Inode is a file system's number, or another that a source
+// has to tell contents apart (of an ETag or version). Inode and ChangeTime are zero where the source has none; they
 // may differ without a change of contents (a chmod, a hard link, some network mounts when mounted again),
 // which costs reading the file once more.
 type Identity struct {
@@ -53,12 +53,6 @@ func NightOf(recordedAt time.Time, loc *time.Location) backup.Date {
 		return backup.Date{}
 	}
 	return backup.DateOf(recordedAt.In(loc))
-}
-
-func identify(info fs.FileInfo) Identity {
-	id := Identity{SizeBytes: info.Size(), ModTime: info.ModTime().UTC()}
-	id.Inode, id.ChangeTime = inode(info)
-	return id
 }
 
 func seconds(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	backup "github.com/wolkvox/backup"
@@ -35,35 +34,44 @@ type Proof struct {
 // Mark writes the marker into the folder at the absolute path, or adopts the one that is there, and returns the
 // proof. Where nothing can be written into the folder, use [Witness].
 func Mark(path string) (Proof, error) {
-	root, err := openAbsolute(path)
+	f, err := openFolder(path)
 	if err != nil {
 		return Proof{}, fmt.Errorf("mark source %q: %w", path, err)
 	}
-	defer root.Close()
-	id, err := readMarker(root)
-	if errors.Is(err, fs.ErrNotExist) {
-		id, err = writeMarker(root)
-	}
-	if err != nil {
-		return Proof{}, fmt.Errorf("mark source %q: %w", path, err)
-	}
-	return Proof{MarkerID: id}, nil
+	defer f.Close()
+	return Prove(context.Background(), f, "")
 }
 
 // Witness makes a proof of a file that the folder at the absolute path holds, for trees into which nothing can
 // be written. The file has at least one byte and at most [MaxWitnessBytes], and must stay as it is: when it
 // changes or goes, the source counts as unreachable.
 func Witness(path, sourcePath string) (Proof, error) {
-	root, err := openAbsolute(path)
+	f, err := openFolder(path)
 	if err != nil {
 		return Proof{}, fmt.Errorf("add source %q: %w", path, err)
 	}
-	defer root.Close()
-	digest, err := witnessDigest(root, sourcePath)
-	if err != nil {
-		return Proof{}, fmt.Errorf("add source %q: file %q cannot prove it: %w: name another file", path, sourcePath, err)
+	defer f.Close()
+	return Prove(context.Background(), f, sourcePath)
+}
+
+// Prove makes the proof of what a driver has opened: of its file at sourcePath as [Witness] does, or, where that is empty,
+// by a marker as [Mark] does.
+func Prove(ctx context.Context, d Driver, sourcePath string) (Proof, error) {
+	if sourcePath != "" {
+		digest, err := witnessDigest(ctx, d, sourcePath)
+		if err != nil {
+			return Proof{}, fmt.Errorf("add source %q: file %q cannot prove it: %w: name another file", d, sourcePath, err)
+		}
+		return Proof{File: sourcePath, Digest: digest}, nil
 	}
-	return Proof{File: sourcePath, Digest: digest}, nil
+	id, err := readMarker(ctx, d)
+	if errors.Is(err, fs.ErrNotExist) {
+		id, err = writeMarker(ctx, d)
+	}
+	if err != nil {
+		return Proof{}, fmt.Errorf("mark source %q: %w", d, err)
+	}
+	return Proof{MarkerID: id}, nil
 }
 
 func (p Proof) validate() error {
@@ -73,10 +81,10 @@ func (p Proof) validate() error {
 	return nil
 }
 
-// check looks for the proof below root. Its errors do not hold the tree's path.
-func (p Proof) check(root *os.Root) error {
+// check looks for the proof. Its errors do not hold the source's name.
+func (p Proof) check(ctx context.Context, d Driver) error {
 	if p.File != "" {
-		digest, err := witnessDigest(root, p.File)
+		digest, err := witnessDigest(ctx, d, p.File)
 		if err != nil {
 			return fmt.Errorf("its proof, the file %q: %w", p.File, err)
 		}
@@ -85,7 +93,7 @@ func (p Proof) check(root *os.Root) error {
 		}
 		return nil
 	}
-	id, err := readMarker(root)
+	id, err := readMarker(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -95,25 +103,17 @@ func (p Proof) check(root *os.Root) error {
 	return nil
 }
 
-func openAbsolute(path string) (*os.Root, error) {
-	if !filepath.IsAbs(path) {
-		return nil, errors.New("the path is not absolute")
-	}
-	root, err := os.OpenRoot(path)
-	if err != nil {
-		return nil, bare(err)
-	}
-	return root, nil
-}
+// maxMarkerBytes is more than a marker has.
+const maxMarkerBytes = 1024
 
 // readMarker returns the id in the marker. The error wraps [fs.ErrNotExist] only where there is no marker.
-func readMarker(root *os.Root) (string, error) {
-	f, _, err := openRegular(root, MarkerName)
+func readMarker(ctx context.Context, d Driver) (string, error) {
+	f, look, err := d.Open(ctx, MarkerName)
 	if err != nil {
 		return "", fmt.Errorf("its marker %s: %w", MarkerName, bare(err))
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 1024))
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, min(look.SizeBytes, maxMarkerBytes)))
 	if err != nil {
 		return "", fmt.Errorf("its marker %s: %w", MarkerName, bare(err))
 	}
@@ -124,24 +124,13 @@ func readMarker(root *os.Root) (string, error) {
 	return id, nil
 }
 
-// writeMarker creates the marker durably. What a crash leaves is an empty or damaged marker, which is reported.
-func writeMarker(root *os.Root) (string, error) {
+// writeMarker creates the marker.
+func writeMarker(ctx context.Context, d Driver) (string, error) {
 	var random [16]byte
 	rand.Read(random[:])
 	id := hex.EncodeToString(random[:])
-	f, err := root.OpenFile(MarkerName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
-	if err != nil {
-		return "", fmt.Errorf("write its marker %s: %w: where the folder cannot be written to, name one of its files as proof",
-			MarkerName, bare(err))
-	}
-	_, err = f.WriteString(formatMarker(id))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = syncRoot(root)
-	}
-	if err != nil {
-		root.Remove(MarkerName)
-		return "", fmt.Errorf("write its marker %s: %w", MarkerName, bare(err))
+	if err := d.Create(ctx, MarkerName, []byte(formatMarker(id))); err != nil {
+		return "", fmt.Errorf("write its marker %s: %w: where nothing can be written, name one of its files as proof", MarkerName, err)
 	}
 	return id, nil
 }
@@ -154,20 +143,23 @@ func parseMarker(text string) (id string, ok bool) {
 	return id, err == nil && len(random) == 16 && formatMarker(hex.EncodeToString(random)) == text
 }
 
-func witnessDigest(root *os.Root, sourcePath string) (backup.Digest, error) {
-	f, info, err := openRegular(root, sourcePath)
+func witnessDigest(ctx context.Context, d Driver, sourcePath string) (backup.Digest, error) {
+	if !IsLocal(sourcePath) {
+		return backup.Digest{}, errNotLocal
+	}
+	f, look, err := d.Open(ctx, sourcePath)
 	if err != nil {
 		return backup.Digest{}, bare(err)
 	}
 	defer f.Close()
-	switch size := info.Size(); {
+	switch size := look.SizeBytes; {
 	case size == 0:
 		return backup.Digest{}, errors.New("it is empty")
 	case size > MaxWitnessBytes:
 		return backup.Digest{}, fmt.Errorf("it has %d bytes, more than %d", size, MaxWitnessBytes)
 	}
 	sum := sha256.New()
-	n, err := io.Copy(sum, io.LimitReader(f, MaxWitnessBytes+1))
+	n, err := io.Copy(sum, io.NewSectionReader(f, 0, MaxWitnessBytes+1))
 	if err != nil {
 		return backup.Digest{}, bare(err)
 	}

@@ -2,22 +2,17 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	backup "github.com/wolkvox/backup"
 )
 
 // MaxSourcePathBytes is the longest source path that a manifest carries (proto/README.md, section 1.4).
 const MaxSourcePathBytes = 4096
-
-// readDirEntries is how many entries of a folder are held at once.
-const readDirEntries = 1024
 
 // SkipReason says, for people, why something found in a tree can never be an item.
 type SkipReason string
@@ -31,6 +26,7 @@ const (
 	SkipUnknown SkipReason = "neither a file nor a folder"
 	SkipLong    SkipReason = "its path has more than 4096 bytes"
 	SkipLarge   SkipReason = "it is larger than a manifest can say"
+	SkipName    SkipReason = "its name is no path: it has an empty part, or one that is . or .."
 )
 
 // Skipped is something in a tree that is no item, and why.
@@ -56,128 +52,86 @@ type Result struct {
 // Complete reports whether the scan saw the whole tree. Where it is false there may be files that are in no list.
 func (r *Result) Complete() bool { return len(r.Problems) == 0 }
 
-// errOtherVolume is a problem because the proof says nothing about that volume: when it is not mounted, its
-// recordings are silently not there.
-var errOtherVolume = errors.New("another volume is mounted here, and nothing proves its presence: " +
-	"add each volume as a source of its own, instead of the folder above them")
-
-// Scan walks the whole tree and returns its regular files except those that known reports true for (nil knows
-// none), which are only counted. It opens folders and no files, and follows no symbolic links. The marker is left
+// Scan lists the whole tree and returns its regular files except those that known reports true for (nil knows
+// none), which are only counted. It opens no files, and follows no symbolic links. The marker is left
 // out. Known is called for every regular file, one call at a time.
 //
 // The proof is checked before and after: a nil error means that the tree was there all the time. Otherwise there
 // is no result, and the error wraps [ErrUnreachable] or is the context's. What cannot be read is in
 // Result.Problems, and what went away between being listed and being looked at is not in the tree.
 func (t *Tree) Scan(ctx context.Context, known func(Candidate) bool) (*Result, error) {
-	if err := t.Check(); err != nil {
+	if err := t.Check(ctx); err != nil {
 		return nil, err
 	}
-	info, err := t.root.Stat(".")
-	if err != nil {
-		return nil, unreachable(t.path, bare(err))
-	}
-	s := &scan{root: t.root, known: known, volume: volume(info), pending: []string{"."}}
-	for len(s.pending) > 0 {
-		last := len(s.pending) - 1
-		folder := s.pending[last]
-		s.pending = s.pending[:last]
-		if err := s.folder(ctx, folder); err != nil {
-			return nil, fmt.Errorf("scan source %q: %w", t.path, err)
+	found := &Found{known: known}
+	if err := t.driver.List(ctx, found); err != nil {
+		if stopped := context.Cause(ctx); stopped != nil {
+			return nil, fmt.Errorf("scan source %q: %w", t.driver, stopped)
 		}
+		return nil, unreachable(t.driver, err)
 	}
-	if err := t.Check(); err != nil {
+	if err := t.Check(ctx); err != nil {
 		return nil, err
 	}
-	return s.sorted(), nil
+	return found.sorted(), nil
 }
 
-// scan is one walk in progress.
-type scan struct {
-	root    *os.Root
-	known   func(Candidate) bool
-	volume  uint64
-	pending []string // folders still to be read
-	result  Result
+// Found collects what a driver finds in a source. Its methods may be called concurrently.
+type Found struct {
+	known func(Candidate) bool
+
+	mu     sync.Mutex // guards result, and is held while known is called
+	result Result
 }
 
-// folder reads one folder. Its error is the context's.
-func (s *scan) folder(ctx context.Context, name string) error {
-	f, err := s.root.OpenFile(name, folderFlags, 0)
-	if err != nil {
-		if name == "." || !errors.Is(err, fs.ErrNotExist) {
-			s.problem(name, err)
-		}
-		return nil
-	}
-	defer f.Close()
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		entries, err := f.ReadDir(readDirEntries)
-		for _, entry := range entries {
-			s.entry(name, entry)
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			s.problem(name, err)
-			return nil
-		}
-	}
-}
-
-func (s *scan) entry(folder string, entry fs.DirEntry) {
-	sourcePath := entry.Name()
-	if folder != "." {
-		sourcePath = folder + "/" + entry.Name()
-	}
+// Wanted reports whether something that was found, of which mode has the type, is a file or folder to be taken. Otherwise
+// it was noted as skipped.
+func (f *Found) Wanted(sourcePath string, mode fs.FileMode) bool {
+	reason := skipReason(mode)
 	if len(sourcePath) > MaxSourcePathBytes {
-		s.skip(sourcePath, SkipLong)
-		return
+		reason = SkipLong
 	}
-	if reason := skipReason(entry.Type()); reason != "" {
-		s.skip(sourcePath, reason)
-		return
+	if reason != "" {
+		f.Skip(sourcePath, reason)
 	}
-	// Below an os.Root the information was gathered with the listing; this asks the system nothing.
-	info, err := entry.Info()
+	return reason == ""
+}
+
+// File takes a regular file. The marker is none.
+func (f *Found) File(c Candidate) {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		s.problem(sourcePath, err)
-	case info.IsDir() && volume(info) != s.volume:
-		s.problem(sourcePath, errOtherVolume)
-	case info.IsDir():
-		s.pending = append(s.pending, sourcePath)
-	case sourcePath == MarkerName:
-	case info.Size() > backup.MaxInt:
-		s.skip(sourcePath, SkipLarge)
-	default:
-		s.file(Candidate{SourcePath: sourcePath, Identity: identify(info)})
-	}
-}
-
-func (s *scan) file(c Candidate) {
-	if s.known != nil && s.known(c) {
-		s.result.KnownCount++
+	case c.SourcePath == MarkerName:
+		return
+	case c.SizeBytes > backup.MaxInt:
+		f.Skip(c.SourcePath, SkipLarge)
 		return
 	}
-	s.result.Candidates = append(s.result.Candidates, c)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known != nil && f.known(c) {
+		f.result.KnownCount++
+		return
+	}
+	f.result.Candidates = append(f.result.Candidates, c)
 }
 
-func (s *scan) skip(sourcePath string, reason SkipReason) {
-	s.result.Skipped = append(s.result.Skipped, Skipped{sourcePath, reason})
+// Skip takes what can never be an item.
+func (f *Found) Skip(sourcePath string, reason SkipReason) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.result.Skipped = append(f.result.Skipped, Skipped{sourcePath, reason})
 }
 
-func (s *scan) problem(sourcePath string, err error) {
-	s.result.Problems = append(s.result.Problems, Problem{sourcePath, bare(err)})
+// Problem takes a file or folder of which could not be seen what it holds.
+func (f *Found) Problem(sourcePath string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.result.Problems = append(f.result.Problems, Problem{sourcePath, bare(err)})
 }
 
-// sorted puts the lists in order. A file system whose folder changes while it is listed may name a file twice.
-func (s *scan) sorted() *Result {
-	r := &s.result
+// sorted puts the lists in order. A source whose folder changes while it is listed may name a file twice.
+func (f *Found) sorted() *Result {
+	r := &f.result
 	slices.SortFunc(r.Candidates, func(a, b Candidate) int { return strings.Compare(a.SourcePath, b.SourcePath) })
 	r.Candidates = slices.CompactFunc(r.Candidates, func(a, b Candidate) bool { return a.SourcePath == b.SourcePath })
 	slices.SortFunc(r.Skipped, func(a, b Skipped) int { return strings.Compare(a.SourcePath, b.SourcePath) })
@@ -200,4 +154,23 @@ func skipReason(mode fs.FileMode) SkipReason {
 		return SkipDevice
 	}
 	return SkipUnknown
+}
+
+// Below joins the path of a folder, "." for the root, and a name in it.
+func Below(folder, name string) string {
+	if folder == "." {
+		return name
+	}
+	return folder + "/" + name
+}
+
+// IsLocal reports whether a source path is one: no part of it is empty, "." or "..". Unlike [fs.ValidPath] it takes any
+// bytes.
+func IsLocal(sourcePath string) bool {
+	for part := range strings.SplitSeq(sourcePath, "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+	}
+	return true
 }

@@ -160,12 +160,14 @@ func TestScanOtherVolume(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, "call.gsm", "")
 	write(t, root, "mounted/call.gsm", "")
-	tree := marked(t, root)
-	info, err := tree.root.Stat(".")
+	f, err := openFolder(root)
 	must(t, err)
-	s := &scan{root: tree.root, volume: volume(info) + 1}
+	defer f.Close()
+	info, err := f.root.Stat(".")
+	must(t, err)
+	s := &walk{root: f.root, volume: volume(info) + 1, found: &Found{}}
 	must(t, s.folder(t.Context(), "."))
-	if p := s.result.Problems; len(p) != 1 || p[0].SourcePath != "mounted" || !errors.Is(p[0].Err, errOtherVolume) {
+	if p := s.found.result.Problems; len(p) != 1 || p[0].SourcePath != "mounted" || !errors.Is(p[0].Err, errOtherVolume) {
 		t.Errorf("problems: %v, want the folder on another volume", p)
 	}
 	if len(s.pending) != 0 {
@@ -228,7 +230,7 @@ func BenchmarkScan(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tree, err := Open(root, proof)
+	tree, err := Open(b.Context(), root, proof)
 	if err != nil {
 		b.Fatal(err)
 	}

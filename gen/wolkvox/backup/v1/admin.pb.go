@@ -451,19 +451,26 @@ func (x *ListTenantsResponse) GetTenants() []*Tenant {
 	return nil
 }
 
-// Source is a directory tree where recordings lie.
+// Source is a place where recordings lie: either a directory or what `kind` says.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant's name.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// Its name within the tenant, a label.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The absolute path of the directory on the server.
+	// The absolute path of the directory on the server; empty where `kind` is set.
 	Directory string `protobuf:"bytes,3,opt,name=directory,proto3" json:"directory,omitempty"`
-	// The file below the directory that proves that it is mounted; empty where the server wrote its own marker.
+	// The file below the directory, folder or prefix that proves that it is there; empty where the server wrote its own marker.
 	ProofFile string `protobuf:"bytes,4,opt,name=proof_file,json=proofFile,proto3" json:"proof_file,omitempty"`
 	// Why it cannot be reached now; empty where it can.
-	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	// What it is, if not a directory of the server's own machine.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Source_Sftp
+	//	*Source_S3
+	Kind          isSource_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,6 +539,49 @@ func (x *Source) GetProblem() string {
 	}
 	return ""
 }
+
+func (x *Source) GetKind() isSource_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Source) GetSftp() *SFTPSource {
+	if x != nil {
+		if x, ok := x.Kind.(*Source_Sftp); ok {
+			return x.Sftp
+		}
+	}
+	return nil
+}
+
+func (x *Source) GetS3() *S3Source {
+	if x != nil {
+		if x, ok := x.Kind.(*Source_S3); ok {
+			return x.S3
+		}
+	}
+	return nil
+}
+
+type isSource_Kind interface {
+	isSource_Kind()
+}
+
+type Source_Sftp struct {
+	// A folder on a server that speaks SFTP.
+	Sftp *SFTPSource `protobuf:"bytes,6,opt,name=sftp,proto3,oneof"`
+}
+
+type Source_S3 struct {
+	// A bucket of S3, or of a store that is compatible with it.
+	S3 *S3Source `protobuf:"bytes,7,opt,name=s3,proto3,oneof"`
+}
+
+func (*Source_Sftp) isSource_Kind() {}
+
+func (*Source_S3) isSource_Kind() {}
 
 // AddSourceRequest describes a source.
 type AddSourceRequest struct {
@@ -4229,7 +4279,7 @@ var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xe9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
@@ -4242,14 +4292,17 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\v2\x19.wolkvox.backup.v1.TenantR\x06tenant\"\x14\n" +
 	"\x12ListTenantsRequest\"J\n" +
 	"\x13ListTenantsResponse\x123\n" +
-	"\atenants\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.TenantR\atenants\"\x8b\x01\n" +
+	"\atenants\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.TenantR\atenants\"\xf7\x01\n" +
 	"\x06Source\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
 	"\tdirectory\x18\x03 \x01(\tR\tdirectory\x12\x1d\n" +
 	"\n" +
 	"proof_file\x18\x04 \x01(\tR\tproofFile\x12\x18\n" +
-	"\aproblem\x18\x05 \x01(\tR\aproblem\"E\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x123\n" +
+	"\x04sftp\x18\x06 \x01(\v2\x1d.wolkvox.backup.v1.SFTPSourceH\x00R\x04sftp\x12-\n" +
+	"\x02s3\x18\a \x01(\v2\x1b.wolkvox.backup.v1.S3SourceH\x00R\x02s3B\x06\n" +
+	"\x04kind\"E\n" +
 	"\x10AddSourceRequest\x121\n" +
 	"\x06source\x18\x01 \x01(\v2\x19.wolkvox.backup.v1.SourceR\x06source\"F\n" +
 	"\x11AddSourceResponse\x121\n" +
@@ -4636,21 +4689,23 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*SetStorageQuotaResponse)(nil),   // 70: wolkvox.backup.v1.SetStorageQuotaResponse
 	(*NightWindow)(nil),               // 71: wolkvox.backup.v1.NightWindow
 	(*durationpb.Duration)(nil),       // 72: google.protobuf.Duration
-	(StorageKind)(0),                  // 73: wolkvox.backup.v1.StorageKind
-	(*LogPosition)(nil),               // 74: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
-	(*DestinationReport)(nil),         // 76: wolkvox.backup.v1.DestinationReport
-	(*Night)(nil),                     // 77: wolkvox.backup.v1.Night
-	(ItemState)(0),                    // 78: wolkvox.backup.v1.ItemState
-	(*Item)(nil),                      // 79: wolkvox.backup.v1.Item
-	(*LedgerReport)(nil),              // 80: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 81: wolkvox.backup.v1.ExportedFile
-	(*AddDoorKeyRequest)(nil),         // 82: wolkvox.backup.v1.AddDoorKeyRequest
-	(*ListDoorKeysRequest)(nil),       // 83: wolkvox.backup.v1.ListDoorKeysRequest
-	(*RemoveDoorKeyRequest)(nil),      // 84: wolkvox.backup.v1.RemoveDoorKeyRequest
-	(*AddDoorKeyResponse)(nil),        // 85: wolkvox.backup.v1.AddDoorKeyResponse
-	(*ListDoorKeysResponse)(nil),      // 86: wolkvox.backup.v1.ListDoorKeysResponse
-	(*RemoveDoorKeyResponse)(nil),     // 87: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(*SFTPSource)(nil),                // 73: wolkvox.backup.v1.SFTPSource
+	(*S3Source)(nil),                  // 74: wolkvox.backup.v1.S3Source
+	(StorageKind)(0),                  // 75: wolkvox.backup.v1.StorageKind
+	(*LogPosition)(nil),               // 76: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),     // 77: google.protobuf.Timestamp
+	(*DestinationReport)(nil),         // 78: wolkvox.backup.v1.DestinationReport
+	(*Night)(nil),                     // 79: wolkvox.backup.v1.Night
+	(ItemState)(0),                    // 80: wolkvox.backup.v1.ItemState
+	(*Item)(nil),                      // 81: wolkvox.backup.v1.Item
+	(*LedgerReport)(nil),              // 82: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 83: wolkvox.backup.v1.ExportedFile
+	(*AddDoorKeyRequest)(nil),         // 84: wolkvox.backup.v1.AddDoorKeyRequest
+	(*ListDoorKeysRequest)(nil),       // 85: wolkvox.backup.v1.ListDoorKeysRequest
+	(*RemoveDoorKeyRequest)(nil),      // 86: wolkvox.backup.v1.RemoveDoorKeyRequest
+	(*AddDoorKeyResponse)(nil),        // 87: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),      // 88: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),     // 89: wolkvox.backup.v1.RemoveDoorKeyResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	71, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
@@ -4659,126 +4714,128 @@ var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	3,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
-	8,  // 6: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
-	8,  // 7: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
-	8,  // 8: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
-	73, // 9: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
-	74, // 10: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
-	74, // 11: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	73, // 12: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
-	13, // 13: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 14: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
-	72, // 15: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	75, // 16: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	75, // 17: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
-	72, // 18: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
-	75, // 19: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
-	76, // 20: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
-	75, // 21: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
-	21, // 22: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
-	77, // 23: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
-	24, // 24: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
-	77, // 25: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
-	78, // 26: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
-	79, // 27: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
-	80, // 28: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	81, // 29: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	0,  // 30: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	75, // 31: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
-	36, // 32: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
-	0,  // 33: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	13, // 34: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 35: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 36: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	72, // 37: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
-	1,  // 38: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
-	75, // 39: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
-	75, // 40: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
-	50, // 41: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
-	75, // 42: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
-	75, // 43: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
-	75, // 44: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
-	52, // 45: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
-	2,  // 46: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
-	75, // 47: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	75, // 48: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	75, // 49: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
-	2,  // 50: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
-	57, // 51: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	57, // 52: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
-	57, // 53: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	75, // 54: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
-	65, // 55: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
-	3,  // 56: wolkvox.backup.v1.SetStorageQuotaResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
-	4,  // 57: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
-	6,  // 58: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
-	9,  // 59: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
-	11, // 60: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
-	14, // 61: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
-	16, // 62: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
-	18, // 63: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
-	20, // 64: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
-	23, // 65: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
-	26, // 66: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
-	28, // 67: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
-	30, // 68: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
-	32, // 69: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
-	34, // 70: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
-	37, // 71: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
-	39, // 72: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
-	41, // 73: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
-	43, // 74: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
-	45, // 75: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
-	47, // 76: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
-	49, // 77: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
-	53, // 78: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
-	55, // 79: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
-	58, // 80: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
-	60, // 81: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
-	62, // 82: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
-	64, // 83: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
-	67, // 84: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
-	69, // 85: wolkvox.backup.v1.AdminService.SetStorageQuota:input_type -> wolkvox.backup.v1.SetStorageQuotaRequest
-	82, // 86: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
-	83, // 87: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
-	84, // 88: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
-	5,  // 89: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	7,  // 90: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	10, // 91: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	12, // 92: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	15, // 93: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	17, // 94: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	19, // 95: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	22, // 96: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	25, // 97: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	27, // 98: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	29, // 99: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	31, // 100: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	33, // 101: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	35, // 102: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	38, // 103: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	40, // 104: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	42, // 105: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	44, // 106: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	46, // 107: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	48, // 108: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	51, // 109: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	54, // 110: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	56, // 111: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	59, // 112: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	61, // 113: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	63, // 114: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	66, // 115: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	68, // 116: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	70, // 117: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
-	85, // 118: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
-	86, // 119: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
-	87, // 120: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
-	89, // [89:121] is the sub-list for method output_type
-	57, // [57:89] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	73, // 6: wolkvox.backup.v1.Source.sftp:type_name -> wolkvox.backup.v1.SFTPSource
+	74, // 7: wolkvox.backup.v1.Source.s3:type_name -> wolkvox.backup.v1.S3Source
+	8,  // 8: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
+	8,  // 9: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
+	8,  // 10: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
+	75, // 11: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
+	76, // 12: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
+	76, // 13: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	75, // 14: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
+	13, // 15: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 16: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
+	72, // 17: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	77, // 18: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	77, // 19: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
+	72, // 20: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
+	77, // 21: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	78, // 22: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
+	77, // 23: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
+	21, // 24: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
+	79, // 25: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
+	24, // 26: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
+	79, // 27: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
+	80, // 28: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
+	81, // 29: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
+	82, // 30: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	83, // 31: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	0,  // 32: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
+	77, // 33: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
+	36, // 34: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
+	0,  // 35: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
+	13, // 36: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 37: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	13, // 38: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	72, // 39: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
+	1,  // 40: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
+	77, // 41: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
+	77, // 42: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
+	50, // 43: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
+	77, // 44: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
+	77, // 45: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
+	77, // 46: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
+	52, // 47: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
+	2,  // 48: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
+	77, // 49: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	77, // 50: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	77, // 51: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	2,  // 52: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
+	57, // 53: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
+	57, // 54: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
+	57, // 55: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
+	77, // 56: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
+	65, // 57: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
+	3,  // 58: wolkvox.backup.v1.SetStorageQuotaResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
+	4,  // 59: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
+	6,  // 60: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
+	9,  // 61: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
+	11, // 62: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
+	14, // 63: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
+	16, // 64: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
+	18, // 65: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
+	20, // 66: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
+	23, // 67: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
+	26, // 68: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
+	28, // 69: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
+	30, // 70: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
+	32, // 71: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
+	34, // 72: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
+	37, // 73: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
+	39, // 74: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
+	41, // 75: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
+	43, // 76: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
+	45, // 77: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
+	47, // 78: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
+	49, // 79: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
+	53, // 80: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
+	55, // 81: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
+	58, // 82: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
+	60, // 83: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
+	62, // 84: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
+	64, // 85: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
+	67, // 86: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
+	69, // 87: wolkvox.backup.v1.AdminService.SetStorageQuota:input_type -> wolkvox.backup.v1.SetStorageQuotaRequest
+	84, // 88: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
+	85, // 89: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
+	86, // 90: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
+	5,  // 91: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	7,  // 92: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	10, // 93: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	12, // 94: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	15, // 95: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	17, // 96: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	19, // 97: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	22, // 98: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	25, // 99: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	27, // 100: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	29, // 101: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	31, // 102: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	33, // 103: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	35, // 104: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	38, // 105: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	40, // 106: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	42, // 107: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	44, // 108: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	46, // 109: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	48, // 110: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	51, // 111: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	54, // 112: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	56, // 113: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	59, // 114: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	61, // 115: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	63, // 116: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	66, // 117: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	68, // 118: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	70, // 119: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
+	87, // 120: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	88, // 121: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	89, // 122: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	91, // [91:123] is the sub-list for method output_type
+	59, // [59:91] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_admin_proto_init() }
@@ -4789,6 +4846,11 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	file_wolkvox_backup_v1_door_proto_init()
 	file_wolkvox_backup_v1_heartbeat_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_source_proto_init()
+	file_wolkvox_backup_v1_admin_proto_msgTypes[5].OneofWrappers = []any{
+		(*Source_Sftp)(nil),
+		(*Source_S3)(nil),
+	}
 	file_wolkvox_backup_v1_admin_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -67,9 +67,11 @@ type AdminServiceClient interface {
 	// ListTenants lists all tenants by name.
 	// Who may call: an operator.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
-	// AddSource registers a directory tree on the server where a tenant's recordings lie, and how its presence is
-	// known: by a marker that this call writes, or, where the tree is read-only, by a file that it already has.
-	// Errors: NOT_FOUND NO_TENANT, ALREADY_EXISTS SOURCE_EXISTS, FAILED_PRECONDITION SOURCE_UNREACHABLE,
+	// AddSource registers a place where a tenant's recordings lie (a directory tree on the server, a folder on a server that
+	// speaks SFTP, or a bucket), and how its presence is
+	// known: by a marker that this call writes, or, where the place is read-only, by a file that it already has.
+	// Errors: NOT_FOUND NO_TENANT, ALREADY_EXISTS SOURCE_EXISTS, FAILED_PRECONDITION SOURCE_UNREACHABLE, SOURCE_REFUSED (the
+	// secret's file cannot be used, the place does not let the server in, or shows another host key),
 	// SOURCE_READ_ONLY (name a proof file), INVALID_ARGUMENT BAD_NAME, BAD_PATH.
 	// Who may call: an operator.
 	AddSource(ctx context.Context, in *AddSourceRequest, opts ...grpc.CallOption) (*AddSourceResponse, error)
@@ -571,9 +573,11 @@ type AdminServiceServer interface {
 	// ListTenants lists all tenants by name.
 	// Who may call: an operator.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
-	// AddSource registers a directory tree on the server where a tenant's recordings lie, and how its presence is
-	// known: by a marker that this call writes, or, where the tree is read-only, by a file that it already has.
-	// Errors: NOT_FOUND NO_TENANT, ALREADY_EXISTS SOURCE_EXISTS, FAILED_PRECONDITION SOURCE_UNREACHABLE,
+	// AddSource registers a place where a tenant's recordings lie (a directory tree on the server, a folder on a server that
+	// speaks SFTP, or a bucket), and how its presence is
+	// known: by a marker that this call writes, or, where the place is read-only, by a file that it already has.
+	// Errors: NOT_FOUND NO_TENANT, ALREADY_EXISTS SOURCE_EXISTS, FAILED_PRECONDITION SOURCE_UNREACHABLE, SOURCE_REFUSED (the
+	// secret's file cannot be used, the place does not let the server in, or shows another host key),
 	// SOURCE_READ_ONLY (name a proof file), INVALID_ARGUMENT BAD_NAME, BAD_PATH.
 	// Who may call: an operator.
 	AddSource(context.Context, *AddSourceRequest) (*AddSourceResponse, error)
