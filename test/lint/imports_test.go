@@ -42,7 +42,7 @@ var confined = []struct {
 }{
 	// Generated types stop at the packages that speak gRPC; all others use the types of the root package.
 	{"./gen/...", []string{
-		"./gen/...", "./internal/wire", "./internal/store",
+		"./gen/...", "./internal/wire", "./internal/store", "./internal/download",
 		"./agent/internal/enroll", "./agent/internal/uplink", "./agent/internal/control", "./agent/internal/dest/wolkvoxdest",
 		"./agent/internal/*rpc", "./agent/internal/command", // the commands ask AgentService like anyone else
 		"./server/internal/enroll", "./server/internal/operator", "./server/internal/*rpc",

@@ -21,6 +21,7 @@ func TestPlaceExamples(t *testing.T) {
 		"smb":          `\\nas.example.com:445\recordings\wolkvox`,
 		"sftp":         "sftp://wolkvox-backup@nas.example.com:22/volume1/recordings",
 		"rsync-daemon": "rsync://nas.example.com:873/recordings/wolkvox",
+		"wolkvox":      "wolkvox Storage",
 		"rsync-ssh":    "wolkvox-backup@nas.example.com:22:/volume1/recordings (rsync)",
 	} {
 		text, err := os.ReadFile("../../../docs/examples/" + name + ".yaml")
@@ -49,6 +50,8 @@ func TestPlaceRefuses(t *testing.T) {
 	ssh := "address: h, user: u, host_key: k, key: " + secret
 	for place, words := range map[string]string{
 		"directory: '" + absolute(t, "nas") + "', sftp: {" + ssh + ", folder: f}": "exactly one",
+		"wolkvox: {check: peer}":                               "service or readback",
+		"wolkvox: {}, directory: '" + absolute(t, "nas") + "'": "exactly one",
 		"streams: 2": "exactly one of directory, smb, sftp, rsync",
 		"smb: {address: h, share: a/b, " + login + "}":                       "share",
 		"smb: {address: h, " + login + "}":                                   "share",

@@ -36,6 +36,13 @@ const shortCall = 30 * time.Second
 
 // call runs f with a client of the server's AdminService.
 func (a *app) call(ctx context.Context, f func(ctx context.Context, admin backupv1.AdminServiceClient) error) error {
+	return a.connected(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return f(ctx, backupv1.NewAdminServiceClient(conn))
+	})
+}
+
+// connected runs f with a connection to the server.
+func (a *app) connected(ctx context.Context, f func(ctx context.Context, conn *grpc.ClientConn) error) error {
 	c, err := a.loadCredential()
 	if err != nil {
 		return err
@@ -68,7 +75,7 @@ func (a *app) call(ctx context.Context, f func(ctx context.Context, admin backup
 		return fmt.Errorf("call %s: %w", address, err)
 	}
 	defer conn.Close()
-	return explained(f(ctx, backupv1.NewAdminServiceClient(conn)), address)
+	return explained(f(ctx, conn), address)
 }
 
 // callShort is [app.call] for what is answered at once.

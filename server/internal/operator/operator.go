@@ -100,6 +100,7 @@ of them; those of a tenant's clients and auditors may look at what is the tenant
 		a.outagesCommand(), a.extendCommand(),
 		a.backupCommand(), a.restoreCommand(), a.alarmsCommand(),
 		a.adminLogCommand(),
+		a.storageCommand(),
 		a.doorKeyCommand(),
 	)
 	return root

@@ -20,12 +20,12 @@ func (a *app) tenantCommand() *cobra.Command {
 		Example: `  wolkvox-server tenant add acme --time-zone America/Bogota --window 22:00-06:00
   wolkvox-server tenant list`,
 	})
-	command.AddCommand(a.tenantAddCommand(), a.tenantListCommand(), a.tenantRetireCommand())
+	command.AddCommand(a.tenantAddCommand(), a.tenantListCommand(), a.tenantRetireCommand(), a.tenantQuotaCommand())
 	return command
 }
 
 func (a *app) tenantAddCommand() *cobra.Command {
-	var zone, window, cutOff, rate string
+	var zone, window, cutOff, rate, quota string
 	var quiet time.Duration
 	command := &cobra.Command{
 		Use:   "add NAME",
@@ -49,12 +49,16 @@ func (a *app) tenantAddCommand() *cobra.Command {
 			if err != nil {
 				return usage("--bytes-per-second: %w", err)
 			}
+			quotaBytes, err := size.Parse(quota)
+			if err != nil {
+				return usage("--storage-quota: %w", err)
+			}
 			request := &backupv1.CreateTenantRequest{Tenant: &backupv1.Tenant{
 				Name: args[0],
 				Window: &backupv1.NightWindow{
 					TimeZone: zone, Start: durationpb.New(start), End: durationpb.New(end), BytesPerSecond: int64(bytesPerSecond),
 				},
-				CutOff: durationpb.New(after), Quiet: durationpb.New(quiet),
+				CutOff: durationpb.New(after), Quiet: durationpb.New(quiet), StorageQuotaBytes: int64(quotaBytes),
 			}}
 			return a.callShort(c.Context(), func(ctx context.Context, admin backupv1.AdminServiceClient) error {
 				res, err := admin.CreateTenant(ctx, request)
@@ -70,6 +74,7 @@ func (a *app) tenantAddCommand() *cobra.Command {
 	flags.StringVar(&window, "window", "22:00-06:00", "when recordings are copied, `START-END` by the tenant's clock; an END at or before START is on the following day")
 	flags.StringVar(&cutOff, "cut-off", "00:30", "when the night before is sealed, a `TIME` by the tenant's clock")
 	flags.DurationVar(&quiet, "quiet", 10*time.Minute, "how long a file has to be unchanged before it is sealed")
+	flags.StringVar(&quota, "storage-quota", "0", "how much may be kept in wolkvox Storage, a `SIZE` such as 500GB; 0 for no limit")
 	flags.StringVar(&rate, "bytes-per-second", "0", "the most that is copied per second, a `SIZE` such as 20MB; 0 for no limit")
 	return command
 }
@@ -93,7 +98,7 @@ func (a *app) tenantListCommand() *cobra.Command {
 }
 
 func tenantTable(w *tabwriter.Writer, tenants ...*backupv1.Tenant) {
-	row(w, "TENANT", "TIME ZONE", "WINDOW", "CUT-OFF", "QUIET", "LIMIT")
+	row(w, "TENANT", "TIME ZONE", "WINDOW", "CUT-OFF", "QUIET", "LIMIT", "STORAGE")
 	for _, t := range tenants {
 		limit := "none"
 		if rate := t.GetWindow().GetBytesPerSecond(); rate > 0 {
@@ -101,7 +106,7 @@ func tenantTable(w *tabwriter.Writer, tenants ...*backupv1.Tenant) {
 		}
 		row(w, t.GetName(), t.GetWindow().GetTimeZone(),
 			timeOfDay(t.GetWindow().GetStart().AsDuration())+"-"+timeOfDay(t.GetWindow().GetEnd().AsDuration()),
-			timeOfDay(t.GetCutOff().AsDuration()), t.GetQuiet().AsDuration(), limit)
+			timeOfDay(t.GetCutOff().AsDuration()), t.GetQuiet().AsDuration(), limit, quotaText(t.GetStorageQuotaBytes()))
 	}
 }
 

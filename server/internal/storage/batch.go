@@ -151,10 +151,19 @@ func (b *Batch) Publish() (map[string]error, error) {
 
 func (b *Batch) link(s *staged) error {
 	to := below(s.name)
-	if err := b.root.MkdirAll(path.Dir(to), 0o700); err != nil {
+	if err := makeFolder(b.root, path.Dir(to)); err != nil {
 		return err
 	}
 	return b.root.Link(s.temp, to)
+}
+
+// makeFolder makes a folder and those that lead to it. Where something else has the name of one it is [ErrObstructed].
+func makeFolder(root *os.Root, name string) error {
+	err := root.MkdirAll(name, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: %v", ErrObstructed, err)
+	}
+	return err
 }
 
 // Discard deletes what is left of the batch. What was published stays.

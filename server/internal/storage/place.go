@@ -191,7 +191,7 @@ func moveAside(root *os.Root, name, to string) error {
 	if !info.Mode().IsRegular() {
 		return durable.ErrNotRegular
 	}
-	if err := root.MkdirAll(path.Dir(to), 0o700); err != nil {
+	if err := makeFolder(root, path.Dir(to)); err != nil {
 		return err
 	}
 	from, err := durable.OpenDir(root, path.Dir(name))
@@ -248,7 +248,7 @@ func (p *Place) WriteOwn(ownName string, data []byte) error {
 }
 
 func writeOwn(root *os.Root, name string, data []byte) error {
-	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
+	if err := makeFolder(root, path.Dir(name)); err != nil {
 		return err
 	}
 	temp := path.Join(stagingDir, randomName())

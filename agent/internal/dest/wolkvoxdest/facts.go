@@ -62,7 +62,11 @@ func (h *handle) Space(ctx context.Context) (dest.Space, error) {
 // Facts implements dest.Reporter.
 func (h *handle) Facts(ctx context.Context) []dest.Fact {
 	facts := []dest.Fact{{Subject: dest.SubjectPlace, Text: fmt.Sprintf("wolkvox Storage, %s of %s", h.place(), h.tenant())}}
-	if usage, err := h.usage(ctx); err == nil && usage.GetQuotaBytes() > 0 {
+	switch usage, err := h.usage(ctx); {
+	case err != nil:
+	case usage.GetQuotaBytes() == 0:
+		facts = append(facts, dest.Fact{Subject: dest.SubjectQuota, Text: "no quota is set"})
+	default:
 		facts = append(facts, dest.Fact{
 			Subject: dest.SubjectQuota, Warning: usage.GetUsedBytes() > usage.GetQuotaBytes()/10*9,
 			Text: fmt.Sprintf("%d of %d MiB of the quota are used; wolkvox raises it", usage.GetUsedBytes()>>20, usage.GetQuotaBytes()>>20),
