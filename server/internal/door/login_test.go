@@ -3,6 +3,8 @@ package door_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -165,5 +167,46 @@ func waitClosed(t *testing.T, s *site, key ssh.Signer) {
 	case <-ended:
 	case <-time.After(20 * time.Second):
 		t.Error("there is no limit to connections")
+	}
+}
+
+// Who does not log in, and who says nothing after it, is cut off.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, door.Limits{LoginTimeout: 300 * time.Millisecond})
+	conn, err := net.Dial("tcp", s.address)
+	s.Must(err)
+	defer conn.Close()
+	s.Must(conn.SetReadDeadline(time.Now().Add(20 * time.Second)))
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("a connection without a login: %v", err)
+	}
+	s = newSite(t, door.Limits{IdleTimeout: 300 * time.Millisecond})
+	waitClosed(t, s, s.key)
+}
+
+// Who leaves with a file open leaves a record.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, door.Limits{})
+	s.Write("one.gsm", "one", noon)
+	s.seal()
+	conn := s.ssh()
+	client, err := sftp.NewClient(conn)
+	s.Must(err)
+	_, err = client.Open("/pending/" + night + "/main/one.gsm")
+	s.Must(err)
+	conn.Close()
+	for wait := time.Millisecond; ; wait *= 2 {
+		if acts := s.acts("DoorRead"); len(acts) == 1 {
+			if acts[0].Outcome != "INTERRUPTED" || field(t, acts[0], "sent_bytes") != 0.0 {
+				t.Errorf("%+v", acts[0])
+			}
+			return
+		}
+		if wait > 20*time.Second {
+			t.Fatal("there is no record")
+		}
+		time.Sleep(wait)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -125,7 +124,7 @@ func TestLinksInStorage(t *testing.T) {
 // A file that became shorter while it is read is an error, not its end.
 func TestStoredFileIsCut(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, door.Limits{IdleTimeout: time.Minute})
+	s := newSite(t, door.Limits{})
 	s.AddDestination("vault", backup.StorageWolkvox)
 	s.keep(servertest.Tenant, "vault", "one.gsm", strings.Repeat("x", 200_000))
 	client := s.sftp()
