@@ -83,6 +83,9 @@ var exceptions = map[string][]string{
 	"wolkvox.backup.v1.StorageService.ListFiles":           {agent, client, auditor},
 	"wolkvox.backup.v1.StorageService.ReadFile":            {agent, client, auditor},
 	"wolkvox.backup.v1.StorageService.ReadUsage":           {agent, client, auditor},
+	"wolkvox.backup.v1.AdminService.ListDoorKeys":          {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.AddDoorKey":            {admin, client},
+	"wolkvox.backup.v1.AdminService.RemoveDoorKey":         {admin, client},
 }
 
 // refusals are the reasons by which a caller is refused as such.

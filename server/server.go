@@ -103,6 +103,11 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	people, err := openEntrance(c, reg, sequencers, contents, stored, log)
+	if err != nil {
+		return err
+	}
+	defer people.close()
 	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
 	calls := metrics.NewCalls()
 	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), bounds, guard, calls, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
@@ -111,6 +116,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
 			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
 			Issuer:     ca.Authority, Revoker: guard, LocalActs: acts, Outages: outages, Sources: opener,
+			Door: people.keeper(),
 		},
 		Content:    contents,
 		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
@@ -120,7 +126,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Storage:    storagerpc.New(stored, sequencers, reg, contents, log),
 	})
 
-	shown, err := listenForMetrics(c, log, calls, metrics.NewCollector(metrics.State{
+	shown, err := listenForMetrics(c, log, calls, metrics.NewDoor(func() metrics.DoorCounts { return metrics.DoorCounts(people.stats()) }), metrics.NewCollector(metrics.State{
 		Sequencers: sequencers, Registry: reg, Limits: bounds, Heard: heartbeats.Heard, Logger: log,
 		Directories: map[string]string{"ledgers": filepath.Join(c.StateDir, ledgersDir), "registry": filepath.Join(c.StateDir, registryDir)},
 		Served: func(origin ledger.Origin) (files, sizeBytes int64) {
@@ -155,6 +161,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group.Go(func() error { return outages.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
 	group.Go(func() error { return shown.serve(running) })
+	group.Go(func() error { return people.serve(running, log) })
 	err = group.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Any("cause", err))

@@ -64,3 +64,11 @@ const (
 	ReasonTooMuchFetched = "TOO_MUCH_FETCHED" // the contents of a manifest, many times over within a night: come back
 	ReasonCompressed     = "COMPRESSED"       // messages are to be sent as they are
 )
+
+// Reasons of errors of AdminService about the keys of the door for people.
+const (
+	ReasonBadDoorKey      = "BAD_DOOR_KEY"       // the key is no single public key of a kind that is strong enough
+	ReasonDoorKeyExists   = "DOOR_KEY_EXISTS"    // the tenant has this key already
+	ReasonNoDoorKey       = "NO_DOOR_KEY"        // the tenant has no key of this fingerprint
+	ReasonTooManyDoorKeys = "TOO_MANY_DOOR_KEYS" // the tenant has as many as it may have: remove one
+)

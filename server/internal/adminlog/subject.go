@@ -14,8 +14,9 @@ import (
 const maxSubjectBytes = 4 << 10
 
 // secretFields are the names of fields that hold secrets. Fields of bytes are left out too, whatever they are called:
-// what an administrator names is text, and the rest is keys and signatures.
-var secretFields = map[protoreflect.Name]bool{"secret": true, "join": true, "password": true, "private_key": true}
+// what an administrator names is text, and the rest is keys and signatures. A public key is left out because a private one is
+// soon pasted in its place.
+var secretFields = map[protoreflect.Name]bool{"secret": true, "join": true, "password": true, "private_key": true, "public_key": true}
 
 // describe returns what a request says, as JSON without secrets, and the tenant that it names.
 func describe(request any) (subject, tenant string, err error) {

@@ -30,8 +30,8 @@ type Hearer interface {
 	Heard(tenant, agent string) (registry.Heartbeat, error)
 }
 
-// Service is AdminService. Its fields are set before the first call and all required; its methods may be called
-// concurrently.
+// Service is AdminService. Its fields are set before the first call and all required but Door; its methods may be
+// called concurrently.
 type Service struct {
 	backupv1.UnsafeAdminServiceServer
 	Registry    *registry.Registry
@@ -46,6 +46,7 @@ type Service struct {
 	LocalActs   LocalActs
 	Outages     *outage.Outages
 	Sources     *sources.Opener
+	Door        Door // nil where the server has none
 	Logger      *slog.Logger
 	// StateFiles calls each for the files of the state directory that belong into a backup, with their paths in it.
 	StateFiles func(each func(path string, data []byte) error) error
@@ -93,6 +94,7 @@ var subjectReasons = map[registry.Subject]reasons{
 	registry.SubjectTenant:      {wire.ReasonNoTenant, wire.ReasonTenantExists},
 	registry.SubjectSource:      {"", wire.ReasonSourceExists},
 	registry.SubjectDestination: {wire.ReasonNoDestination, wire.ReasonDestinationExists},
+	registry.SubjectDoorKey:     {wire.ReasonNoDoorKey, wire.ReasonDoorKeyExists},
 }
 
 var invalidReasons = []struct {

@@ -51,6 +51,9 @@ func (s *Service) RetireTenant(ctx context.Context, req *backupv1.RetireTenantRe
 		return nil, s.refused(ctx, err)
 	}
 	s.Revoker.RevokeTenant(req.GetTenant())
+	if s.Door != nil {
+		s.Door.CloseTenant(req.GetTenant())
+	}
 	res := &backupv1.RetireTenantResponse{}
 	var err error
 	if res.Revoked, err = s.revokeTenant(req.GetTenant(), at); err != nil {

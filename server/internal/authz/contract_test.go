@@ -14,6 +14,7 @@ import (
 var phrases = map[string]authz.Callers{
 	"an operator": authz.Operator,
 	"an operator; a client and an auditor for their own tenant":                                authz.Operator | authz.Client | authz.Auditor,
+	"an operator; a client for their own tenant":                                               authz.Operator | authz.Client,
 	"an operator; an auditor for their own tenant":                                             authz.Operator | authz.Auditor,
 	"an operator; a platform for its own tenant":                                               authz.Operator | authz.Platform,
 	"the agent assigned to the destination":                                                    authz.Agent,

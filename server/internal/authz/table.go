@@ -65,6 +65,10 @@ var methods = map[string]Rule{
 	backupv1.AdminService_ExportLedger_FullMethodName:     {Callers: ofTenant},
 	backupv1.AdminService_ReadAdminLog_FullMethodName:     {Callers: Operator | Auditor},
 
+	backupv1.AdminService_ListDoorKeys_FullMethodName:  {Callers: ofTenant},
+	backupv1.AdminService_AddDoorKey_FullMethodName:    {Callers: Operator | Client, Changes: true},
+	backupv1.AdminService_RemoveDoorKey_FullMethodName: {Callers: Operator | Client, Changes: true},
+
 	backupv1.AdminService_CreateTenant_FullMethodName:      {Callers: Operator, Changes: true},
 	backupv1.AdminService_AddSource_FullMethodName:         {Callers: Operator, Changes: true},
 	backupv1.AdminService_CreateDestination_FullMethodName: {Callers: Operator, Changes: true},

@@ -40,11 +40,19 @@ type Config struct {
 	StorageDir string `yaml:"storage_dir"`
 	// Limits bound what is served at once.
 	Limits Limits `yaml:"limits"`
+	// Door is where people read recordings over SFTP.
+	Door Door `yaml:"door"`
 	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed; and on that of StorageDir.
 	// 256 MiB where not set.
 	StateReserve *size.Size `yaml:"state_reserve"`
 	// Recover is not in the file: every ledger is recovered from the agents before anything is sealed or closed again.
 	Recover bool `yaml:"-"`
+}
+
+// Door is where people read the recordings of their own tenant over SFTP.
+type Door struct {
+	// Listen is the address to listen at, HOST:PORT or :PORT; port 0 takes a free one. There is no door where not set.
+	Listen string `yaml:"listen"`
 }
 
 // Limits bound what is served at once.
@@ -151,6 +159,9 @@ func (c *Config) check() error {
 	}
 	if _, port, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && (err != nil || !isPort(port)) {
 		return fmt.Errorf("metrics_listen is %q; write it like 127.0.0.1:9464", c.MetricsListen)
+	}
+	if _, port, err := net.SplitHostPort(c.Door.Listen); c.Door.Listen != "" && (err != nil || !isPort(port)) {
+		return fmt.Errorf("door: listen is %q; write it like :2022 or 192.0.2.1:2022", c.Door.Listen)
 	}
 	if len(c.Names) == 0 {
 		return errors.New("names is empty; give the DNS names or IP addresses by which agents call this server")

@@ -28,6 +28,7 @@ limits:
   connections: 2000
   connections_per_address: 500
 metrics_listen: 127.0.0.1:9464
+door: {listen: ":2022"}
 state_reserve: 1GiB
 storage_dir: /srv/storage
 `))
@@ -39,6 +40,7 @@ storage_dir: /srv/storage
 		StateDir: "/var/lib/wolkvox", Listen: "192.0.2.1:8443", Names: []string{"backup.example.com", "192.0.2.1", "2001:db8::1"},
 		Address: "backup.example.com:443", LogLevel: slog.LevelDebug, Limits: Limits{Streams: 100, StreamsPerAgent: 4, BytesPerSecond: &rate, TimesPerNight: 3, Connections: 2000, ConnectionsPerAddress: 500},
 		MetricsListen: "127.0.0.1:9464", StorageDir: "/srv/storage",
+		Door:         Door{Listen: ":2022"},
 		StateReserve: &reserve,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -73,6 +75,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 	for text, word := range map[string]string{
 		"":                                                "empty",
+		good + "door: {listen: '2022'}":                   "door: listen",
 		good + "statedir: /x":                             "statedir",
 		good + "limits: {stream: 3}":                      "stream",
 		good + "---\nstate_dir: /x":                       "second document",

@@ -2,14 +2,10 @@ package contentrpc
 
 import (
 	"errors"
-	"io"
-	"io/fs"
 	"log/slog"
 
-	"github.com/wolkvox/backup"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
 	"github.com/wolkvox/backup/internal/ledger"
-	"github.com/wolkvox/backup/server/internal/sealer"
 	"github.com/wolkvox/backup/server/internal/source"
 )
 
@@ -65,7 +61,7 @@ func (f *fetch) open(file *file) {
 		return
 	}
 	file.handle = handle
-	if changed, err := f.changed(item, file.index, identity); err != nil {
+	if changed, err := f.service.changed(f.seq.Origin(), f.manifest, file.index, item, identity); err != nil {
 		file.err = err
 		return
 	} else if changed || file.offset > item.Digest.SizeBytes {
@@ -102,29 +98,14 @@ func (f *fetch) ends(err error) bool {
 	return f.ctx.Err() != nil || errors.Is(err, source.ErrUnreachable)
 }
 
-// changed reports whether a file does not look any more like the one that was sealed. Looks that only an inode or a
-// change of its metadata tells apart do not count: the agent hashes what it gets.
-func (f *fetch) changed(item backup.Item, index int64, now source.Identity) (bool, error) {
-	if now.SizeBytes != item.Digest.SizeBytes {
-		return true, nil
-	}
-	record, found, err := f.service.catalog.Lookup(f.seq.Origin(), sealer.SourcePath(item))
-	if err != nil || !found || record.Manifest != f.manifest || record.Index != index || record.ModTimeNs == 0 {
-		return false, err
-	}
-	return record.ModTimeNs != now.ModTime.UnixNano(), nil
-}
-
 // unreadable says how a file that could not be read, or is not what it was, is to be called, and asks for a check where
 // it may have to be withdrawn.
 func (f *fetch) unreadable(file *file, cause error) backupv1.Unavailability {
 	f.service.options.Logger.LogAttrs(f.ctx, slog.LevelWarn, "recording cannot be served", slog.String("origin", string(f.seq.Origin())),
 		slog.Int64("manifest", f.manifest), slog.Int64("index", file.index), slog.Any("error", cause))
-	for _, gone := range []error{fs.ErrNotExist, source.ErrNotRegular, source.ErrChanging, errChanged, io.EOF} {
-		if errors.Is(cause, gone) {
-			f.service.checker.RequestCheck(f.seq.Origin(), f.manifest, ledger.NewSet(ledger.Range{First: file.index, Last: file.index}))
-			return backupv1.Unavailability_UNAVAILABILITY_SOURCE_CHANGED
-		}
+	if isGone(cause) {
+		f.service.checker.RequestCheck(f.seq.Origin(), f.manifest, ledger.NewSet(ledger.Range{First: file.index, Last: file.index}))
+		return backupv1.Unavailability_UNAVAILABILITY_SOURCE_CHANGED
 	}
 	return backupv1.Unavailability_UNAVAILABILITY_SOURCE_UNREADABLE
 }

@@ -101,6 +101,7 @@ of them; those of a tenant's clients and auditors may look at what is the tenant
 		a.backupCommand(), a.restoreCommand(), a.alarmsCommand(),
 		a.adminLogCommand(),
 		a.storageCommand(),
+		a.doorKeyCommand(),
 	)
 	return root
 }

@@ -45,6 +45,7 @@ const (
 	SubjectOutage      Subject = "outage"
 	SubjectCredential  Subject = "credential"
 	SubjectAdminLog    Subject = "admin log"
+	SubjectDoorKey     Subject = "door-key"
 )
 
 // SubjectError says of which record it is that Err, [ErrNotFound] or [ErrExists], is true.

@@ -151,6 +151,7 @@ const (
 	newCatalogTable  = 'C' // as catalogTable, while the catalog of a log is made again
 	newNameTable     = 'N' // as nameTable, while the catalog of a log is made again
 	renewalTable     = 'k' // tenant, agent
+	doorKeyTable     = 'K' // tenant, fingerprint
 
 	credentialTable   = 'p' // serial number
 	revokedAgentTable = 'v' // tenant, agent

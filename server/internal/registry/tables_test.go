@@ -6,4 +6,5 @@ var _ = map[byte]struct{}{
 	catalogTable: {}, nameTable: {}, backupTable: {}, endedTable: {}, presenceTable: {}, outageTable: {}, extendedTable: {},
 	credentialTable: {}, revokedAgentTable: {}, adminTable: {}, adminHeadTable: {}, actTable: {}, takenTable: {},
 	formerTable: {}, newCatalogTable: {}, newNameTable: {}, announcedTable: {}, recoveryTable: {}, alarmTable: {},
+	doorKeyTable: {},
 }

@@ -3928,11 +3928,12 @@ type AdminRecord struct {
 	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	// When.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// Who: the role of the certificate, such as wolkvox://role/operator/maria, or local for a command on the server itself.
+	// Who: the role of the certificate, such as wolkvox://role/operator/maria, local for a command on the server itself, or
+	// door and the fingerprint of an SSH key.
 	Who string `protobuf:"bytes,3,opt,name=who,proto3" json:"who,omitempty"`
-	// What: the method or command.
+	// What: the method or command; DoorLogin and DoorRead for what was done at the door.
 	Act string `protobuf:"bytes,4,opt,name=act,proto3" json:"act,omitempty"`
-	// On what: the request without its secrets, as JSON.
+	// On what: the request without its secrets, as JSON; of what was done at the door, what it was and from where.
 	Subject string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Why, as the caller said; empty where nothing was said and nothing is wanted.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -4177,199 +4178,6 @@ func (x *CreateBackupResponse) GetData() []byte {
 	return nil
 }
 
-// SFTPSource is a folder on a server that speaks SFTP. Secrets are not in it, but the names of files that hold them, on the
-// server's machine, which only the user that the server runs as can read.
-type SFTPSource struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// HOST:PORT, required.
-	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Who logs in, required.
-	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
-	// The folder, required: absolute, or below the folder in which the server puts who logs in.
-	Folder string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
-	// The one host key that is taken, required: a public key (`ssh-ed25519 AAAA…`) or a fingerprint (`SHA256:…`).
-	HostKey string `protobuf:"bytes,4,opt,name=host_key,json=hostKey,proto3" json:"host_key,omitempty"`
-	// The absolute path of the file with the private key. Either this or password_file is required.
-	KeyFile string `protobuf:"bytes,5,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
-	// The absolute path of the file with the passphrase of the private key; empty where it has none.
-	PassphraseFile string `protobuf:"bytes,6,opt,name=passphrase_file,json=passphraseFile,proto3" json:"passphrase_file,omitempty"`
-	// The absolute path of the file with the password.
-	PasswordFile  string `protobuf:"bytes,7,opt,name=password_file,json=passwordFile,proto3" json:"password_file,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SFTPSource) Reset() {
-	*x = SFTPSource{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SFTPSource) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SFTPSource) ProtoMessage() {}
-
-func (x *SFTPSource) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SFTPSource.ProtoReflect.Descriptor instead.
-func (*SFTPSource) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{66}
-}
-
-func (x *SFTPSource) GetAddress() string {
-	if x != nil {
-		return x.Address
-	}
-	return ""
-}
-
-func (x *SFTPSource) GetUser() string {
-	if x != nil {
-		return x.User
-	}
-	return ""
-}
-
-func (x *SFTPSource) GetFolder() string {
-	if x != nil {
-		return x.Folder
-	}
-	return ""
-}
-
-func (x *SFTPSource) GetHostKey() string {
-	if x != nil {
-		return x.HostKey
-	}
-	return ""
-}
-
-func (x *SFTPSource) GetKeyFile() string {
-	if x != nil {
-		return x.KeyFile
-	}
-	return ""
-}
-
-func (x *SFTPSource) GetPassphraseFile() string {
-	if x != nil {
-		return x.PassphraseFile
-	}
-	return ""
-}
-
-func (x *SFTPSource) GetPasswordFile() string {
-	if x != nil {
-		return x.PasswordFile
-	}
-	return ""
-}
-
-// S3Source is a bucket, or a part of one. The credentials are not in it.
-type S3Source struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The bucket, required.
-	Bucket string `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	// What the keys of the recordings begin with, without slashes at its ends; empty for the whole bucket.
-	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// The region, required; stores of one's own often take any.
-	Region string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
-	// The service's address, an http or https URL; empty for that of AWS.
-	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// Whether the bucket stands in the path of requests, as most stores of one's own want it, and not in the host's name.
-	PathStyle bool `protobuf:"varint,5,opt,name=path_style,json=pathStyle,proto3" json:"path_style,omitempty"`
-	// The absolute path of a file with credentials in the form of ~/.aws/credentials, of which the profile default counts, and
-	// which only the user that the server runs as can read. Empty for what the server's environment or machine has.
-	CredentialsFile string `protobuf:"bytes,6,opt,name=credentials_file,json=credentialsFile,proto3" json:"credentials_file,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *S3Source) Reset() {
-	*x = S3Source{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *S3Source) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*S3Source) ProtoMessage() {}
-
-func (x *S3Source) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use S3Source.ProtoReflect.Descriptor instead.
-func (*S3Source) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{67}
-}
-
-func (x *S3Source) GetBucket() string {
-	if x != nil {
-		return x.Bucket
-	}
-	return ""
-}
-
-func (x *S3Source) GetPrefix() string {
-	if x != nil {
-		return x.Prefix
-	}
-	return ""
-}
-
-func (x *S3Source) GetRegion() string {
-	if x != nil {
-		return x.Region
-	}
-	return ""
-}
-
-func (x *S3Source) GetEndpoint() string {
-	if x != nil {
-		return x.Endpoint
-	}
-	return ""
-}
-
-func (x *S3Source) GetPathStyle() bool {
-	if x != nil {
-		return x.PathStyle
-	}
-	return false
-}
-
-func (x *S3Source) GetCredentialsFile() string {
-	if x != nil {
-		return x.CredentialsFile
-	}
-	return ""
-}
-
 // SetStorageQuotaRequest has a tenant's new quota.
 type SetStorageQuotaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4383,7 +4191,7 @@ type SetStorageQuotaRequest struct {
 
 func (x *SetStorageQuotaRequest) Reset() {
 	*x = SetStorageQuotaRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[68]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4395,7 +4203,7 @@ func (x *SetStorageQuotaRequest) String() string {
 func (*SetStorageQuotaRequest) ProtoMessage() {}
 
 func (x *SetStorageQuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[68]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4408,7 +4216,7 @@ func (x *SetStorageQuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStorageQuotaRequest.ProtoReflect.Descriptor instead.
 func (*SetStorageQuotaRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SetStorageQuotaRequest) GetTenant() string {
@@ -4436,7 +4244,7 @@ type SetStorageQuotaResponse struct {
 
 func (x *SetStorageQuotaResponse) Reset() {
 	*x = SetStorageQuotaResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[69]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +4256,7 @@ func (x *SetStorageQuotaResponse) String() string {
 func (*SetStorageQuotaResponse) ProtoMessage() {}
 
 func (x *SetStorageQuotaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[69]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +4269,7 @@ func (x *SetStorageQuotaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStorageQuotaResponse.ProtoReflect.Descriptor instead.
 func (*SetStorageQuotaResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SetStorageQuotaResponse) GetTenant() *Tenant {
@@ -4475,7 +4283,7 @@ var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\xe9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
@@ -4734,24 +4542,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x13CreateBackupRequest\x12\x1c\n" +
 	"\trecipient\x18\x01 \x01(\tR\trecipient\"*\n" +
 	"\x14CreateBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xd6\x01\n" +
-	"\n" +
-	"SFTPSource\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
-	"\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n" +
-	"\x06folder\x18\x03 \x01(\tR\x06folder\x12\x19\n" +
-	"\bhost_key\x18\x04 \x01(\tR\ahostKey\x12\x19\n" +
-	"\bkey_file\x18\x05 \x01(\tR\akeyFile\x12'\n" +
-	"\x0fpassphrase_file\x18\x06 \x01(\tR\x0epassphraseFile\x12#\n" +
-	"\rpassword_file\x18\a \x01(\tR\fpasswordFile\"\xb8\x01\n" +
-	"\bS3Source\x12\x16\n" +
-	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x16\n" +
-	"\x06region\x18\x03 \x01(\tR\x06region\x12\x1a\n" +
-	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12\x1d\n" +
-	"\n" +
-	"path_style\x18\x05 \x01(\bR\tpathStyle\x12)\n" +
-	"\x10credentials_file\x18\x06 \x01(\tR\x0fcredentialsFile\"Q\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"Q\n" +
 	"\x16SetStorageQuotaRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1f\n" +
 	"\vquota_bytes\x18\x02 \x01(\x03R\n" +
@@ -4773,7 +4564,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x12ROLE_KIND_OPERATOR\x10\x01\x12\x14\n" +
 	"\x10ROLE_KIND_CLIENT\x10\x02\x12\x15\n" +
 	"\x11ROLE_KIND_AUDITOR\x10\x03\x12\x16\n" +
-	"\x12ROLE_KIND_PLATFORM\x10\x042\x93\x16\n" +
+	"\x12ROLE_KIND_PLATFORM\x10\x042\xb3\x18\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +
@@ -4809,7 +4600,11 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x10RevokeCredential\x12*.wolkvox.backup.v1.RevokeCredentialRequest\x1a+.wolkvox.backup.v1.RevokeCredentialResponse\x12a\n" +
 	"\fReadAdminLog\x12&.wolkvox.backup.v1.ReadAdminLogRequest\x1a'.wolkvox.backup.v1.ReadAdminLogResponse0\x01\x12a\n" +
 	"\fCreateBackup\x12&.wolkvox.backup.v1.CreateBackupRequest\x1a'.wolkvox.backup.v1.CreateBackupResponse0\x01\x12h\n" +
-	"\x0fSetStorageQuota\x12).wolkvox.backup.v1.SetStorageQuotaRequest\x1a*.wolkvox.backup.v1.SetStorageQuotaResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x0fSetStorageQuota\x12).wolkvox.backup.v1.SetStorageQuotaRequest\x1a*.wolkvox.backup.v1.SetStorageQuotaResponse\x12Y\n" +
+	"\n" +
+	"AddDoorKey\x12$.wolkvox.backup.v1.AddDoorKeyRequest\x1a%.wolkvox.backup.v1.AddDoorKeyResponse\x12_\n" +
+	"\fListDoorKeys\x12&.wolkvox.backup.v1.ListDoorKeysRequest\x1a'.wolkvox.backup.v1.ListDoorKeysResponse\x12b\n" +
+	"\rRemoveDoorKey\x12'.wolkvox.backup.v1.RemoveDoorKeyRequest\x1a(.wolkvox.backup.v1.RemoveDoorKeyResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_admin_proto_rawDescOnce sync.Once
@@ -4824,7 +4619,7 @@ func file_wolkvox_backup_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(AlarmKind)(0),                    // 0: wolkvox.backup.v1.AlarmKind
 	(ExtensionReason)(0),              // 1: wolkvox.backup.v1.ExtensionReason
@@ -4895,12 +4690,12 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*ReadAdminLogResponse)(nil),      // 66: wolkvox.backup.v1.ReadAdminLogResponse
 	(*CreateBackupRequest)(nil),       // 67: wolkvox.backup.v1.CreateBackupRequest
 	(*CreateBackupResponse)(nil),      // 68: wolkvox.backup.v1.CreateBackupResponse
-	(*SFTPSource)(nil),                // 69: wolkvox.backup.v1.SFTPSource
-	(*S3Source)(nil),                  // 70: wolkvox.backup.v1.S3Source
-	(*SetStorageQuotaRequest)(nil),    // 71: wolkvox.backup.v1.SetStorageQuotaRequest
-	(*SetStorageQuotaResponse)(nil),   // 72: wolkvox.backup.v1.SetStorageQuotaResponse
-	(*NightWindow)(nil),               // 73: wolkvox.backup.v1.NightWindow
-	(*durationpb.Duration)(nil),       // 74: google.protobuf.Duration
+	(*SetStorageQuotaRequest)(nil),    // 69: wolkvox.backup.v1.SetStorageQuotaRequest
+	(*SetStorageQuotaResponse)(nil),   // 70: wolkvox.backup.v1.SetStorageQuotaResponse
+	(*NightWindow)(nil),               // 71: wolkvox.backup.v1.NightWindow
+	(*durationpb.Duration)(nil),       // 72: google.protobuf.Duration
+	(*SFTPSource)(nil),                // 73: wolkvox.backup.v1.SFTPSource
+	(*S3Source)(nil),                  // 74: wolkvox.backup.v1.S3Source
 	(StorageKind)(0),                  // 75: wolkvox.backup.v1.StorageKind
 	(*LogPosition)(nil),               // 76: wolkvox.backup.v1.LogPosition
 	(*timestamppb.Timestamp)(nil),     // 77: google.protobuf.Timestamp
@@ -4910,16 +4705,22 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*Item)(nil),                      // 81: wolkvox.backup.v1.Item
 	(*LedgerReport)(nil),              // 82: wolkvox.backup.v1.LedgerReport
 	(*ExportedFile)(nil),              // 83: wolkvox.backup.v1.ExportedFile
+	(*AddDoorKeyRequest)(nil),         // 84: wolkvox.backup.v1.AddDoorKeyRequest
+	(*ListDoorKeysRequest)(nil),       // 85: wolkvox.backup.v1.ListDoorKeysRequest
+	(*RemoveDoorKeyRequest)(nil),      // 86: wolkvox.backup.v1.RemoveDoorKeyRequest
+	(*AddDoorKeyResponse)(nil),        // 87: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),      // 88: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),     // 89: wolkvox.backup.v1.RemoveDoorKeyResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
-	73, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
-	74, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
-	74, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
+	71, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
+	72, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
+	72, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
 	3,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
 	3,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
-	69, // 6: wolkvox.backup.v1.Source.sftp:type_name -> wolkvox.backup.v1.SFTPSource
-	70, // 7: wolkvox.backup.v1.Source.s3:type_name -> wolkvox.backup.v1.S3Source
+	73, // 6: wolkvox.backup.v1.Source.sftp:type_name -> wolkvox.backup.v1.SFTPSource
+	74, // 7: wolkvox.backup.v1.Source.s3:type_name -> wolkvox.backup.v1.S3Source
 	8,  // 8: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
 	8,  // 9: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
 	8,  // 10: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
@@ -4929,10 +4730,10 @@ var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	75, // 14: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
 	13, // 15: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 16: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
-	74, // 17: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	72, // 17: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
 	77, // 18: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
 	77, // 19: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
-	74, // 20: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
+	72, // 20: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
 	77, // 21: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
 	78, // 22: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
 	77, // 23: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
@@ -4951,7 +4752,7 @@ var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	13, // 36: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 37: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
 	13, // 38: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	74, // 39: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
+	72, // 39: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
 	1,  // 40: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
 	77, // 41: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
 	77, // 42: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
@@ -4999,38 +4800,44 @@ var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	62, // 84: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
 	64, // 85: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
 	67, // 86: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
-	71, // 87: wolkvox.backup.v1.AdminService.SetStorageQuota:input_type -> wolkvox.backup.v1.SetStorageQuotaRequest
-	5,  // 88: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	7,  // 89: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	10, // 90: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	12, // 91: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	15, // 92: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	17, // 93: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	19, // 94: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	22, // 95: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	25, // 96: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	27, // 97: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	29, // 98: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	31, // 99: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	33, // 100: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	35, // 101: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	38, // 102: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	40, // 103: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	42, // 104: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	44, // 105: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	46, // 106: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	48, // 107: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	51, // 108: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	54, // 109: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	56, // 110: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	59, // 111: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	61, // 112: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	63, // 113: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	66, // 114: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	68, // 115: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	72, // 116: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
-	88, // [88:117] is the sub-list for method output_type
-	59, // [59:88] is the sub-list for method input_type
+	69, // 87: wolkvox.backup.v1.AdminService.SetStorageQuota:input_type -> wolkvox.backup.v1.SetStorageQuotaRequest
+	84, // 88: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
+	85, // 89: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
+	86, // 90: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
+	5,  // 91: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	7,  // 92: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	10, // 93: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	12, // 94: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	15, // 95: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	17, // 96: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	19, // 97: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	22, // 98: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	25, // 99: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	27, // 100: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	29, // 101: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	31, // 102: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	33, // 103: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	35, // 104: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	38, // 105: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	40, // 106: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	42, // 107: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	44, // 108: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	46, // 109: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	48, // 110: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	51, // 111: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	54, // 112: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	56, // 113: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	59, // 114: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	61, // 115: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	63, // 116: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	66, // 117: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	68, // 118: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	70, // 119: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
+	87, // 120: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	88, // 121: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	89, // 122: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	91, // [91:123] is the sub-list for method output_type
+	59, // [59:91] is the sub-list for method input_type
 	59, // [59:59] is the sub-list for extension type_name
 	59, // [59:59] is the sub-list for extension extendee
 	0,  // [0:59] is the sub-list for field type_name
@@ -5041,8 +4848,10 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	if File_wolkvox_backup_v1_admin_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_door_proto_init()
 	file_wolkvox_backup_v1_heartbeat_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_source_proto_init()
 	file_wolkvox_backup_v1_admin_proto_msgTypes[5].OneofWrappers = []any{
 		(*Source_Sftp)(nil),
 		(*Source_S3)(nil),
@@ -5054,7 +4863,7 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_admin_proto_rawDesc), len(file_wolkvox_backup_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   70,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,6 +48,9 @@ const (
 	AdminService_ReadAdminLog_FullMethodName      = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
 	AdminService_CreateBackup_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateBackup"
 	AdminService_SetStorageQuota_FullMethodName   = "/wolkvox.backup.v1.AdminService/SetStorageQuota"
+	AdminService_AddDoorKey_FullMethodName        = "/wolkvox.backup.v1.AdminService/AddDoorKey"
+	AdminService_ListDoorKeys_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
+	AdminService_RemoveDoorKey_FullMethodName     = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -137,8 +140,7 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION; INVALID_ARGUMENT REASON_WANTED.
 	// Who may call: an operator.
 	RetireDestination(ctx context.Context, in *RetireDestinationRequest, opts ...grpc.CallOption) (*RetireDestinationResponse, error)
-	// RetireTenant retires all destinations of a tenant, revokes its agents and credentials, and seals nothing for it any
-	// more.
+	// RetireTenant retires all destinations of a tenant, revokes its agents and credentials, and seals nothing for it.
 	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT REASON_WANTED.
 	// Who may call: an operator.
 	RetireTenant(ctx context.Context, in *RetireTenantRequest, opts ...grpc.CallOption) (*RetireTenantResponse, error)
@@ -168,8 +170,7 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT.
 	// Who may call: an operator; an auditor for their own tenant.
 	ReadAdminLog(ctx context.Context, in *ReadAdminLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadAdminLogResponse], error)
-	// CreateBackup streams a backup of what cannot come back from the agents, encrypted to a recipient, while the server
-	// goes on.
+	// CreateBackup streams a backup of what cannot come back from the agents, encrypted to a recipient.
 	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
 	// Who may call: an operator.
 	CreateBackup(ctx context.Context, in *CreateBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CreateBackupResponse], error)
@@ -177,6 +178,19 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: an operator.
 	SetStorageQuota(ctx context.Context, in *SetStorageQuotaRequest, opts ...grpc.CallOption) (*SetStorageQuotaResponse, error)
+	// AddDoorKey lets whoever holds an SSH key read a tenant's recordings at the server's SFTP door.
+	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS DOOR_KEY_EXISTS; INVALID_ARGUMENT BAD_DOOR_KEY,
+	// BAD_REQUEST; RESOURCE_EXHAUSTED TOO_MANY_DOOR_KEYS.
+	// Who may call: an operator; a client for their own tenant.
+	AddDoorKey(ctx context.Context, in *AddDoorKeyRequest, opts ...grpc.CallOption) (*AddDoorKeyResponse, error)
+	// ListDoorKeys lists a tenant's keys of the door, and by what the door is known.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListDoorKeys(ctx context.Context, in *ListDoorKeysRequest, opts ...grpc.CallOption) (*ListDoorKeysResponse, error)
+	// RemoveDoorKey lets a key in no more and ends the connections that were opened with it.
+	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
+	// Who may call: an operator; a client for their own tenant.
+	RemoveDoorKey(ctx context.Context, in *RemoveDoorKeyRequest, opts ...grpc.CallOption) (*RemoveDoorKeyResponse, error)
 }
 
 type adminServiceClient struct {
@@ -513,6 +527,36 @@ func (c *adminServiceClient) SetStorageQuota(ctx context.Context, in *SetStorage
 	return out, nil
 }
 
+func (c *adminServiceClient) AddDoorKey(ctx context.Context, in *AddDoorKeyRequest, opts ...grpc.CallOption) (*AddDoorKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddDoorKeyResponse)
+	err := c.cc.Invoke(ctx, AdminService_AddDoorKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListDoorKeys(ctx context.Context, in *ListDoorKeysRequest, opts ...grpc.CallOption) (*ListDoorKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDoorKeysResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListDoorKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RemoveDoorKey(ctx context.Context, in *RemoveDoorKeyRequest, opts ...grpc.CallOption) (*RemoveDoorKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveDoorKeyResponse)
+	err := c.cc.Invoke(ctx, AdminService_RemoveDoorKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -600,8 +644,7 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION; INVALID_ARGUMENT REASON_WANTED.
 	// Who may call: an operator.
 	RetireDestination(context.Context, *RetireDestinationRequest) (*RetireDestinationResponse, error)
-	// RetireTenant retires all destinations of a tenant, revokes its agents and credentials, and seals nothing for it any
-	// more.
+	// RetireTenant retires all destinations of a tenant, revokes its agents and credentials, and seals nothing for it.
 	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT REASON_WANTED.
 	// Who may call: an operator.
 	RetireTenant(context.Context, *RetireTenantRequest) (*RetireTenantResponse, error)
@@ -631,8 +674,7 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT.
 	// Who may call: an operator; an auditor for their own tenant.
 	ReadAdminLog(*ReadAdminLogRequest, grpc.ServerStreamingServer[ReadAdminLogResponse]) error
-	// CreateBackup streams a backup of what cannot come back from the agents, encrypted to a recipient, while the server
-	// goes on.
+	// CreateBackup streams a backup of what cannot come back from the agents, encrypted to a recipient.
 	// Errors: INVALID_ARGUMENT BAD_REQUEST (the recipient is no age X25519 recipient).
 	// Who may call: an operator.
 	CreateBackup(*CreateBackupRequest, grpc.ServerStreamingServer[CreateBackupResponse]) error
@@ -640,6 +682,19 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: an operator.
 	SetStorageQuota(context.Context, *SetStorageQuotaRequest) (*SetStorageQuotaResponse, error)
+	// AddDoorKey lets whoever holds an SSH key read a tenant's recordings at the server's SFTP door.
+	// Errors: NOT_FOUND NO_TENANT; FAILED_PRECONDITION RETIRED; ALREADY_EXISTS DOOR_KEY_EXISTS; INVALID_ARGUMENT BAD_DOOR_KEY,
+	// BAD_REQUEST; RESOURCE_EXHAUSTED TOO_MANY_DOOR_KEYS.
+	// Who may call: an operator; a client for their own tenant.
+	AddDoorKey(context.Context, *AddDoorKeyRequest) (*AddDoorKeyResponse, error)
+	// ListDoorKeys lists a tenant's keys of the door, and by what the door is known.
+	// Errors: NOT_FOUND NO_TENANT.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListDoorKeys(context.Context, *ListDoorKeysRequest) (*ListDoorKeysResponse, error)
+	// RemoveDoorKey lets a key in no more and ends the connections that were opened with it.
+	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
+	// Who may call: an operator; a client for their own tenant.
+	RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -736,6 +791,15 @@ func (UnimplementedAdminServiceServer) CreateBackup(*CreateBackupRequest, grpc.S
 }
 func (UnimplementedAdminServiceServer) SetStorageQuota(context.Context, *SetStorageQuotaRequest) (*SetStorageQuotaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetStorageQuota not implemented")
+}
+func (UnimplementedAdminServiceServer) AddDoorKey(context.Context, *AddDoorKeyRequest) (*AddDoorKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddDoorKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ListDoorKeys(context.Context, *ListDoorKeysRequest) (*ListDoorKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDoorKeys not implemented")
+}
+func (UnimplementedAdminServiceServer) RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveDoorKey not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1252,6 +1316,60 @@ func _AdminService_SetStorageQuota_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_AddDoorKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddDoorKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).AddDoorKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_AddDoorKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).AddDoorKey(ctx, req.(*AddDoorKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListDoorKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDoorKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListDoorKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListDoorKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListDoorKeys(ctx, req.(*ListDoorKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RemoveDoorKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveDoorKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RemoveDoorKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RemoveDoorKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RemoveDoorKey(ctx, req.(*RemoveDoorKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1358,6 +1476,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetStorageQuota",
 			Handler:    _AdminService_SetStorageQuota_Handler,
+		},
+		{
+			MethodName: "AddDoorKey",
+			Handler:    _AdminService_AddDoorKey_Handler,
+		},
+		{
+			MethodName: "ListDoorKeys",
+			Handler:    _AdminService_ListDoorKeys_Handler,
+		},
+		{
+			MethodName: "RemoveDoorKey",
+			Handler:    _AdminService_RemoveDoorKey_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

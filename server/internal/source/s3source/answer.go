@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -51,6 +52,9 @@ func meaning(code string, status int) error {
 func judged(err error) error {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
+		if request, ok := errors.AsType[*url.Error](err); ok {
+			return request // without how often the SDK tried it
+		}
 		if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
 			return operation.Err
 		}
