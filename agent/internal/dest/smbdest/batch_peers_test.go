@@ -18,7 +18,7 @@ import (
 	"github.com/wolkvox/backup/internal/peertest/samba"
 )
 
-func newStore(t *testing.T, opener dest.Opener) *dest.Store {
+func newStore(t testing.TB, opener dest.Opener) *dest.Store {
 	t.Helper()
 	store, err := dest.New(opener, "the share", desttest.Origin)
 	if err != nil {
@@ -27,7 +27,7 @@ func newStore(t *testing.T, opener dest.Opener) *dest.Store {
 	return store
 }
 
-func initialised(t *testing.T, opener dest.Opener) *dest.Store {
+func initialised(t testing.TB, opener dest.Opener) *dest.Store {
 	t.Helper()
 	store := newStore(t, opener)
 	if _, err := store.Init(t.Context()); err != nil {
@@ -36,7 +36,7 @@ func initialised(t *testing.T, opener dest.Opener) *dest.Store {
 	return store
 }
 
-func openPlace(t *testing.T, store *dest.Store) *dest.Place {
+func openPlace(t testing.TB, store *dest.Store) *dest.Place {
 	t.Helper()
 	place, err := store.Open(t.Context())
 	if err != nil {
@@ -47,7 +47,7 @@ func openPlace(t *testing.T, store *dest.Store) *dest.Place {
 }
 
 // stageOpen stages a file with all of its contents written.
-func stageOpen(t *testing.T, batch *dest.Batch, name string, data []byte) *dest.Staged {
+func stageOpen(t testing.TB, batch *dest.Batch, name string, data []byte) *dest.Staged {
 	t.Helper()
 	file, err := batch.Stage(t.Context(), name, desttest.Digest(data))
 	if err != nil {
