@@ -9,7 +9,7 @@ import (
 
 const (
 	// roomBytes bounds what is in memory of files on their way. The collector lets it double.
-	roomBytes = 24 << 20
+	roomBytes = 16 << 20
 	// chunkBytes is what memory is counted, and used again, in.
 	chunkBytes = 64 << 10
 )

@@ -125,7 +125,7 @@ type handle struct {
 }
 
 // maxPuts is how many puts of one handle are on their way at once.
-const maxPuts = 32
+const maxPuts = 16
 
 // Close implements dest.Driver.
 func (h *handle) Close() error {
