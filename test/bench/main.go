@@ -2,7 +2,7 @@
 
 // Command bench measures what the product costs beside what people would otherwise use. It copies the same recordings in
 // turn by the built binaries, by `rsync -a` and by `rsync -a --fsync`; to an SFTP server beside `rclone copy` and `sftp -r`, to
-// an rsync daemon beside `rsync -a`, to an SMB server beside smbclient and rclone; and samples the agent's memory for nights of
+// an rsync daemon beside `rsync -a`, to an SMB server beside smbclient and rclone, to an S3 server beside rclone and s5cmd; and samples the agent's memory for nights of
 // many small files and of one large file. `make bench` runs it. It asserts that every copy is whole, and nothing about time; it
 // measures one machine, and no network.
 package main
@@ -44,10 +44,11 @@ const (
 	partSFTP  = "sftp"
 	partRsync = "rsync"
 	partSMB   = "smb"
+	partS3    = "s3"
 )
 
 func allParts() []string {
-	return []string{partCopy, partSmall, partLarge, partSFTP, partRsync, partSMB}
+	return []string{partCopy, partSmall, partLarge, partSFTP, partRsync, partSMB, partS3}
 }
 
 // The programs.
@@ -81,8 +82,8 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.meanBytes, "mean", 150_000, "their mean size in bytes; sizes are log-normal")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each program copies them")
 	flags.IntVar(&o.smallFiles, "small", 200_000, "files in the part small, of 2 kB on average")
-	flags.Int64Var(&o.largeBytes, "large", 5<<30, "bytes of the one large file; in the parts sftp, rsync and smb less where the disk has no room")
-	flags.IntVar(&o.pushFiles, "push", 2000, "files to copy to the servers of the parts sftp, rsync and smb")
+	flags.Int64Var(&o.largeBytes, "large", 5<<30, "bytes of the one large file; in the parts with a server less where the disk has no room")
+	flags.IntVar(&o.pushFiles, "push", 2000, "files to copy to the servers of the parts sftp, rsync, smb and s3")
 	flags.IntVar(&o.pushSmall, "pushsmall", 10_000, "files of 2 kB on average to copy to each of them by the product")
 	flags.StringVar(&o.dir, "dir", filepath.Join("bin", "bench"), "where sources and copies lie while it runs: on the disk that is to be measured")
 	flags.StringVar(&o.bin, "bin", "bin", "where wolkvox-server and wolkvox-agent are")

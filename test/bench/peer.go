@@ -63,7 +63,7 @@ func startPeer(ctx context.Context, part, dir, root string, source tree) (*peer,
 		return nil, err
 	}
 	start := map[string]func(context.Context, string, string, tree) (*peer, error){
-		partSFTP: startSFTP, partRsync: startRsyncDaemon, partSMB: startSamba,
+		partSFTP: startSFTP, partRsync: startRsyncDaemon, partSMB: startSamba, partS3: startS3,
 	}
 	return start[part](ctx, dir, root, source)
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Number is a number, also where JSON has it as a string.
@@ -105,7 +106,8 @@ type Destination struct {
 
 // Circuit says that a destination is left alone.
 type Circuit struct {
-	Fault *Fault
+	Fault   *Fault
+	NextTry time.Time `json:"next_try_time"`
 }
 
 // String leaves out the nights.

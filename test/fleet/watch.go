@@ -141,7 +141,11 @@ func (w *Watch) take(watch int32, mask uint32, name string) {
 	}
 }
 
-func own(name string) bool { return name == ".wolkvox" || strings.HasPrefix(name, ".wolkvox/") }
+// own reports whether a name is the agent's own, or below the folder in which versitygw keeps what is not complete.
+func own(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return first == ".wolkvox" || first == ".sgwtmp"
+}
 
 // enter watches a directory, and looks at what came into it before.
 func (w *Watch) enter(dir string) {

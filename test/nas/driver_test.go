@@ -40,6 +40,8 @@ type driver struct {
 	// lastly says that what was published is compared, and not what is staged.
 	lastly bool
 	cases  cases
+	// vouched says that the service compares what it stores as it stores it: nothing can be altered in between.
+	vouched bool
 }
 
 // cases are what the agent must say of each thing that goes wrong: every driver has to say something of each.
@@ -63,7 +65,7 @@ var nothing = said{}
 func drivers() []driver {
 	lost := said{"network", "network", ""}
 	altered := said{"integrity", "client", "READ_BACK"}
-	return []driver{
+	return append(objectStores(), []driver{
 		{"mounted", startMounted, "readback-sha256 cached", false, cases{
 			killed:   said{"dest-lost", "client", "ENOTCONN"},
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
@@ -73,7 +75,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      said{"dest-lost network", "client network", ""},
-		}},
+		}, false},
 		{"smb", startSMB, "readback-sha256 cached", false, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "STATUS_DISK_FULL RESERVE"},
@@ -83,7 +85,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}},
+		}, false},
 		{"sftp", startSFTP, "readback-sha256 cached", false, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
@@ -93,7 +95,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}},
+		}, false},
 		{"sftp-plain", startPlainSFTP, "readback-sha256 cached", false, cases{
 			killed:   lost,
 			full:     said{"other", "client", "SSH_FX_FAILURE"},
@@ -103,7 +105,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}},
+		}, false},
 		{"rsync", startRsync, "peer-readback-sha1", true, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
@@ -113,7 +115,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}},
+		}, false},
 		{"rsync-ssh", startRsyncSSH, "peer-readback-sha1", true, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
@@ -123,8 +125,8 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}},
-	}
+		}, false},
+	}...)
 }
 
 // forEach runs a test for each driver, beside each other.

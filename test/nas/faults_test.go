@@ -33,6 +33,9 @@ func TestFaults(t *testing.T) {
 			{"altered", d.cases.altered, testAltered},
 			{"cut", d.cases.cut, testCut},
 		} {
+			if c.name == "altered" && d.vouched {
+				continue
+			}
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				if c.want == nothing && c.name != "slow" {

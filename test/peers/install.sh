@@ -14,9 +14,22 @@ install_go() {
 	fi
 }
 
+# build_go is install_go for a module of which the proxy does not list the versions, as go install wants.
+build_go() {
+	local program=$1 module=$2 version=$3 package=$4 dir
+	if ! go version -m "$bin/$program" 2>/dev/null | awk '$1 == "mod" {print $2 "@" $3}' | grep -Fxq "$module@$version"; then
+		dir=$(mktemp -d)
+		printf 'module peers\n\ngo 1.24\n\nrequire %s %s\n' "$module" "$version" >"$dir/go.mod"
+		(cd "$dir" && GOFLAGS=-mod=mod CGO_ENABLED=0 go build -o "$dir/$program" "$package")
+		mv "$dir/$program" "$bin/$program"
+		rm -r "$dir"
+	fi
+}
+
 "$here/apt.sh" "$here/apt-packages.txt"
 install_go grpcurl github.com/fullstorydev/grpcurl v1.9.4 github.com/fullstorydev/grpcurl/cmd/grpcurl
 install_go versitygw github.com/versity/versitygw v1.8.0 github.com/versity/versitygw/cmd/versitygw
+build_go s5cmd github.com/peak/s5cmd/v2 v2.3.0 github.com/peak/s5cmd/v2
 
 # install_npm installs the locked packages of npm/ into bin/peers/npm, without running anything of theirs.
 install_npm() {

@@ -23,7 +23,7 @@ const (
 
 // s3Rows are the error codes of Amazon S3 (type Error in the types of aws-sdk-go-v2's service/s3, and the API reference's list of
 // error responses), of AWS's services in general (their page on common errors), and those that MinIO adds (its
-// cmd/api-errors.go). Codes count, and not statuses: RequestTimeout is a 400.
+// cmd/api-errors.go) and versitygw (its s3err). Codes count, and not statuses: RequestTimeout is a 400.
 func s3Rows() map[string]row {
 	return map[string]row{
 		"AccountProblem":    {class: ClassBilling, topic: topicS3Billing},
@@ -35,6 +35,7 @@ func s3Rows() map[string]row {
 		"InvalidAccessKeyId":          {class: ClassCredential, topic: topicS3Key},
 		"InvalidClientTokenId":        {class: ClassCredential, topic: topicS3Key},
 		"UnrecognizedClientException": {class: ClassCredential, topic: topicS3Key},
+		"XAdminUserNotFound":          {class: ClassCredential, topic: topicS3Key},
 		"InvalidSecurity":             {class: ClassCredential, topic: topicS3Key},
 		"SignatureDoesNotMatch":       {class: ClassCredential, topic: topicS3Secret},
 		"ExpiredToken":                {class: ClassCredential, topic: topicS3Token},

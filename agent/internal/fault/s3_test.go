@@ -13,7 +13,7 @@ import (
 func s3Meanings() []struct{ class, party, codes string } {
 	return []struct{ class, party, codes string }{
 		{"billing", "client", "AccountProblem AllAccessDisabled InvalidPayer NotSignedUp OptInRequired"},
-		{"credential", "client", "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException InvalidSecurity SignatureDoesNotMatch ExpiredToken InvalidToken TokenRefreshRequired"},
+		{"credential", "client", "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException XAdminUserNotFound InvalidSecurity SignatureDoesNotMatch ExpiredToken InvalidToken TokenRefreshRequired"},
 		{"permission", "client", "AccessDenied"},
 		{"clock", "client", "RequestTimeTooSkewed RequestExpired"},
 		{"throttle", "cloud-provider", "SlowDown SlowDownRead SlowDownWrite ServiceUnavailable ThrottlingException"},

@@ -79,9 +79,11 @@ func (p *Proxy) Cut() { p.server.CloseClientConnections() }
 // S3Error answers with an error of the S3 API. A HEAD request gets the status alone, as S3 has it.
 func S3Error(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	body, err := xml.Marshal(struct {
-		XMLName                          xml.Name `xml:"Error"`
-		Code, Message, RequestId, HostId string
-	}{Code: code, Message: message, RequestId: "4442587FB7D0A2F9", HostId: "host"})
+		XMLName       xml.Name `xml:"Error"`
+		Code, Message string
+		RequestID     string `xml:"RequestId"`
+		HostID        string `xml:"HostId"`
+	}{Code: code, Message: message, RequestID: "4442587FB7D0A2F9", HostID: "host"})
 	if err != nil {
 		panic(err) // four strings
 	}

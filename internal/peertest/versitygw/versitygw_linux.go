@@ -41,6 +41,7 @@ type Server struct {
 	SecretKey string
 
 	versions string // the folder of earlier versions; empty where they are not kept
+	readOnly bool
 	output   output
 	cmd      *exec.Cmd
 }
@@ -98,6 +99,9 @@ func Start(t testing.TB, o Options) *Server {
 // SetKey changes the access key; it counts from the next [Server.Restart] on.
 func (s *Server) SetKey(id, secret string) { s.KeyID, s.SecretKey = id, secret }
 
+// SetReadOnly has the server refuse all changes, or take them again; it counts from the next [Server.Restart] on.
+func (s *Server) SetReadOnly(on bool) { s.readOnly = on }
+
 // Kill ends the server and all its connections at once, by SIGKILL. Killing what is dead does nothing.
 func (s *Server) Kill() {
 	if s.cmd == nil {
@@ -122,7 +126,11 @@ func (s *Server) Log() string { return s.output.String() }
 
 // run starts the server and waits until it answers.
 func (s *Server) run() error {
-	args := []string{"--port", s.Address, "--region", Region, "posix"}
+	args := []string{"--port", s.Address, "--region", Region}
+	if s.readOnly {
+		args = append(args, "--readonly")
+	}
+	args = append(args, "posix")
 	if s.versions != "" {
 		args = append(args, "--versioning-dir", s.versions)
 	}

@@ -20,7 +20,7 @@ func (h *handle) isHonest(ctx context.Context) (bool, error) {
 	return once(ctx, h.s3, &h.s3.honest, func() (bool, error) {
 		key := h.own("probe-" + randomName())
 		_, err := h.client.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: h.bucket(), Key: &key, ExpectedBucketOwner: h.owner(), ContentLength: ptr(int64(len(key))),
+			Bucket: h.bucket(), Key: &key, ExpectedBucketOwner: h.owner(), ContentLength: new(int64(len(key))),
 			Body: bytes.NewReader([]byte(key)), ChecksumSHA256: base64Of(sha256.Sum256([]byte("other contents"))),
 		})
 		if err == nil {

@@ -97,7 +97,7 @@ func (h *handle) HashAll(ctx context.Context, names []string) ([]dest.Found, err
 // look returns what is under a name.
 func (h *handle) look(ctx context.Context, name string, trusted bool) dest.Found {
 	head, err := h.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket: h.bucket(), Key: ptr(h.key(name)), ExpectedBucketOwner: h.owner(), ChecksumMode: types.ChecksumModeEnabled,
+		Bucket: h.bucket(), Key: new(h.key(name)), ExpectedBucketOwner: h.owner(), ChecksumMode: types.ChecksumModeEnabled,
 	})
 	switch {
 	case bare(err) == http.StatusNotFound:

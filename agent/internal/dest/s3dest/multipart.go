@@ -1,12 +1,12 @@
 package s3dest
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -30,7 +30,7 @@ type multipart struct {
 
 	sum  hash.Hash // of all bytes
 	size int64
-	part []byte // the next one; nil where it has not begun
+	part *contents // the next one; nil where it has not begun
 
 	group sync.WaitGroup // of the parts on their way
 	mu    sync.Mutex     // guards what follows
@@ -49,15 +49,14 @@ func (m *multipart) Write(p []byte) (int, error) {
 	m.size += int64(len(p))
 	for rest := p; len(rest) > 0; {
 		if m.part == nil {
-			if err := m.h.room.take(m.ctx, m.h.s3.o.PartBytes); err != nil {
+			part, err := m.h.s3.room.take(m.ctx, m.h.s3.o.PartBytes)
+			if err != nil {
 				return len(p) - len(rest), err
 			}
-			m.part = m.h.buffer()
+			m.part = part
 		}
-		n := min(len(rest), cap(m.part)-len(m.part))
-		m.part = append(m.part, rest[:n]...)
-		rest = rest[n:]
-		if len(m.part) == cap(m.part) {
+		n, _ := m.part.Write(rest[:min(int64(len(rest)), m.part.limit-m.part.size)]) // there is room for so many
+		if rest = rest[n:]; m.part.full() {
 			m.send()
 		}
 	}
@@ -69,7 +68,7 @@ func (m *multipart) send() {
 	data := m.part
 	m.part = nil
 	if err := m.begin(); err != nil {
-		m.h.done(data)
+		data.leave()
 		return
 	}
 	m.mu.Lock()
@@ -77,7 +76,7 @@ func (m *multipart) send() {
 	m.parts = append(m.parts, types.CompletedPart{PartNumber: &number})
 	m.mu.Unlock()
 	m.group.Go(func() {
-		defer m.h.done(data)
+		defer data.leave()
 		done, err := m.upload(number, data)
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -96,7 +95,7 @@ func (m *multipart) begin() error {
 	}
 	o := m.h.s3.o
 	in := &s3.CreateMultipartUploadInput{
-		Bucket: m.h.bucket(), Key: ptr(m.h.key(m.name)), ExpectedBucketOwner: m.h.owner(), ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
+		Bucket: m.h.bucket(), Key: new(m.h.key(m.name)), ExpectedBucketOwner: m.h.owner(), ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
 		ServerSideEncryption: types.ServerSideEncryption(o.Encryption), SSEKMSKeyId: optional(o.KMSKey),
 	}
 	if isRecording(m.name) {
@@ -114,19 +113,19 @@ func (m *multipart) begin() error {
 	return nil
 }
 
-func (m *multipart) upload(number int32, data []byte) (types.CompletedPart, error) {
+func (m *multipart) upload(number int32, data *contents) (types.CompletedPart, error) {
 	select {
 	case m.h.puts <- struct{}{}:
 		defer func() { <-m.h.puts }()
 	case <-m.ctx.Done():
 		return types.CompletedPart{}, context.Cause(m.ctx)
 	}
-	ctx, cancel := context.WithTimeout(m.ctx, putTimeout(int64(len(data))))
+	ctx, cancel := context.WithTimeout(m.ctx, putTimeout(data.size))
 	defer cancel()
-	sum := sha256.Sum256(data)
+	sum := data.sum()
 	put, err := m.h.client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: m.h.bucket(), Key: ptr(m.h.key(m.name)), ExpectedBucketOwner: m.h.owner(), UploadId: &m.id, PartNumber: &number,
-		Body: bytes.NewReader(data), ContentLength: ptr(int64(len(data))), ChecksumSHA256: base64Of(sum),
+		Bucket: m.h.bucket(), Key: new(m.h.key(m.name)), ExpectedBucketOwner: m.h.owner(), UploadId: &m.id, PartNumber: &number,
+		Body: io.NewSectionReader(data, 0, data.size), ContentLength: &data.size, ChecksumSHA256: base64Of(sum),
 	}, payloadHash(sum))
 	if err != nil {
 		return types.CompletedPart{}, m.h.s3.explain(ctx, fmt.Sprintf("upload part %d of %q", number, m.name), err)
@@ -137,7 +136,7 @@ func (m *multipart) upload(number int32, data []byte) (types.CompletedPart, erro
 // finish makes the file visible where all parts arrived, what came has the digest want (any, where want is nil) and the
 // condition holds; otherwise nothing of it stays.
 func (m *multipart) finish(want *backup.Digest) error {
-	if len(m.part) > 0 {
+	if m.part != nil {
 		m.send()
 	}
 	m.group.Wait()
@@ -150,7 +149,7 @@ func (m *multipart) finish(want *backup.Digest) error {
 		return errors.Join(wrongDigest(m.name, got, *want), m.abort())
 	}
 	_, err := m.h.client.CompleteMultipartUpload(m.ctx, &s3.CompleteMultipartUploadInput{
-		Bucket: m.h.bucket(), Key: ptr(m.h.key(m.name)), ExpectedBucketOwner: m.h.owner(), UploadId: &m.id,
+		Bucket: m.h.bucket(), Key: new(m.h.key(m.name)), ExpectedBucketOwner: m.h.owner(), UploadId: &m.id,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: slices.Clone(m.parts)},
 		IfNoneMatch:     m.cond.noneMatch, IfMatch: m.cond.match,
 	})
@@ -165,7 +164,7 @@ func (m *multipart) finish(want *backup.Digest) error {
 // the next process.
 func (m *multipart) abort() error {
 	if m.part != nil {
-		m.h.done(m.part)
+		m.part.leave()
 		m.part = nil
 	}
 	m.group.Wait()
@@ -176,23 +175,4 @@ func (m *multipart) abort() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), abortTimeout)
 	defer cancel()
 	return m.h.abortUpload(ctx, m.h.key(m.name), m.id)
-}
-
-// buffer returns an empty part.
-func (h *handle) buffer() []byte {
-	select {
-	case part := <-h.spare:
-		return part[:0]
-	default:
-		return make([]byte, 0, h.s3.o.PartBytes)
-	}
-}
-
-// done takes a part back, and the room that was taken for it.
-func (h *handle) done(part []byte) {
-	select {
-	case h.spare <- part:
-	default:
-	}
-	h.room.leave(h.s3.o.PartBytes)
 }

@@ -1,6 +1,7 @@
 package s3dest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -101,13 +102,13 @@ func (h *handle) ReadOwn(ctx context.Context, name string) ([]byte, error) {
 func (h *handle) WriteOwn(ctx context.Context, name string, data []byte) error {
 	sum := sha256.Sum256(data)
 	if !h.locked {
-		return h.putObject(ctx, h.own(name), data, sum, condition{}, false)
+		return h.putObject(ctx, h.own(name), bytes.NewReader(data), int64(len(data)), sum, condition{}, false)
 	}
 	last, _, err := h.lastOwn(ctx, name)
 	if err != nil {
 		return err
 	}
-	return h.putObject(ctx, h.numbered(name, last+1), data, sum, ifFree(), false)
+	return h.putObject(ctx, h.numbered(name, last+1), bytes.NewReader(data), int64(len(data)), sum, ifFree(), false)
 }
 
 // RemoveOwn implements dest.Keeper. Where versions are kept, and so where they are locked, what was there stays as an earlier
@@ -156,7 +157,7 @@ func (h *handle) MoveAside(ctx context.Context, name, to string) error {
 	}
 	source := (&url.URL{Path: h.s3.o.Bucket + "/" + h.key(name)}).EscapedPath()
 	_, err = h.client.CopyObject(ctx, &s3.CopyObjectInput{
-		Bucket: h.bucket(), Key: ptr(h.own(to)), CopySource: ptr(strings.ReplaceAll(source, "+", "%2B")), CopySourceIfMatch: from.ETag,
+		Bucket: h.bucket(), Key: new(h.own(to)), CopySource: new(strings.ReplaceAll(source, "+", "%2B")), CopySourceIfMatch: from.ETag,
 		ChecksumAlgorithm: types.ChecksumAlgorithmSha256, ExpectedBucketOwner: h.owner(), ExpectedSourceBucketOwner: h.owner(),
 		ServerSideEncryption: types.ServerSideEncryption(h.s3.o.Encryption), SSEKMSKeyId: optional(h.s3.o.KMSKey),
 	})

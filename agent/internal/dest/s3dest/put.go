@@ -1,7 +1,6 @@
 package s3dest
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -25,7 +24,7 @@ import (
 type condition struct{ noneMatch, match *string }
 
 // ifFree holds where nothing is under the key.
-func ifFree() condition { return condition{noneMatch: ptr("*")} }
+func ifFree() condition { return condition{noneMatch: new("*")} }
 
 // ifIs holds where the object with this ETag is under the key.
 func ifIs(etag *string) condition { return condition{match: etag} }
@@ -36,14 +35,14 @@ const (
 	conflictPause = 100 * time.Millisecond
 )
 
-// putObject stores data under a key where the condition holds, else it is fs.ErrExist. The service is told what data's SHA-256
-// must be, as a checksum and in the signature.
-func (h *handle) putObject(ctx context.Context, key string, data []byte, sum [sha256.Size]byte, cond condition, recording bool) error {
-	ctx, cancel := context.WithTimeout(ctx, putTimeout(int64(len(data))))
+// putObject stores size bytes of data under a key where the condition holds, else it is fs.ErrExist. The service is told what
+// their SHA-256 must be, as a checksum and in the signature.
+func (h *handle) putObject(ctx context.Context, key string, data io.ReaderAt, size int64, sum [sha256.Size]byte, cond condition, recording bool) error {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout(size))
 	defer cancel()
 	o := h.s3.o
 	in := &s3.PutObjectInput{
-		Bucket: h.bucket(), Key: &key, ExpectedBucketOwner: h.owner(), ContentLength: ptr(int64(len(data))), ChecksumSHA256: base64Of(sum),
+		Bucket: h.bucket(), Key: &key, ExpectedBucketOwner: h.owner(), ContentLength: &size, ChecksumSHA256: base64Of(sum),
 		IfNoneMatch: cond.noneMatch, IfMatch: cond.match,
 		ServerSideEncryption: types.ServerSideEncryption(o.Encryption), SSEKMSKeyId: optional(o.KMSKey),
 	}
@@ -53,7 +52,7 @@ func (h *handle) putObject(ctx context.Context, key string, data []byte, sum [sh
 		in.ObjectLockRetainUntilDate = h.retainUntil()
 	}
 	for try := 1; ; try++ {
-		in.Body = bytes.NewReader(data)
+		in.Body = io.NewSectionReader(data, 0, size)
 		_, err := h.client.PutObject(ctx, in, payloadHash(sum))
 		err = taken(h.s3.explain(ctx, fmt.Sprintf("put %q", key), err), key)
 		if codeOf(err) != codeConditionalConflict || try == conflictTries {
@@ -85,10 +84,10 @@ func (h *handle) retainUntil() *time.Time {
 	if h.s3.o.LockMode == "" {
 		return nil
 	}
-	return ptr(time.Now().UTC().AddDate(0, 0, h.s3.o.LockDays))
+	return new(time.Now().UTC().AddDate(0, 0, h.s3.o.LockDays))
 }
 
-func base64Of(sum [sha256.Size]byte) *string { return ptr(base64.StdEncoding.EncodeToString(sum[:])) }
+func base64Of(sum [sha256.Size]byte) *string { return new(base64.StdEncoding.EncodeToString(sum[:])) }
 
 // payloadHash has a request signed with the SHA-256 that its body must have, so that the SDK need not compute it, and the
 // service compares this too.
@@ -132,18 +131,19 @@ func (h *handle) put(ctx context.Context, name string, r io.Reader, size int64, 
 		}
 		return m.finish(nil)
 	}
-	if err := h.room.take(ctx, size); err != nil {
-		return err
-	}
-	defer h.room.leave(size)
-	data, err := io.ReadAll(io.LimitReader(r, size+1))
+	c, err := h.s3.room.take(ctx, size)
 	if err != nil {
 		return err
 	}
-	if int64(len(data)) != size {
+	defer c.leave()
+	n, err := io.Copy(c, io.LimitReader(r, size+1))
+	if errors.Is(err, io.ErrShortWrite) || err == nil && n != size {
 		return wrongLength(size)
 	}
-	return h.putObject(ctx, h.key(name), data, sha256.Sum256(data), cond, isRecording(name))
+	if err != nil {
+		return err
+	}
+	return h.putObject(ctx, h.key(name), c, size, c.sum(), cond, isRecording(name))
 }
 
 func wrongLength(size int64) error {

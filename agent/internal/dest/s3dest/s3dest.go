@@ -66,6 +66,7 @@ type S3 struct {
 	transport *awshttp.BuildableClient
 	place     string // for a person
 	prefix    string // before every key; empty, or with a slash at its end
+	room      *room
 
 	alone  chan struct{} // held by the one who asks what is asked once
 	mu     sync.Mutex    // guards what follows
@@ -79,7 +80,7 @@ func New(o Options) *S3 {
 	if o.PartBytes == 0 {
 		o.PartBytes = DefaultPartBytes
 	}
-	s := &S3{o: o, alone: make(chan struct{}, 1), active: make(map[string]bool)}
+	s := &S3{o: o, room: newRoom(), alone: make(chan struct{}, 1), active: make(map[string]bool)}
 	if o.Prefix != "" {
 		s.prefix = strings.Trim(o.Prefix, "/") + "/"
 	}
@@ -105,7 +106,7 @@ func (s *S3) Open(ctx context.Context) (dest.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handle{s3: s, client: client, room: newRoom(roomBytes), puts: make(chan struct{}, maxPuts), spare: make(chan []byte, roomBytes/s.o.PartBytes)}
+	h := &handle{s3: s, client: client, puts: make(chan struct{}, maxPuts)}
 	if err := h.answers(ctx); err != nil {
 		return nil, err
 	}
@@ -120,16 +121,17 @@ type handle struct {
 	s3     *S3
 	client *s3.Client
 	locked bool
-	room   *room         // for what is on its way
 	puts   chan struct{} // holds one for each put on its way
-	spare  chan []byte   // parts that can be filled again
 }
 
 // maxPuts is how many puts of one handle are on their way at once.
-const maxPuts = 32
+const maxPuts = 16
 
 // Close implements dest.Driver.
-func (h *handle) Close() error { return nil }
+func (h *handle) Close() error {
+	h.s3.room.empty()
+	return nil
+}
 
 // key returns the key of a name.
 func (h *handle) key(name string) string { return h.s3.prefix + name }
@@ -137,7 +139,7 @@ func (h *handle) key(name string) string { return h.s3.prefix + name }
 // answers asks for a list of at most one object, which proves that the bucket is there and answers.
 func (h *handle) answers(ctx context.Context) error {
 	_, err := h.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
-		Bucket: h.bucket(), ExpectedBucketOwner: h.owner(), Prefix: ptr(h.s3.prefix + backup.OwnPrefix + "/"), MaxKeys: ptr(int32(1)),
+		Bucket: h.bucket(), ExpectedBucketOwner: h.owner(), Prefix: new(h.s3.prefix + backup.OwnPrefix + "/"), MaxKeys: new(int32(1)),
 	})
 	return h.s3.explain(ctx, "list the bucket", err)
 }
@@ -195,8 +197,6 @@ func optional(text string) *string {
 	}
 	return &text
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // randomName returns 16 characters that no other call returns.
 func randomName() string {

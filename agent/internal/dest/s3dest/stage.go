@@ -112,10 +112,11 @@ func (s *stage) Upload(ctx context.Context, key, name string, want backup.Digest
 		u.large = newMultipart(s.ctx, s.h, name, ifFree())
 		return u, nil
 	}
-	if err := s.h.room.take(ctx, want.SizeBytes); err != nil {
+	data, err := s.h.s3.room.take(ctx, want.SizeBytes)
+	if err != nil {
 		return nil, err
 	}
-	u.data = make([]byte, 0, want.SizeBytes)
+	u.data = data
 	return u, nil
 }
 
@@ -207,7 +208,7 @@ type upload struct {
 	key   string
 	name  string
 	want  backup.Digest
-	data  []byte
+	data  *contents
 	large *multipart // nil where it is small
 
 	done chan struct{} // closed when it has ended
@@ -219,11 +220,11 @@ func (u *upload) Write(p []byte) (int, error) {
 	if u.large != nil {
 		return u.large.Write(p)
 	}
-	if len(p) > cap(u.data)-len(u.data) {
-		return 0, fmt.Errorf("%w: more than %d bytes came of %q", backup.ErrDigest, u.want.SizeBytes, u.name)
+	n, err := u.data.Write(p)
+	if err != nil {
+		err = fmt.Errorf("%w: more than %d bytes came of %q", backup.ErrDigest, u.want.SizeBytes, u.name)
 	}
-	u.data = append(u.data, p...)
-	return len(p), nil
+	return n, err
 }
 
 // Close implements dest.StagedFile. The upload goes on.
@@ -243,14 +244,13 @@ func (u *upload) run() {
 		return
 	}
 	u.err = u.put()
-	u.stage.h.room.leave(u.want.SizeBytes)
-	u.data = nil
+	u.data.leave()
 }
 
 func (u *upload) put() error {
 	h, ctx := u.stage.h, u.stage.ctx
-	if int64(len(u.data)) != u.want.SizeBytes {
-		return wrongDigest(u.name, backup.Digest{SizeBytes: int64(len(u.data))}, u.want)
+	if !u.data.full() {
+		return wrongDigest(u.name, backup.Digest{SHA256: u.data.sum(), SizeBytes: u.data.size}, u.want)
 	}
 	select {
 	case h.puts <- struct{}{}:
@@ -258,7 +258,7 @@ func (u *upload) put() error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return h.putObject(ctx, h.key(u.name), u.data, u.want.SHA256, ifFree(), isRecording(u.name))
+	return h.putObject(ctx, h.key(u.name), u.data, u.want.SizeBytes, u.want.SHA256, ifFree(), isRecording(u.name))
 }
 
 // method is how the service compared what it stored.
@@ -274,8 +274,7 @@ func (u *upload) Discard() error {
 	if u.large != nil {
 		return u.large.abort()
 	}
-	u.stage.h.room.leave(u.want.SizeBytes)
-	u.data = nil
+	u.data.leave()
 	return nil
 }
 
