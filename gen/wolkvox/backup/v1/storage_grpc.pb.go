@@ -45,7 +45,7 @@ type StorageServiceClient interface {
 	// PutFile stores one file, only if its name is free or holds what it replaces. The first message has everything but the
 	// data that follow it; a file of no more than 1 MiB is one message. Nothing is visible before all bytes came, have the
 	// digest, are durable, and were read again. A caller that ends the call instead leaves nothing behind.
-	// Errors: ALREADY_EXISTS NAME_TAKEN_BY_FILE, FAILED_PRECONDITION NOT_REPLACED (what is there is not what was to be
+	// Errors: ALREADY_EXISTS FILE_EXISTS, FAILED_PRECONDITION NOT_REPLACED (what is there is not what was to be
 	// replaced), NAME_OBSTRUCTED (something that is no file is there or on the way), INVALID_ARGUMENT WRONG_DIGEST,
 	// RESOURCE_EXHAUSTED STORAGE_QUOTA, STORAGE_FULL, TRY_LATER with RetryInfo, DATA_LOSS READ_BACK (what was stored differs).
 	// Who may call: the agent assigned to the destination.
@@ -72,7 +72,7 @@ type StorageServiceClient interface {
 	// Who may call: the agent assigned to the destination; a client and an auditor for their own tenant.
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFileResponse], error)
 	// MoveFileAside gives a visible file a name of the agent's own, without replacing anything.
-	// Errors: NOT_FOUND NO_FILE, ALREADY_EXISTS NAME_TAKEN_BY_FILE, FAILED_PRECONDITION NAME_OBSTRUCTED.
+	// Errors: NOT_FOUND NO_FILE, ALREADY_EXISTS FILE_EXISTS, FAILED_PRECONDITION NAME_OBSTRUCTED.
 	// Who may call: the agent assigned to the destination.
 	MoveFileAside(ctx context.Context, in *MoveFileAsideRequest, opts ...grpc.CallOption) (*MoveFileAsideResponse, error)
 	// ReadOwnFile reads one of the small files that the agent keeps for itself.
@@ -262,7 +262,7 @@ type StorageServiceServer interface {
 	// PutFile stores one file, only if its name is free or holds what it replaces. The first message has everything but the
 	// data that follow it; a file of no more than 1 MiB is one message. Nothing is visible before all bytes came, have the
 	// digest, are durable, and were read again. A caller that ends the call instead leaves nothing behind.
-	// Errors: ALREADY_EXISTS NAME_TAKEN_BY_FILE, FAILED_PRECONDITION NOT_REPLACED (what is there is not what was to be
+	// Errors: ALREADY_EXISTS FILE_EXISTS, FAILED_PRECONDITION NOT_REPLACED (what is there is not what was to be
 	// replaced), NAME_OBSTRUCTED (something that is no file is there or on the way), INVALID_ARGUMENT WRONG_DIGEST,
 	// RESOURCE_EXHAUSTED STORAGE_QUOTA, STORAGE_FULL, TRY_LATER with RetryInfo, DATA_LOSS READ_BACK (what was stored differs).
 	// Who may call: the agent assigned to the destination.
@@ -289,7 +289,7 @@ type StorageServiceServer interface {
 	// Who may call: the agent assigned to the destination; a client and an auditor for their own tenant.
 	ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error
 	// MoveFileAside gives a visible file a name of the agent's own, without replacing anything.
-	// Errors: NOT_FOUND NO_FILE, ALREADY_EXISTS NAME_TAKEN_BY_FILE, FAILED_PRECONDITION NAME_OBSTRUCTED.
+	// Errors: NOT_FOUND NO_FILE, ALREADY_EXISTS FILE_EXISTS, FAILED_PRECONDITION NAME_OBSTRUCTED.
 	// Who may call: the agent assigned to the destination.
 	MoveFileAside(context.Context, *MoveFileAsideRequest) (*MoveFileAsideResponse, error)
 	// ReadOwnFile reads one of the small files that the agent keeps for itself.
