@@ -33,6 +33,7 @@ type Line struct {
 	open     atomic.Bool
 	onTheWay atomic.Int64 // bytes for the agent that the line holds
 	carried  atomic.Int64 // bytes that the agent was given
+	sent     atomic.Int64 // bytes that the server was given
 	flips    atomic.Int64 // bits still to be flipped on the way to the agent
 	flipped  atomic.Int64
 
@@ -134,6 +135,9 @@ func (l *Line) OnTheWay() int64 { return l.onTheWay.Load() }
 // Carried returns how many bytes the agent was given.
 func (l *Line) Carried() int64 { return l.carried.Load() }
 
+// Sent returns how many bytes the server was given.
+func (l *Line) Sent() int64 { return l.sent.Load() }
+
 func (l *Line) carry(ctx context.Context, agent net.Conn) {
 	defer agent.Close()
 	address := l.server()
@@ -215,6 +219,8 @@ func (l *Line) pass(ctx context.Context, to io.Writer, data []byte, toAgent bool
 	}
 	if toAgent {
 		l.carried.Add(int64(len(data)))
+	} else {
+		l.sent.Add(int64(len(data)))
 	}
 	return true
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func newFleet(t *testing.T, place string) *fleet.Fleet {
 // What a file may put on the line, on the average, where it is copied on the server: for copying it, and with its line of the
 // manifest, which the agent has to know.
 const (
-	copyBytesPerFile = 40
+	copyBytesPerFile = 100
 	allBytesPerFile  = 400
 )
 
@@ -40,16 +41,17 @@ func TestNight(t *testing.T) {
 	const count = 600
 	f.Record(t, 1, count, 2, 20_000)
 	f.Seal(t)
-	whole := f.Line.Carried()
+	both := func() int64 { return f.Line.Carried() + f.Line.Sent() }
+	whole := both()
 	// A quota of a byte has the agent take in the log and be refused the copies, so that what is measured is copying alone.
 	f.Server.Do(t, "tenant", "set-quota", fleet.TenantName, "1")
 	if r := f.RunOnce(t); r.Status == 0 {
 		t.Error("a night that no quota has room for is complete")
 	}
 	f.Server.Do(t, "tenant", "set-quota", fleet.TenantName, "0")
-	before := f.Line.Carried()
+	before := both()
 	f.Agent.Do(t, "run", "--once")
-	carried, whole := f.Line.Carried()-before, f.Line.Carried()-whole
+	carried, whole := both()-before, both()-whole
 	f.CheckComplete(t)
 	t.Logf("%d bytes crossed the line for copying %d files, %d for each; %d with the manifest", carried, count, carried/count, whole)
 	if carried > copyBytesPerFile*count || whole > allBytesPerFile*count {
@@ -60,6 +62,36 @@ func TestNight(t *testing.T) {
 	if text := readAll(t, export); !strings.Contains(text, "provider-sha256") || strings.Contains(text, "readback") {
 		t.Error("the receipts do not name the service's comparison, or name another")
 	}
+	// Programs that know nothing of this module find the same.
+	verifier := append([]string{filepath.Join("..", "verifier", "verify.mjs"), "ledger", export}, fingerprints(t, f.Enrolled)...)
+	if r := fleet.Command(t.Context(), "node", verifier...); r.Status != 0 {
+		t.Errorf("the stand-alone verifier: %v", r)
+	}
+	var sums strings.Builder
+	for path, sum := range fleet.Tree(t, f.Source) {
+		fmt.Fprintf(&sums, "%s  %s\n", sum, filepath.Join(f.Destination, fleet.SourceName, path))
+	}
+	list := filepath.Join(t.TempDir(), "sums")
+	if err := os.WriteFile(list, []byte(sums.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := fleet.Command(t.Context(), "sha256sum", "--check", "--strict", "--quiet", list); r.Status != 0 {
+		t.Errorf("sha256sum: %v", r)
+	}
+}
+
+// fingerprints are the verifier's flags for the keys that enrolling told people to write down.
+func fingerprints(t *testing.T, enrolled string) (flags []string) {
+	t.Helper()
+	for line := range strings.Lines(enrolled) {
+		if words := strings.Fields(line); len(words) == 2 && len(words[1]) == 64 {
+			flags = append(flags, "--"+words[0]+"-fingerprint", words[1])
+		}
+	}
+	if len(flags) != 4 {
+		t.Fatalf("enrolling printed no two fingerprints:\n%s", enrolled)
+	}
+	return flags
 }
 
 // Where the destination asks for it, everything is read back over the line as well, and the receipts say so.

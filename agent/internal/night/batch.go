@@ -50,9 +50,11 @@ func (p *pass) fetch(ctx context.Context, w work) (*batch, error) {
 		return b, err
 	}
 	b.place = place
-	missing, err := b.adopt(ctx)
-	if err != nil || w.expired {
-		return b, err
+	missing := w.items
+	if w.expired || !place.Copies() { // a place that copies by itself says what it has
+		if missing, err = b.adopt(ctx); err != nil || w.expired {
+			return b, err
+		}
 	}
 	missing, shortage := b.fit(ctx, missing)
 	if len(missing) > 0 {

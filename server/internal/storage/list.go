@@ -68,7 +68,7 @@ func (l *listing) folder(folder, after string) bool {
 			continue
 		}
 		if entry.IsDir() {
-			if (strings.HasPrefix(after, name+"/") || compare(name, after) > 0) && !l.folder(name, after) {
+			if (strings.HasPrefix(after, name+"/") || compare(name, after) >= 0) && !l.folder(name, after) {
 				return false
 			}
 			continue
