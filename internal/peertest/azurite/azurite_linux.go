@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -192,10 +193,8 @@ func (s *Server) do(t testing.TB, method, container string, query url.Values, wa
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	for _, status := range want {
-		if answer.StatusCode == status {
-			return
-		}
+	if slices.Contains(want, answer.StatusCode) {
+		return
 	}
 	t.Fatalf("%s of the container %s: %s %s", method, container, answer.Status, answer.Header.Get("x-ms-error-code"))
 }

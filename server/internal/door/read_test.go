@@ -304,11 +304,12 @@ func TestFoldersOfManyItems(t *testing.T) {
 	for manifest := range 3 {
 		paths := map[string]bool{}
 		for len(paths) < 400 {
-			name := fmt.Sprintf("main/%s", parts[random.IntN(len(parts))])
+			var name strings.Builder
+			name.WriteString(fmt.Sprintf("main/%s", parts[random.IntN(len(parts))]))
 			for range random.IntN(3) {
-				name += "/" + parts[random.IntN(len(parts))]
+				name.WriteString("/" + parts[random.IntN(len(parts))])
 			}
-			paths[name+fmt.Sprintf("/%d-%d.gsm", manifest, random.IntN(200))] = true
+			paths[name.String()+fmt.Sprintf("/%d-%d.gsm", manifest, random.IntN(200))] = true
 		}
 		var confirmed []ledger.Range
 		for i, name := range s.sealPaths(int64(manifest+1), paths) {

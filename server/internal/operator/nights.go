@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -105,16 +106,17 @@ func interactionText(n *backupv1.Night) string {
 	if n.InteractionCount == nil {
 		return "-"
 	}
-	text := fmt.Sprint(n.GetInteractionCount())
+	var text strings.Builder
+	text.WriteString(fmt.Sprint(n.GetInteractionCount()))
 	for i, u := range n.GetUnrecorded() {
 		if i == 0 {
-			text += "; no recording:"
+			text.WriteString("; no recording:")
 		} else {
-			text += ","
+			text.WriteString(",")
 		}
-		text += fmt.Sprintf(" %d %s", u.GetCount(), u.GetReason())
+		text.WriteString(fmt.Sprintf(" %d %s", u.GetCount(), u.GetReason()))
 	}
-	return text
+	return text.String()
 }
 
 func (a *app) itemsCommand() *cobra.Command {

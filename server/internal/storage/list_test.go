@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/wolkvox/backup"
@@ -64,12 +65,13 @@ func TestListResumes(t *testing.T) {
 	words := []string{"a", "a.b", "a-b", "aa", "b", "á", "a!"}
 	word := func() string { return words[random.IntN(len(words))] }
 	for range 60 {
-		name := word()
+		var name strings.Builder
+		name.WriteString(word())
 		for range random.IntN(4) {
-			name += "/" + word()
+			name.WriteString("/" + word())
 		}
 		want := backup.Digest{SHA256: sha256.Sum256(nil)}
-		if err := p.Put(t.Context(), name, want, nil, bytes.NewReader(nil)); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, ErrObstructed) {
+		if err := p.Put(t.Context(), name.String(), want, nil, bytes.NewReader(nil)); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, ErrObstructed) {
 			t.Fatal(err)
 		}
 	}
@@ -79,18 +81,19 @@ func TestListResumes(t *testing.T) {
 		t.Fatalf("listed are %q", all)
 	}
 	for range 100 {
-		after := word()
+		var after strings.Builder
+		after.WriteString(word())
 		for range random.IntN(4) {
-			after += "/" + word()
+			after.WriteString("/" + word())
 		}
 		var want []string
 		for _, name := range all {
-			if compare(name, after) > 0 {
+			if compare(name, after.String()) > 0 {
 				want = append(want, name)
 			}
 		}
-		if got := list(t, p, "", after); !slices.Equal(got, want) {
-			t.Errorf("after %q are listed %q, want %q", after, got, want)
+		if got := list(t, p, "", after.String()); !slices.Equal(got, want) {
+			t.Errorf("after %q are listed %q, want %q", after.String(), got, want)
 		}
 	}
 }
