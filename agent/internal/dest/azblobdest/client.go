@@ -69,7 +69,7 @@ func (a *Azblob) login(at string, options *container.ClientOptions) (*container.
 		}
 		sas = strings.TrimPrefix(sas, "?")
 		if values, err := url.ParseQuery(sas); err != nil || values.Get("sig") == "" {
-			return nil, secretError(errors.New("the shared access signature is not of the form sv=...&sig=..."))
+			return nil, secretError(errors.New("the shared access signature has no sig, or is not as the portal shows it"))
 		}
 		client, err := container.NewClientWithNoCredential(at+"?"+sas, options)
 		if err != nil {
