@@ -122,18 +122,14 @@ func (s *stage) compare(ctx context.Context, moves []dest.Move, own bool) ([]out
 	for tree, numbers := range trees {
 		var mu sync.Mutex
 		var broken error
-		s.handle.rsync.inParts(numbers, func(part []int, alone bool) (crowded bool) {
+		s.handle.rsync.inParts(numbers, func(part []int) {
 			told, err := s.compareTree(ctx, tree, moves, part, own && part[0] == numbers[0])
-			if failed, ok := errors.AsType[*failure](err); ok && !alone && failed.isCrowded() {
-				return true
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			broken = cmp.Or(broken, explained(err))
+			broken = cmp.Or(broken, err)
 			for _, i := range part {
 				outcomes[i] = told[moves[i].Name]
 			}
-			return false
 		})
 		if broken != nil {
 			return nil, broken
@@ -197,7 +193,7 @@ func (s *stage) compareTree(ctx context.Context, tree string, moves []dest.Move,
 		case isFailure && failed.refuses("checksum"):
 			return nil, fmt.Errorf("let the peer compare what it stored (it allows no --checksum; configure check: readback): %w", failed.explain())
 		default:
-			return nil, err
+			return nil, explained(err)
 		}
 	}
 }

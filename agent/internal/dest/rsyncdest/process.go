@@ -41,11 +41,15 @@ type call struct {
 
 // run runs rsync in the handle's folder. The error is nil, that of ctx, a *failure, or that the program cannot be run.
 func (h *handle) run(ctx context.Context, c call) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	if !c.keeps {
 		h.kept.acts.Add(1)
+	}
+	return h.rsync.inTurn(ctx, func() error { return h.runNow(ctx, c) })
+}
+
+func (h *handle) runNow(ctx context.Context, c call) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	program, err := h.rsync.program()
 	if err != nil {

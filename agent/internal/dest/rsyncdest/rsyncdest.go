@@ -87,7 +87,8 @@ type Rsync struct {
 	writes   atomic.Int64 // of own files: each counts when it begins and when it has ended
 	noFsync  atomic.Bool  // the receiving rsync knows or allows no --fsync
 	noSHA1   atomic.Bool  // one side has no SHA-1
-	crowded  atomic.Bool  // the server takes few connections at a time
+	running  atomic.Int64 // processes
+	crowded  atomic.Bool  // the daemon takes fewer connections at a time than were tried
 	afterPut func()       // called between publishing and comparing, by tests; may be nil
 }
 

@@ -110,9 +110,7 @@ func (s *stage) Publish(ctx context.Context, moves []dest.Move) []error {
 			}
 			break
 		}
-		s.handle.rsync.inParts(linked, func(part []int, alone bool) (crowded bool) {
-			return s.send(ctx, tree, moves, part, errs, alone)
-		})
+		s.handle.rsync.inParts(linked, func(part []int) { s.send(ctx, tree, moves, part, errs) })
 		rest = without(rest, linked)
 	}
 	for i, move := range moves {
@@ -168,9 +166,8 @@ func (s *stage) unlink(move dest.Move) {
 	}
 }
 
-// send runs the process that sends the moves numbered numbers, which are in tree, and sets their errs. Unless it is alone, it
-// does not where the server takes no more connections, and says so.
-func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, numbers []int, errs []error, alone bool) (crowded bool) {
+// send runs the process that sends the moves numbered numbers, which are in tree, and sets their errs.
+func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, numbers []int, errs []error) {
 	names := make([]string, len(numbers))
 	for n, i := range numbers {
 		names[n] = moves[i].Name
@@ -186,15 +183,12 @@ func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, number
 		},
 	})
 	failed, isFailure := errors.AsType[*failure](err)
-	if isFailure && !alone && failed.isCrowded() {
-		return true
-	}
 	if err != nil && (!isFailure || !failed.partial()) {
 		err = explained(err) // what came through will be found by its hash
 		for _, i := range numbers {
 			errs[i] = err
 		}
-		return false
+		return
 	}
 	var doubtful []int
 	for _, i := range numbers {
@@ -213,7 +207,6 @@ func (s *stage) send(ctx context.Context, tree string, moves []dest.Move, number
 	if len(doubtful) > 0 {
 		s.settleDoubts(ctx, failed, moves, doubtful, errs)
 	}
-	return false
 }
 
 // settleDoubts sets the errs of moves that were sent by a process that could not do all: rsync says what it sends before it
