@@ -92,8 +92,7 @@ type Stage interface {
 // about the destination, so what it published is compared there afterwards.
 type Checker interface {
 	// Check compares published files with the staged ones, in the order of moves. It may run at the same time as SyncNames,
-	// unlike the other methods of a stage. The error of Check itself says that
-	// nothing is known of any of them.
+	// unlike the other methods of a stage. The error of Check itself says that nothing is known of any of them.
 	Check(ctx context.Context, moves []Move) ([]Checked, error)
 }
 

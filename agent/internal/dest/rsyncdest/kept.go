@@ -29,15 +29,15 @@ const keptFor = 5 * time.Second
 
 // kept is what a handle has read of the own files that [dest.OwnFiles] names. One process reads all of them, and what it
 // brought counts for those who ask for the files one after the other: until anything else is done through the handle, an own
-// file is written through any handle of this process, or keptFor has passed. The first of them is the marker, and counts once,
-// for who opened the handle: who asks for it again wants to know what is there now.
+// file is written through any handle of this process, or keptFor has passed. The marker, the first of them, counts once, for who
+// opened the handle: whoever asks for it later wants to know what is there now.
 type kept struct {
 	acts atomic.Int64 // processes of the handle after which it does not count any more
 
 	mu     sync.Mutex        // held while the files are read
 	files  map[string][]byte // without those that are truly absent; nil where nothing is known
 	stamp  stamp             // of when they were there
-	marked bool              // the marker was asked for since
+	marked bool              // the marker does not count any more
 }
 
 // stamp tells whether anything was done since.
@@ -72,7 +72,7 @@ func (h *handle) ReadOwn(ctx context.Context, name string) ([]byte, error) {
 		} else if !known {
 			return h.readOne(ctx, name)
 		}
-		h.kept.marked = true // the marker that came along is not that of somebody who asks for it later
+		h.kept.marked = true
 	}
 	h.kept.marked = h.kept.marked || name == dest.OwnFiles()[0]
 	data, ok := h.kept.files[name]
@@ -122,16 +122,15 @@ func (h *handle) readKeptLocked(ctx context.Context) (known bool, err error) {
 	}
 	files := make(map[string][]byte)
 	for _, name := range dest.OwnFiles() {
-		pulled := h.pulledFile(dir, ownDir+name)
-		info, err := os.Lstat(pulled)
-		if errors.Is(err, fs.ErrNotExist) {
+		path := h.pulledFile(dir, ownDir+name)
+		info, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			continue
-		}
-		if err == nil && !info.Mode().IsRegular() {
+		case err == nil && !info.Mode().IsRegular():
 			return false, nil
-		}
-		if err == nil {
-			files[name], err = os.ReadFile(pulled)
+		case err == nil:
+			files[name], err = os.ReadFile(path)
 		}
 		if err != nil {
 			return false, spoolError(err)

@@ -141,7 +141,9 @@ func TestProcesses(t *testing.T) {
 	count.want(t, "looking at the marker twice", 2)
 	all := many("night-300", 300)
 	maps.Copy(all, many("night-5", 5))
-	wantWhole(t, s.Dir, all)
+	if got := wantWhole(t, s.Dir, all); got != len(all) {
+		t.Errorf("%d files are there, want %d", got, len(all))
+	}
 }
 
 // TestOwnFilesChangeMeanwhile: what was read of the own files never counts once they were changed and anything was done.

@@ -31,15 +31,15 @@ func (r *Rsync) inParts(numbers []int, do func(part []int)) {
 	group.Wait()
 }
 
+// How often, and after how long, a daemon that takes no more connections is asked again: it notices a little late that one was
+// closed.
 const (
-	crowdedStep = 100 * time.Millisecond
-	// crowdedTries is how often a daemon that takes no more connections is asked again while no other process of this opener
-	// runs: it may notice a little later that one has ended.
-	crowdedTries = 50
+	crowdedTries = 20
+	crowdedStep  = 100 * time.Millisecond
 )
 
-// inTurn calls run, which runs one process, for a place that takes few connections at a time (rsyncd.conf(5), max connections):
-// a process that is refused waits for the others of this opener, and a little longer.
+// inTurn calls run, which runs one process. Where the daemon takes no more connections (rsyncd.conf(5), max connections) it calls
+// it again, as long as other processes of this opener may be what holds them, and for a moment longer.
 func (r *Rsync) inTurn(ctx context.Context, run func() error) error {
 	for tries := 0; ; tries++ {
 		r.running.Add(1)
@@ -53,7 +53,7 @@ func (r *Rsync) inTurn(ctx context.Context, run func() error) error {
 			r.crowded.Store(true)
 			tries = 0
 		}
-		if tries >= crowdedTries {
+		if tries == crowdedTries {
 			return err
 		}
 		select {

@@ -1,13 +1,14 @@
 // Package rsyncdest is the driver for a module of an rsync daemon, or a folder that rsync reaches over SSH. It follows the
 // contract of package dest by running the rsync program: every operation is a process. It runs on Linux; anywhere else Open
-// says so. It retries nothing, and does not know how much space is left: rsync cannot tell.
+// says so. It retries nothing but a connection that the daemon refuses because it has too many, and does not know how much space is
+// left: rsync cannot tell.
 //
 // # Life of a batch
 //
 // rsync has no stage and publish. What is received gathers in a spool on the agent's own disk, is read back there, and then
-// goes to the place by one process, which puts only what is absent (--ignore-existing). The receiving rsync writes each file
-// below .wolkvox/staging, syncs it (--fsync, from rsync 3.2.4 on) and renames it, so that a file is visible whole or not at
-// all. A second process compares what is stored with the spool (see [Options.Readback]); what differs is moved aside by a
+// goes to the place by one process, or some where the files are many, which puts only what is absent (--ignore-existing). The
+// receiving rsync writes each file below .wolkvox/staging, syncs it (--fsync, from rsync 3.2.4 on) and renames it, so that a
+// file is visible whole or not at all. A second process compares what is stored with the spool (see [Options.Readback]); what differs is moved aside by a
 // further one.
 //
 // rsync syncs files, not folders. After files were published, and after each own file, one small file more is written and
