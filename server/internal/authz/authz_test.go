@@ -53,7 +53,7 @@ func TestTable(t *testing.T) {
 	for i, c := range callers {
 		conns[i] = s.Dial(address, c.role)
 	}
-	if len(services) != 9 {
+	if len(services) != 10 {
 		t.Errorf("%d services", len(services))
 	}
 	for service, info := range services {
