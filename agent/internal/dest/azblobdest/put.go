@@ -88,7 +88,8 @@ func (a *Azblob) free(part []byte) {
 // large reports whether the file goes in blocks.
 func (p *put) large() bool { return p.size > p.h.azblob.options.PartBytes }
 
-// Write takes more of the file, and sends blocks that are full.
+// Write takes more of the file, and sends blocks that are full. Where one was not stored the others are dropped; finish says
+// why.
 func (p *put) Write(data []byte) (int, error) {
 	if int64(len(data)) > p.size-p.n {
 		return 0, fmt.Errorf("the stream does not have %d bytes but more", p.size)
@@ -101,29 +102,30 @@ func (p *put) Write(data []byte) (int, error) {
 		p.buffer = append(p.buffer, room...)
 		data = data[len(room):]
 		if len(p.buffer) == cap(p.buffer) && p.large() {
-			if err := p.send(); err != nil {
-				return 0, err
+			if p.failed() != nil {
+				p.buffer = p.buffer[:0]
+				continue
 			}
+			p.send()
 		}
 	}
 	return written, nil
 }
 
 // send sends the buffer as a block: beside what comes next where there is room for another buffer.
-func (p *put) send() error {
+func (p *put) send() {
 	block, id := p.buffer, p.nextID()
 	a := p.h.azblob
 	if !a.buffers.TryAcquire(a.options.PartBytes) {
 		p.sendBlock(id, block)
 		p.buffer = block[:0]
-		return p.failed()
+		return
 	}
 	p.buffer = a.part()
 	p.group.Go(func() {
 		p.sendBlock(id, block)
 		a.free(block)
 	})
-	return p.failed()
 }
 
 func (p *put) failed() error {
@@ -205,7 +207,7 @@ func (p *put) whole() (*stored, error) {
 
 // commit sends the last block and makes a blob of all.
 func (p *put) commit() (*stored, error) {
-	if len(p.buffer) > 0 {
+	if len(p.buffer) > 0 && p.failed() == nil {
 		p.sendBlock(p.nextID(), p.buffer)
 	}
 	p.group.Wait()

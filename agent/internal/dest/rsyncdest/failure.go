@@ -161,8 +161,8 @@ func (f *failure) refuses(option string) bool {
 var sentences = []struct{ text, code string }{
 	{"@ERROR: auth failed", dest.CodeAuth},
 	{"@ERROR: Unknown module", dest.CodeNotFound},
-	{"@ERROR: chdir failed", dest.CodeNotFound},
-	{"@ERROR: chroot failed", dest.CodeNotFound},
+	{"@ERROR: chdir failed", dest.CodeNoFolder},
+	{"@ERROR: chroot failed", dest.CodeNoFolder},
 	{"@ERROR: access denied", dest.CodeReadRefused},
 	{"module is read only", dest.CodeWriteRefused},
 	{"module is write only", dest.CodeReadRefused},
@@ -184,7 +184,7 @@ var sentences = []struct{ text, code string }{
 func known(message string) (code string, ok bool) {
 	if no := errnoOf(message); no != 0 {
 		entering := strings.Contains(message, "change_dir") || strings.Contains(message, "mkdir ") && strings.Contains(message, `/.wolkvox"`)
-		return dest.CodeNotFound, no == 2 && entering
+		return dest.CodeNoFolder, no == 2 && entering
 	}
 	for _, s := range sentences {
 		if strings.Contains(message, s.text) {

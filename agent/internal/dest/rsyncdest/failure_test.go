@@ -37,11 +37,11 @@ func TestFailure(t *testing.T) {
 	}{
 		{5, "@ERROR: auth failed on module b\nrsync error: error starting client-server protocol (code 5) at main.c(1954) [Receiver=3.5.0]", false, "AUTHENTICATION rsync", true},
 		{5, "@ERROR: Unknown module 'nomod'", false, "NOT_FOUND rsync", true},
-		{5, "@ERROR: chroot failed", false, "NOT_FOUND rsync", true},
+		{5, "@ERROR: chroot failed", false, "NO_FOLDER rsync", true},
 		{5, "@ERROR: access denied to b from UNDETERMINED (127.0.0.1)", false, "READ_REFUSED rsync", true},
 		{5, "@ERROR: max connections (2) reached -- try again later", false, "rsync", true},
 		{1, "ERROR: module is read only\nrsync error: syntax or usage error (code 1) at main.c(1185) [Receiver=3.5.0]\nrsync: [sender] read error: Connection reset by peer (104)", false, "WRITE_REFUSED rsync", false},
-		{3, `rsync: [sender] change_dir "nofolder" (in b) failed: No such file or directory (2)`, true, "NOT_FOUND rsync", true},
+		{3, `rsync: [sender] change_dir "nofolder" (in b) failed: No such file or directory (2)`, true, "NO_FOLDER rsync", true},
 		{4, "rsync: The server is configured to refuse --checksum (-c)\nrsync: [sender] read error: Connection reset by peer (104)", false, "UNSUPPORTED rsync", false},
 		{10, "rsync: [Receiver] failed to connect to 127.0.0.1 (127.0.0.1): Connection refused (111)", true, "rsync ECONNREFUSED", true},
 		{10, "rsync: getaddrinfo: nohost.invalid 873: Name or service not known", false, "rsync", true},

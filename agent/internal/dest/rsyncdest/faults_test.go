@@ -244,7 +244,7 @@ func TestDaemonRefuses(t *testing.T) {
 	}
 	wantCodes(t, "no password", open(func(o *rsyncdest.Options) { o.Password = nil }), "AUTHENTICATION rsync")
 	wantCodes(t, "unknown module", open(func(o *rsyncdest.Options) { o.Module = "nobody" }), "NOT_FOUND rsync")
-	wantCodes(t, "missing folder", open(func(o *rsyncdest.Options) { o.Folder = "not/there" }), "NOT_FOUND rsync")
+	wantCodes(t, "missing folder", open(func(o *rsyncdest.Options) { o.Folder = "not/there" }), "NO_FOLDER rsync")
 	unreadable := func() (string, error) { _, err := os.ReadFile("/absent/secret"); return "", err }
 	wantCodes(t, "unreadable secret", open(func(o *rsyncdest.Options) { o.Password = unreadable }), dest.CodeSecret)
 	wantCodes(t, "missing program", open(func(o *rsyncdest.Options) { o.Program = "/absent/rsync" }), dest.CodeProgram)
@@ -283,7 +283,7 @@ func TestSSHRefuses(t *testing.T) {
 		"wrong key":        {func(o *rsyncdest.Options) { o.SSH.Key = func() ([]byte, error) { return other.Key, nil } }, "AUTHENTICATION rsync"},
 		"no key":           {func(o *rsyncdest.Options) { o.SSH.Key = nil }, "UNSUPPORTED"},
 		"what is no key":   {func(o *rsyncdest.Options) { o.SSH.Key = func() ([]byte, error) { return []byte("secret"), nil } }, "SECRET rsync"},
-		"missing folder":   {func(o *rsyncdest.Options) { o.Folder = s.Dir + "/not there" }, "NOT_FOUND rsync"},
+		"missing folder":   {func(o *rsyncdest.Options) { o.Folder = s.Dir + "/not there" }, "NO_FOLDER rsync"},
 		"nobody listening": {func(o *rsyncdest.Options) { o.SSH.Address = "127.0.0.1:1" }, "rsync ECONNREFUSED"},
 	} {
 		o := overSSH(t, s)

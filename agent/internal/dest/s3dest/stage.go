@@ -239,12 +239,26 @@ func (u *upload) Close() error {
 func (u *upload) run() {
 	defer close(u.done)
 	if u.large != nil {
-		u.err = u.large.finish(&u.want)
+		u.err = u.stored(u.large.finish(&u.want))
 		u.large = nil
 		return
 	}
-	u.err = u.put()
+	u.err = u.stored(u.put())
 	u.data.leave()
+}
+
+// stored makes the end of a connection fs.ErrExist where something has the name now: the service may have answered that the name
+// is taken before it had all, or its answer to what it stored was lost. What is there will be looked at.
+func (u *upload) stored(err error) error {
+	if !errors.Is(err, dest.ErrUnreachable) || u.stage.ctx.Err() != nil {
+		return err
+	}
+	h := u.stage.h
+	_, head := h.client.HeadObject(u.stage.ctx, &s3.HeadObjectInput{Bucket: h.bucket(), Key: new(h.key(u.name)), ExpectedBucketOwner: h.owner()})
+	if head != nil {
+		return err
+	}
+	return fmt.Errorf("%q is there: %w: %w", u.name, fs.ErrExist, err)
 }
 
 func (u *upload) put() error {
