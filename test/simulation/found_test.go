@@ -10,6 +10,7 @@ var found = []struct{ name, schedule string }{
 	{"a history that ends within one step", "clone:497 wake:775 histories:550"},
 	{"agent, server and destination all go back", "copy-place:794 histories:390 back-place:672"},
 	{"what is being fetched comes back with the share", "record:567 copy-place:557 tick:841 copy-place:471 copy-place:308 back-place:531 tick:349 record:539 tick:310 back-place:584"},
+	{"a decision is sent to a server that went back in the same instant", "waive:798 copy-server:263 record:676 tick:189 release:577 back-server:531 tick:289"},
 	{"an agent is replaced in mid-pass", "record:582 tick:195 kill:694 harm:952 change:869 tick:689 tick:763 replace:982 tick:321"},
 }
 

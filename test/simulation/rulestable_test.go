@@ -150,14 +150,14 @@ var rules = []rule{
 		old:      "\tif err := announce(w.leaf); err != nil {\n\t\treturn nil, fmt.Errorf(\"announce receipt %d: %w\", w.receipt.Number, err)\n\t}\n\treturn w.leaf, l.enqueuePrepared(w)\n",
 		new:      "\tif err := l.enqueuePrepared(w); err != nil {\n\t\treturn nil, err\n\t}\n\treturn w.leaf, announce(w.leaf)\n",
 		shows:    "audit",
-		schedule: "record:1 kill:48 tick:4 tick:7",
+		schedule: "record:3 kill:54 tick:4 tick:7",
 	},
 	{
 		name: "the kept head is written before it is recorded", file: "agent/internal/night/agree.go",
 		old:      "\tif err := place.WriteOwn(ctx, dest.Head, agreed); err != nil {\n\t\treturn n.atPlace(err)\n\t}\n\treturn n.Log.PutAgreed(agreed)\n",
 		new:      "\tif err := n.Log.PutAgreed(agreed); err != nil {\n\t\treturn err\n\t}\n\treturn place.WriteOwn(ctx, dest.Head, agreed)\n",
 		shows:    "audit",
-		schedule: "record:1 tick:6 record:2 kill:68 tick:4 tick:7",
+		schedule: "record:1 tick:6 record:2 kill:20 tick:4 tick:7",
 	},
 	{
 		name: "what an agent holds is not cut off", file: "server/internal/sequencer/offer.go",

@@ -104,8 +104,27 @@ func (n *Night) submit(ctx context.Context) error {
 		return fmt.Errorf("%w: the server lacks earlier receipts; heads are compared again", errNotSent)
 	case uplink.VerdictFork:
 		return n.fork(ctx)
+	case uplink.VerdictBadRoot:
+		if n.holds(refused[0]) { // a server that went back in time, and was not shown yet what it lacks
+			n.Session.Resync()
+			return fmt.Errorf("%w: the server lacks a manifest that it has sealed; heads are compared again", errNotSent)
+		}
 	}
 	return n.drop(verdict, refused[0])
+}
+
+// holds reports whether this agent's own log has the manifest that a receipt is about.
+func (n *Night) holds(leaf []byte) (held bool) {
+	e, err := ledger.ParseEntry(leaf)
+	if err != nil {
+		return false
+	}
+	receipt, ok := ledger.ReceiptOf(e.Body)
+	n.Log.View(func(log *ledger.Log) {
+		m, sealed := log.Manifest(receipt.Manifest)
+		held = ok && sealed && m.Root == receipt.Root
+	})
+	return held
 }
 
 // fork acts on the word that this agent went back in time: what it says was delivered is found by its hash again,
