@@ -346,6 +346,10 @@ func (w *world) copyServer(int) error {
 	return err
 }
 
+// restoring is what it takes at least to put a server back. Numbers of sessions begin with the time and are spread over a
+// millisecond, so that none is lower than one that was given before the server went back.
+const restoring = 2 * time.Millisecond
+
 // serverSetBack puts the server back to an older copy.
 func (w *world) serverSetBack(r int) error {
 	if len(w.serverCopies) == 0 {
@@ -354,6 +358,7 @@ func (w *world) serverSetBack(r int) error {
 	if err := w.stopServer(); err != nil {
 		return err
 	}
+	time.Sleep(restoring)
 	w.serverBack = true
 	c := w.serverCopies[r/12%len(w.serverCopies)]
 	if r%12 == 0 {

@@ -131,6 +131,7 @@ func (w *world) histories(r int) error {
 	if err := w.stopServer(); err != nil {
 		return err
 	}
+	time.Sleep(restoring)
 	w.serverBack = true
 	if err := errors.Join(w.server.Restore(ledgers, true, true), w.putBack(m, before), w.startServer()); err != nil {
 		return err
