@@ -275,7 +275,8 @@ func TestReport(t *testing.T) {
 	if got := d.report(); got.Health != uplink.HealthFault || got.Message == "" {
 		t.Errorf("after a pass that failed: %+v", got)
 	}
-	d.session.Supersede()
+	number, _ := d.session.Number()
+	d.session.Supersede(number)
 	if got := d.report(); got.Health != uplink.HealthFault || got.Message != uplink.ErrSuperseded.Error() {
 		t.Errorf("with a problem that people have to decide, after a pass that failed: %+v", got)
 	}

@@ -81,7 +81,7 @@ func (p *past) reference(t *testing.T, size int64) (map[string]string, ledger.Co
 	t.Helper()
 	db := openStore(t, "", Options{InMemory: true})
 	l := openLedger(t, db)
-	l.numbered = true // so that it is the same number each time
+	l.given = map[string]bool{"": true} // so that it is the same number each time
 	_, err := l.Session([16]byte{1})
 	must(t, err)
 	p.appendTo(l, size)
@@ -101,7 +101,7 @@ func (p *past) reference(t *testing.T, size int64) (map[string]string, ledger.Co
 func (p *past) whole(t *testing.T, dir string, o Options) (*DB, *Ledger) {
 	db := openStore(t, dir, o)
 	l := openLedger(t, db)
-	l.numbered = true // so that it is the same number each time
+	l.given = map[string]bool{"": true} // so that it is the same number each time
 	_, err := l.Session([16]byte{1})
 	must(t, err)
 	p.appendTo(l, int64(len(p.leaves)))

@@ -20,10 +20,10 @@ type Ledger struct {
 
 	state atomic.Pointer[snapshot] // replaced as a whole by the writer
 
-	writer   sync.Mutex // held by every change; guards what follows
-	named    bool       // the origin has its identifier in the store
-	numbered bool       // a session was given a number since the ledger was opened
-	staging  map[int64]bool
+	writer  sync.Mutex      // held by every change; guards what follows
+	named   bool            // the origin has its identifier in the store
+	given   map[string]bool // the processes that were given a session number since the ledger was opened
+	staging map[int64]bool
 
 	changedMu sync.Mutex
 	changed   chan struct{}

@@ -39,32 +39,35 @@ type sessionNumber struct {
 	Number  int64  `json:"number"`
 }
 
-// Session returns the number of a process's session: for an identifier that is remembered the one it has, for a new
-// one a number higher than all before, as far as the store knows, and none that was given before the ledger was opened, also
-// where the store went back in time since. The last 16 are remembered. It is durable before it is returned. It supersedes
+// Session returns the number of a process's session: for an identifier that was given one since the ledger was opened, and
+// that is remembered, the one it has; for any other a number higher than all before, as far as the store knows, and none that
+// was given before the ledger was opened, also where the store went back in time since: the number that it remembers may be
+// lower than one that the process was given in between. The last 16 are remembered. It is durable before it is returned. It supersedes
 // no other before [Ledger.UseSession].
 func (l *Ledger) Session(processID [16]byte) (number int64, err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	r := l.state.Load().sessions
 	process := hex.EncodeToString(processID[:])
-	for _, s := range r.Sessions {
-		if s.Process == process {
-			return s.Number, nil
-		}
+	if i := slices.IndexFunc(r.Sessions, func(s sessionNumber) bool { return s.Process == process }); i >= 0 && l.given[process] {
+		return r.Sessions[i].Number, nil
 	}
 	used := r.used()
 	r.Used = &used
-	if r.Last++; !l.numbered {
+	if r.Last++; len(l.given) == 0 {
 		r.Last = max(r.Last, time.Now().UnixNano()) + rand.Int64N(sessionGap)
 	}
-	r.Sessions = append(slices.Clone(r.Sessions), sessionNumber{process, r.Last})
+	r.Sessions = slices.DeleteFunc(slices.Clone(r.Sessions), func(s sessionNumber) bool { return s.Process == process })
+	r.Sessions = append(r.Sessions, sessionNumber{process, r.Last})
 	r.Sessions = r.Sessions[max(len(r.Sessions)-maxSessions, 0):]
 	err = l.update("session", func(tx *badger.Txn) error { return set(tx, l.id.key(tableSessions), r) })
 	if err != nil {
 		return 0, err
 	}
-	l.numbered = true
+	if l.given == nil {
+		l.given = make(map[string]bool)
+	}
+	l.given[process] = true
 	l.publish(func(s *snapshot) { s.sessions = r })
 	return r.Last, nil
 }

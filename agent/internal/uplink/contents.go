@@ -42,6 +42,7 @@ type Segment struct {
 // Contents is a stream of contents. It belongs to one goroutine.
 type Contents struct {
 	session *Session
+	number  int64 // that it was asked for with
 	stream  *stream[backupv1.FetchContentsResponse]
 }
 
@@ -59,9 +60,9 @@ func (s *Session) Contents(ctx context.Context, request ContentsRequest) (*Conte
 		Indexes: wire.Indexes(request.Items), ReadOffsetBytes: request.OffsetBytes,
 	})
 	if err != nil {
-		return nil, s.meant(err)
+		return nil, s.meant(err, number)
 	}
-	return &Contents{s, stream}, nil
+	return &Contents{s, number, stream}, nil
 }
 
 // Next returns the next pieces, and whether everything that was asked for has come. A server that sends nothing for five
@@ -69,7 +70,7 @@ func (s *Session) Contents(ctx context.Context, request ContentsRequest) (*Conte
 func (c *Contents) Next() (segments []Segment, complete bool, err error) {
 	message, err := c.stream.next(stallTimeout)
 	if err != nil {
-		return nil, false, c.session.meant(err)
+		return nil, false, c.session.meant(err, c.number)
 	}
 	if len(message.GetSegments()) == 0 && !message.GetComplete() {
 		return nil, false, errors.New("the server sent a message that says nothing")

@@ -63,7 +63,7 @@ func FuzzOrder(f *testing.F) {
 		if proto.Unmarshal(encoded, m) != nil {
 			return
 		}
-		order, err := parseOrder(m, session)
+		order, err := parseOrder(m, session, 0)
 		if err != nil {
 			return
 		}

@@ -64,7 +64,7 @@ func (s *Session) submit(ctx context.Context, receipts [][]byte) ([]Verdict, err
 		Origin: string(s.log.Origin()), SessionNumber: number, Receipts: receipts,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("submit receipts: %w", s.meant(err))
+		return nil, fmt.Errorf("submit receipts: %w", s.meant(err, number))
 	}
 	if len(response.GetVerdicts()) != len(receipts) {
 		return nil, fmt.Errorf("submit receipts: %d verdicts for %d receipts", len(response.GetVerdicts()), len(receipts))

@@ -46,7 +46,7 @@ func (s *Session) ReportFaults(ctx context.Context, faults []ItemFault) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if _, err := s.client.heartbeat.ReportFaults(ctx, request); err != nil {
-		return fmt.Errorf("report faults: %w", s.meant(err))
+		return fmt.Errorf("report faults: %w", s.meant(err, number))
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (c *Client) Heartbeat(ctx context.Context, self Self, reports []Report) ([]
 	}
 	orders := make([]Order, len(reports))
 	for i, m := range response.GetDestinations() {
-		if orders[i], err = parseOrder(m, reports[i].Session); err != nil {
+		if orders[i], err = parseOrder(m, reports[i].Session, request.GetDestinations()[i].GetSessionNumber()); err != nil {
 			return nil, fmt.Errorf("heartbeat: order for %s: %w", request.GetDestinations()[i].GetOrigin(), err)
 		}
 	}
@@ -167,15 +167,16 @@ func (s *Session) waiting() int64 {
 	return count
 }
 
-// parseOrder reads the order for the destination of session, which ends with it where a later one serves it.
-func parseOrder(m *backupv1.DestinationOrder, session *Session) (Order, error) {
+// parseOrder reads the order for the destination of session, which was asked for with this number, and which ends with it where
+// a later one serves it.
+func parseOrder(m *backupv1.DestinationOrder, session *Session, number int64) (Order, error) {
 	if m.GetOrigin() != string(session.log.Origin()) {
 		return Order{}, fmt.Errorf("the server answered for %q in its place", m.GetOrigin())
 	}
 	switch m.GetStatus() {
 	case backupv1.AssignmentStatus_ASSIGNMENT_STATUS_ASSIGNED:
 	case backupv1.AssignmentStatus_ASSIGNMENT_STATUS_SUPERSEDED:
-		session.Supersede()
+		session.Supersede(number)
 		return Order{}, nil
 	case backupv1.AssignmentStatus_ASSIGNMENT_STATUS_NOT_ASSIGNED:
 		return Order{}, nil

@@ -342,9 +342,13 @@ func (s *Session) WaitSynced(ctx context.Context, patience time.Duration) error 
 	}
 }
 
-// Supersede ends the session for good: the server answered a call of this session that a later one began.
-func (s *Session) Supersede() {
+// Supersede ends the session for good: the server answered a call with this number that a later one began. Where this
+// process has another number by now the later one is its own: the server went back in time, and gave it anew.
+func (s *Session) Supersede(number int64) {
 	s.update(func() {
+		if s.number != number {
+			return
+		}
 		s.fatal = ErrSuperseded
 		if s.restart != nil {
 			s.restart()
@@ -352,13 +356,13 @@ func (s *Session) Supersede() {
 	})
 }
 
-// meant is [sessionError] of an answer to a call of this session; a session that was superseded ends with it, and one that
+// meant is [sessionError] of an answer to a call with this number of the session; a session that was superseded ends with it, and one that
 // the server does not know compares heads again.
-func (s *Session) meant(err error) error {
+func (s *Session) meant(err error, number int64) error {
 	err = sessionError(err)
 	switch {
 	case errors.Is(err, ErrSuperseded):
-		s.Supersede()
+		s.Supersede(number)
 	case errors.Is(err, ErrNoSession):
 		s.Resync()
 	}

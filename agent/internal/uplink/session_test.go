@@ -105,7 +105,7 @@ func TestSuperseded(t *testing.T) {
 			return err
 		},
 		"faults":    func(s *Session) error { return s.ReportFaults(t.Context(), nil) },
-		"heartbeat": func(s *Session) error { s.Supersede(); return ErrSuperseded },
+		"heartbeat": func(s *Session) error { number, _ := s.Number(); s.Supersede(number); return ErrSuperseded },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
