@@ -132,7 +132,7 @@ func (b *Batch) Verify(ctx context.Context) error {
 		b.setState(round, verified)
 		return nil
 	}
-	return parallel(ctx, len(round), func(i int) {
+	return Parallel(ctx, len(round), workers, func(i int) {
 		s := round[i]
 		found := Found{Name: s.name}
 		r, err := b.stage.Open(ctx, s.key)

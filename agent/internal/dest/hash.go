@@ -62,7 +62,7 @@ func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
 // hashAll fills in found for the valid names, at once where the driver can.
 func (p *Place) hashAll(ctx context.Context, found []Found, valid []string) error {
 	if p.able.hasher == nil {
-		return parallel(ctx, len(found), func(i int) {
+		return Parallel(ctx, len(found), workers, func(i int) {
 			if found[i].Err == nil {
 				found[i] = p.hashOne(ctx, found[i].Name)
 			}
@@ -199,12 +199,12 @@ func checkName(name string) error {
 	return nil
 }
 
-// parallel calls do for 0 to n-1, several at once, and returns when all calls have ended; it begins no more
-// when ctx ends, and then returns its cause.
-func parallel(ctx context.Context, n int, do func(i int)) error {
+// Parallel calls do for 0 to n-1, up to atOnce at a time, and returns when all calls have ended; it begins no more when ctx
+// ends, and then returns its cause.
+func Parallel(ctx context.Context, n, atOnce int, do func(i int)) error {
 	var next atomic.Int64
 	var group sync.WaitGroup
-	for range min(n, workers) {
+	for range min(n, atOnce) {
 		group.Go(func() {
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1

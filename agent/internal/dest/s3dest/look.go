@@ -10,7 +10,6 @@ import (
 	"iter"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,26 +22,6 @@ import (
 
 // maxLooks is how many objects are looked at, or read, at once.
 const maxLooks = 16
-
-// parallel calls do for 0 to n-1, several at once, and returns when all calls have ended; it begins no more when ctx ends, and
-// then returns its cause.
-func parallel(ctx context.Context, n int, do func(i int)) error {
-	var next atomic.Int64
-	var group sync.WaitGroup
-	for range min(n, maxLooks) {
-		group.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				do(i)
-			}
-		})
-	}
-	group.Wait()
-	return context.Cause(ctx)
-}
 
 func (h *handle) get(ctx context.Context, key string) (*s3.GetObjectOutput, error) {
 	object, err := h.client.GetObject(ctx, &s3.GetObjectInput{Bucket: h.bucket(), Key: &key, ExpectedBucketOwner: h.owner()})
@@ -83,7 +62,7 @@ func (h *handle) HashAll(ctx context.Context, names []string) ([]dest.Found, err
 	trusted = trusted && err == nil && !h.s3.o.Readback // who may not write can still read
 	found := make([]dest.Found, len(names))
 	var absent atomic.Bool
-	err = parallel(ctx, len(names), func(i int) {
+	err = dest.Parallel(ctx, len(names), maxLooks, func(i int) {
 		if found[i] = h.look(ctx, names[i], trusted); errors.Is(found[i].Err, fs.ErrNotExist) {
 			absent.Store(true)
 		}

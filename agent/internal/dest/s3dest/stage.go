@@ -170,7 +170,7 @@ func (s *stage) SyncNames(ctx context.Context) error {
 // Check implements dest.Checker. What the service compared when it stored it is not read again.
 func (s *stage) Check(ctx context.Context, moves []dest.Move) ([]dest.Checked, error) {
 	checked := make([]dest.Checked, len(moves))
-	err := parallel(ctx, len(moves), func(i int) {
+	err := dest.Parallel(ctx, len(moves), maxLooks, func(i int) {
 		s.mu.Lock()
 		u := s.uploads[moves[i].Key]
 		delete(s.uploads, moves[i].Key)
