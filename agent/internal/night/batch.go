@@ -330,7 +330,7 @@ func (b *batch) confirm(ctx context.Context) error {
 	confirmed := int64(0)
 	for _, method := range slices.Sorted(maps.Keys(present)) {
 		for part := range parts(states.Among(ledger.NewSet(present[method]...), backup.Pending, backup.Expired)) {
-			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method); err != nil {
+			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method, ledger.BroughtAutomatic); err != nil {
 				return err
 			}
 			n.Circuit.Record(nil)

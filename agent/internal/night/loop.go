@@ -66,6 +66,7 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		timer := time.NewTimer(wait)
 		var answer chan<- Outcome
 		var moving *move
+		var asked *errand
 		between := false // it is no time for a pass
 		p := newPass(n)
 		select {
@@ -73,6 +74,8 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 		case answer = <-n.requests:
 			p.forced = true
 		case moving = <-n.moves:
+		case e := <-n.errands:
+			asked = &e
 		case <-n.wake: // by wolkvox; the pause is the client's, and holds
 			p.byItself = true
 			between = n.paused()
@@ -98,6 +101,8 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			err = n.follow(ctx, moving)
 			passes, settling = rest{}, rest{}
 			n.setRest(passes.until)
+		case asked != nil:
+			err = n.run(ctx, *asked)
 		case between:
 			err = n.settle(ctx)
 			settling.after(err, time.Now())

@@ -57,6 +57,7 @@ type Night struct {
 	requests chan chan<- Outcome
 	wake     chan struct{} // holds at most one wish for a pass that nobody waits for
 	moves    chan *move
+	errands  chan errand
 
 	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
 	marks    marks      // guarded by receipts
@@ -100,7 +101,7 @@ func New(c Config) *Night {
 	if c.Circuit == nil {
 		c.Circuit = circuit.New(nil, c.Faults, nil)
 	}
-	return &Night{Config: c, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move),
+	return &Night{Config: c, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), errands: make(chan errand),
 		closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 

@@ -23,8 +23,8 @@ var errForked = errors.New("this agent's state went back in time, and its receip
 
 // signDelivered signs that items are at the destination, if what stands beside the marker is as log and outbox say. The
 // receipt's hash stands there before the receipt enters the outbox; a receipt that a crash left in between is resolved by
-// [Night.resume].
-func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest int64, items ledger.Set, method backup.Method) error {
+// [Night.resume]. brought is one of the Brought codes of package ledger.
+func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest int64, items ledger.Set, method backup.Method, brought string) error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
 	if n.forked {
@@ -39,7 +39,7 @@ func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest i
 			if err != nil {
 				return nil, err
 			}
-			return n.sign(ledger.Delivered{Receipt: receipt, Method: method, Brought: ledger.BroughtAutomatic})
+			return n.sign(ledger.Delivered{Receipt: receipt, Method: method, Brought: brought})
 		},
 		func(leaf []byte) error {
 			return n.atPlace(place.WriteOwn(ctx, dest.LastDelivered, formatMark(receiptHash(leaf))))
@@ -53,17 +53,26 @@ func (n *Night) signDelivered(ctx context.Context, place *dest.Place, manifest i
 
 // signLost signs that an audit found items missing or altered.
 func (n *Night) signLost(manifest int64, items ledger.Set, finding string) error {
+	return n.signAct(manifest, items, func(r ledger.Receipt) ledger.Body { return ledger.Lost{Receipt: r, Finding: finding} })
+}
+
+// signAct signs a receipt that says nothing of what is at the destination beyond its own words, and puts it into the outbox.
+// body is called with what all receipts have. items fit into one receipt (see parts).
+func (n *Night) signAct(manifest int64, items ledger.Set, body func(ledger.Receipt) ledger.Body) error {
 	n.receipts.Lock()
 	defer n.receipts.Unlock()
+	var kind ledger.Kind
 	_, err := n.Log.Enqueue(func(number int64, previous tlog.Hash) ([]byte, error) {
 		receipt, err := n.receipt(manifest, items, number, previous)
 		if err != nil {
 			return nil, err
 		}
-		return n.sign(ledger.Lost{Receipt: receipt, Finding: finding})
+		act := body(receipt)
+		kind = act.Kind()
+		return n.sign(act)
 	})
 	if err != nil {
-		return fmt.Errorf("sign the loss in manifest %d: %w", manifest, err)
+		return fmt.Errorf("sign %s for manifest %d: %w", kind, manifest, err)
 	}
 	return nil
 }

@@ -291,7 +291,7 @@ func TestNothingIsSignedMeanwhile(t *testing.T) {
 		n.receipts.Lock()
 		n.forked = true
 		n.receipts.Unlock()
-		if err := n.signDelivered(t.Context(), place, 1, one, backup.ReadbackCached); !errors.Is(err, errForked) {
+		if err := n.signDelivered(t.Context(), place, 1, one, backup.ReadbackCached, ledger.BroughtAutomatic); !errors.Is(err, errForked) {
 			t.Errorf("after a fork signDelivered = %v, want errForked", err)
 		}
 		n.receipts.Lock()
@@ -302,7 +302,7 @@ func TestNothingIsSignedMeanwhile(t *testing.T) {
 		if err := n.deliver(t.Context()); !errors.Is(err, errWentBack) {
 			t.Errorf("deliver = %v, want errWentBack", err)
 		}
-		if err := n.signDelivered(t.Context(), place, 1, one, backup.ReadbackCached); !errors.Is(err, errWentBack) {
+		if err := n.signDelivered(t.Context(), place, 1, one, backup.ReadbackCached, ledger.BroughtAutomatic); !errors.Is(err, errWentBack) {
 			t.Errorf("signDelivered = %v, want errWentBack", err)
 		}
 		if now, _ := p.log.Position(); now != size {

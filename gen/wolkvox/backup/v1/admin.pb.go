@@ -84,120 +84,6 @@ func (AlarmKind) EnumDescriptor() ([]byte, []int) {
 	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
-// ExtensionReason is why a deadline is moved.
-type ExtensionReason int32
-
-const (
-	// No reason; never sent.
-	ExtensionReason_EXTENSION_REASON_UNSPECIFIED ExtensionReason = 0
-	// The server was not there.
-	ExtensionReason_EXTENSION_REASON_OUTAGE ExtensionReason = 1
-	// The client asked for it.
-	ExtensionReason_EXTENSION_REASON_COURTESY ExtensionReason = 2
-)
-
-// Enum value maps for ExtensionReason.
-var (
-	ExtensionReason_name = map[int32]string{
-		0: "EXTENSION_REASON_UNSPECIFIED",
-		1: "EXTENSION_REASON_OUTAGE",
-		2: "EXTENSION_REASON_COURTESY",
-	}
-	ExtensionReason_value = map[string]int32{
-		"EXTENSION_REASON_UNSPECIFIED": 0,
-		"EXTENSION_REASON_OUTAGE":      1,
-		"EXTENSION_REASON_COURTESY":    2,
-	}
-)
-
-func (x ExtensionReason) Enum() *ExtensionReason {
-	p := new(ExtensionReason)
-	*p = x
-	return p
-}
-
-func (x ExtensionReason) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (ExtensionReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_wolkvox_backup_v1_admin_proto_enumTypes[1].Descriptor()
-}
-
-func (ExtensionReason) Type() protoreflect.EnumType {
-	return &file_wolkvox_backup_v1_admin_proto_enumTypes[1]
-}
-
-func (x ExtensionReason) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use ExtensionReason.Descriptor instead.
-func (ExtensionReason) EnumDescriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{1}
-}
-
-// RoleKind is a kind of caller that is no agent.
-type RoleKind int32
-
-const (
-	// No kind; never sent.
-	RoleKind_ROLE_KIND_UNSPECIFIED RoleKind = 0
-	// Runs the fleet.
-	RoleKind_ROLE_KIND_OPERATOR RoleKind = 1
-	// Belongs to a tenant and sees how its copies are.
-	RoleKind_ROLE_KIND_CLIENT RoleKind = 2
-	// Checks a tenant's ledgers and what was done.
-	RoleKind_ROLE_KIND_AUDITOR RoleKind = 3
-	// A program that announces a tenant's recordings, and can do nothing else.
-	RoleKind_ROLE_KIND_PLATFORM RoleKind = 4
-)
-
-// Enum value maps for RoleKind.
-var (
-	RoleKind_name = map[int32]string{
-		0: "ROLE_KIND_UNSPECIFIED",
-		1: "ROLE_KIND_OPERATOR",
-		2: "ROLE_KIND_CLIENT",
-		3: "ROLE_KIND_AUDITOR",
-		4: "ROLE_KIND_PLATFORM",
-	}
-	RoleKind_value = map[string]int32{
-		"ROLE_KIND_UNSPECIFIED": 0,
-		"ROLE_KIND_OPERATOR":    1,
-		"ROLE_KIND_CLIENT":      2,
-		"ROLE_KIND_AUDITOR":     3,
-		"ROLE_KIND_PLATFORM":    4,
-	}
-)
-
-func (x RoleKind) Enum() *RoleKind {
-	p := new(RoleKind)
-	*p = x
-	return p
-}
-
-func (x RoleKind) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (RoleKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wolkvox_backup_v1_admin_proto_enumTypes[2].Descriptor()
-}
-
-func (RoleKind) Type() protoreflect.EnumType {
-	return &file_wolkvox_backup_v1_admin_proto_enumTypes[2]
-}
-
-func (x RoleKind) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use RoleKind.Descriptor instead.
-func (RoleKind) EnumDescriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{2}
-}
-
 // Tenant is a client of wolkvox.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2932,427 +2818,6 @@ func (x *RetireTenantResponse) GetRevoked() []string {
 	return nil
 }
 
-// ExtendDeadlinesRequest says which deadlines are moved.
-type ExtendDeadlinesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant's name; empty for the whole fleet.
-	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The destination's name; empty for all.
-	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
-	// The manifest's number; 0 for all that qualify.
-	Manifest int64 `protobuf:"varint,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	// For how long, required where no outage is named; at most 366 days.
-	By *durationpb.Duration `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	// The number of the outage that is answered; 0 for none. Only manifests whose time to be copied fell into the outage are
-	// moved, by its length.
-	Outage int64 `protobuf:"varint,5,opt,name=outage,proto3" json:"outage,omitempty"`
-	// Why, required.
-	Reason ExtensionReason `protobuf:"varint,6,opt,name=reason,proto3,enum=wolkvox.backup.v1.ExtensionReason" json:"reason,omitempty"`
-	// Whether closed manifests are opened again too.
-	ClosedToo bool `protobuf:"varint,7,opt,name=closed_too,json=closedToo,proto3" json:"closed_too,omitempty"`
-	// Whether only to say what would be done.
-	DryRun        bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ExtendDeadlinesRequest) Reset() {
-	*x = ExtendDeadlinesRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ExtendDeadlinesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ExtendDeadlinesRequest) ProtoMessage() {}
-
-func (x *ExtendDeadlinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ExtendDeadlinesRequest.ProtoReflect.Descriptor instead.
-func (*ExtendDeadlinesRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{46}
-}
-
-func (x *ExtendDeadlinesRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *ExtendDeadlinesRequest) GetDestination() string {
-	if x != nil {
-		return x.Destination
-	}
-	return ""
-}
-
-func (x *ExtendDeadlinesRequest) GetManifest() int64 {
-	if x != nil {
-		return x.Manifest
-	}
-	return 0
-}
-
-func (x *ExtendDeadlinesRequest) GetBy() *durationpb.Duration {
-	if x != nil {
-		return x.By
-	}
-	return nil
-}
-
-func (x *ExtendDeadlinesRequest) GetOutage() int64 {
-	if x != nil {
-		return x.Outage
-	}
-	return 0
-}
-
-func (x *ExtendDeadlinesRequest) GetReason() ExtensionReason {
-	if x != nil {
-		return x.Reason
-	}
-	return ExtensionReason_EXTENSION_REASON_UNSPECIFIED
-}
-
-func (x *ExtendDeadlinesRequest) GetClosedToo() bool {
-	if x != nil {
-		return x.ClosedToo
-	}
-	return false
-}
-
-func (x *ExtendDeadlinesRequest) GetDryRun() bool {
-	if x != nil {
-		return x.DryRun
-	}
-	return false
-}
-
-// Extension is one deadline that is moved.
-type Extension struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant's name.
-	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The destination's name.
-	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
-	// The manifest's number.
-	Manifest int64 `protobuf:"varint,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	// The deadline before.
-	OldDeadline *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=old_deadline,json=oldDeadline,proto3" json:"old_deadline,omitempty"`
-	// The deadline after.
-	NewDeadline *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=new_deadline,json=newDeadline,proto3" json:"new_deadline,omitempty"`
-	// How many items are pending again, or still.
-	PendingCount int64 `protobuf:"varint,6,opt,name=pending_count,json=pendingCount,proto3" json:"pending_count,omitempty"`
-	// Why it could not be moved; empty where it was, or would be.
-	Problem       string `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Extension) Reset() {
-	*x = Extension{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Extension) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Extension) ProtoMessage() {}
-
-func (x *Extension) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Extension.ProtoReflect.Descriptor instead.
-func (*Extension) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{47}
-}
-
-func (x *Extension) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *Extension) GetDestination() string {
-	if x != nil {
-		return x.Destination
-	}
-	return ""
-}
-
-func (x *Extension) GetManifest() int64 {
-	if x != nil {
-		return x.Manifest
-	}
-	return 0
-}
-
-func (x *Extension) GetOldDeadline() *timestamppb.Timestamp {
-	if x != nil {
-		return x.OldDeadline
-	}
-	return nil
-}
-
-func (x *Extension) GetNewDeadline() *timestamppb.Timestamp {
-	if x != nil {
-		return x.NewDeadline
-	}
-	return nil
-}
-
-func (x *Extension) GetPendingCount() int64 {
-	if x != nil {
-		return x.PendingCount
-	}
-	return 0
-}
-
-func (x *Extension) GetProblem() string {
-	if x != nil {
-		return x.Problem
-	}
-	return ""
-}
-
-// ExtendDeadlinesResponse has what was moved, or would be.
-type ExtendDeadlinesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// By tenant, destination and manifest.
-	Extensions    []*Extension `protobuf:"bytes,1,rep,name=extensions,proto3" json:"extensions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ExtendDeadlinesResponse) Reset() {
-	*x = ExtendDeadlinesResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ExtendDeadlinesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ExtendDeadlinesResponse) ProtoMessage() {}
-
-func (x *ExtendDeadlinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ExtendDeadlinesResponse.ProtoReflect.Descriptor instead.
-func (*ExtendDeadlinesResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{48}
-}
-
-func (x *ExtendDeadlinesResponse) GetExtensions() []*Extension {
-	if x != nil {
-		return x.Extensions
-	}
-	return nil
-}
-
-// Outage is a time in which the server was not there.
-type Outage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its number.
-	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	// When the server was last there before.
-	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// When it was there again.
-	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// How many manifests would be extended for it now.
-	ManifestCount int64 `protobuf:"varint,4,opt,name=manifest_count,json=manifestCount,proto3" json:"manifest_count,omitempty"`
-	// When extensions answered it; unset where they did not.
-	AnswerTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=answer_time,json=answerTime,proto3" json:"answer_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Outage) Reset() {
-	*x = Outage{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Outage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Outage) ProtoMessage() {}
-
-func (x *Outage) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Outage.ProtoReflect.Descriptor instead.
-func (*Outage) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{49}
-}
-
-func (x *Outage) GetNumber() int64 {
-	if x != nil {
-		return x.Number
-	}
-	return 0
-}
-
-func (x *Outage) GetStartTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.StartTime
-	}
-	return nil
-}
-
-func (x *Outage) GetEndTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.EndTime
-	}
-	return nil
-}
-
-func (x *Outage) GetManifestCount() int64 {
-	if x != nil {
-		return x.ManifestCount
-	}
-	return 0
-}
-
-func (x *Outage) GetAnswerTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.AnswerTime
-	}
-	return nil
-}
-
-// ListOutagesRequest asks for outages.
-type ListOutagesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListOutagesRequest) Reset() {
-	*x = ListOutagesRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListOutagesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListOutagesRequest) ProtoMessage() {}
-
-func (x *ListOutagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListOutagesRequest.ProtoReflect.Descriptor instead.
-func (*ListOutagesRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{50}
-}
-
-// ListOutagesResponse has the outages.
-type ListOutagesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Those of the last 400 days, newest first.
-	Outages       []*Outage `protobuf:"bytes,1,rep,name=outages,proto3" json:"outages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListOutagesResponse) Reset() {
-	*x = ListOutagesResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListOutagesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListOutagesResponse) ProtoMessage() {}
-
-func (x *ListOutagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListOutagesResponse.ProtoReflect.Descriptor instead.
-func (*ListOutagesResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{51}
-}
-
-func (x *ListOutagesResponse) GetOutages() []*Outage {
-	if x != nil {
-		return x.Outages
-	}
-	return nil
-}
-
 // RevokeAgentRequest names an agent.
 type RevokeAgentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3366,7 +2831,7 @@ type RevokeAgentRequest struct {
 
 func (x *RevokeAgentRequest) Reset() {
 	*x = RevokeAgentRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[52]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +2843,7 @@ func (x *RevokeAgentRequest) String() string {
 func (*RevokeAgentRequest) ProtoMessage() {}
 
 func (x *RevokeAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[52]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +2856,7 @@ func (x *RevokeAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAgentRequest.ProtoReflect.Descriptor instead.
 func (*RevokeAgentRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RevokeAgentRequest) GetTenant() string {
@@ -3417,7 +2882,7 @@ type RevokeAgentResponse struct {
 
 func (x *RevokeAgentResponse) Reset() {
 	*x = RevokeAgentResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[53]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +2894,7 @@ func (x *RevokeAgentResponse) String() string {
 func (*RevokeAgentResponse) ProtoMessage() {}
 
 func (x *RevokeAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[53]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,428 +2907,7 @@ func (x *RevokeAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAgentResponse.ProtoReflect.Descriptor instead.
 func (*RevokeAgentResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{53}
-}
-
-// Credential is the certificate of a person or program.
-type Credential struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The kind of its holder.
-	Kind RoleKind `protobuf:"varint,1,opt,name=kind,proto3,enum=wolkvox.backup.v1.RoleKind" json:"kind,omitempty"`
-	// The tenant's name; empty for an operator.
-	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The holder's name, a label.
-	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// The certificate's serial number, in lower-case hexadecimal.
-	Serial string `protobuf:"bytes,4,opt,name=serial,proto3" json:"serial,omitempty"`
-	// When it was issued.
-	IssueTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=issue_time,json=issueTime,proto3" json:"issue_time,omitempty"`
-	// When it ends.
-	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// When it was revoked; unset where it was not.
-	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
-	// By whom it was issued.
-	IssuedBy      string `protobuf:"bytes,8,opt,name=issued_by,json=issuedBy,proto3" json:"issued_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Credential) Reset() {
-	*x = Credential{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[54]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Credential) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Credential) ProtoMessage() {}
-
-func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[54]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Credential.ProtoReflect.Descriptor instead.
-func (*Credential) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{54}
-}
-
-func (x *Credential) GetKind() RoleKind {
-	if x != nil {
-		return x.Kind
-	}
-	return RoleKind_ROLE_KIND_UNSPECIFIED
-}
-
-func (x *Credential) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *Credential) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Credential) GetSerial() string {
-	if x != nil {
-		return x.Serial
-	}
-	return ""
-}
-
-func (x *Credential) GetIssueTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.IssueTime
-	}
-	return nil
-}
-
-func (x *Credential) GetExpireTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpireTime
-	}
-	return nil
-}
-
-func (x *Credential) GetRevokeTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.RevokeTime
-	}
-	return nil
-}
-
-func (x *Credential) GetIssuedBy() string {
-	if x != nil {
-		return x.IssuedBy
-	}
-	return ""
-}
-
-// IssueCredentialRequest describes a holder.
-type IssueCredentialRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The kind, required.
-	Kind RoleKind `protobuf:"varint,1,opt,name=kind,proto3,enum=wolkvox.backup.v1.RoleKind" json:"kind,omitempty"`
-	// The tenant's name; empty for an operator.
-	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The holder's name, a label, required.
-	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// A PKCS #10 certificate request in DER, required; its names are ignored.
-	CertificateRequest []byte `protobuf:"bytes,4,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *IssueCredentialRequest) Reset() {
-	*x = IssueCredentialRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *IssueCredentialRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*IssueCredentialRequest) ProtoMessage() {}
-
-func (x *IssueCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use IssueCredentialRequest.ProtoReflect.Descriptor instead.
-func (*IssueCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{55}
-}
-
-func (x *IssueCredentialRequest) GetKind() RoleKind {
-	if x != nil {
-		return x.Kind
-	}
-	return RoleKind_ROLE_KIND_UNSPECIFIED
-}
-
-func (x *IssueCredentialRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *IssueCredentialRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *IssueCredentialRequest) GetCertificateRequest() []byte {
-	if x != nil {
-		return x.CertificateRequest
-	}
-	return nil
-}
-
-// IssueCredentialResponse has the certificate.
-type IssueCredentialResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The certificate in DER, followed by its issuers up to and including the authority.
-	Certificates [][]byte `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"`
-	// What was kept of it.
-	Credential    *Credential `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *IssueCredentialResponse) Reset() {
-	*x = IssueCredentialResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *IssueCredentialResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*IssueCredentialResponse) ProtoMessage() {}
-
-func (x *IssueCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use IssueCredentialResponse.ProtoReflect.Descriptor instead.
-func (*IssueCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{56}
-}
-
-func (x *IssueCredentialResponse) GetCertificates() [][]byte {
-	if x != nil {
-		return x.Certificates
-	}
-	return nil
-}
-
-func (x *IssueCredentialResponse) GetCredential() *Credential {
-	if x != nil {
-		return x.Credential
-	}
-	return nil
-}
-
-// ListCredentialsRequest asks for credentials.
-type ListCredentialsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant's name; empty for all, operators among them.
-	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListCredentialsRequest) Reset() {
-	*x = ListCredentialsRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListCredentialsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListCredentialsRequest) ProtoMessage() {}
-
-func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListCredentialsRequest.ProtoReflect.Descriptor instead.
-func (*ListCredentialsRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{57}
-}
-
-func (x *ListCredentialsRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-// ListCredentialsResponse has the credentials.
-type ListCredentialsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// By kind, tenant, name and time of issue.
-	Credentials   []*Credential `protobuf:"bytes,1,rep,name=credentials,proto3" json:"credentials,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListCredentialsResponse) Reset() {
-	*x = ListCredentialsResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListCredentialsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListCredentialsResponse) ProtoMessage() {}
-
-func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListCredentialsResponse.ProtoReflect.Descriptor instead.
-func (*ListCredentialsResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{58}
-}
-
-func (x *ListCredentialsResponse) GetCredentials() []*Credential {
-	if x != nil {
-		return x.Credentials
-	}
-	return nil
-}
-
-// RevokeCredentialRequest names a certificate.
-type RevokeCredentialRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its serial number, in lower-case hexadecimal, required.
-	Serial        string `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RevokeCredentialRequest) Reset() {
-	*x = RevokeCredentialRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RevokeCredentialRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RevokeCredentialRequest) ProtoMessage() {}
-
-func (x *RevokeCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RevokeCredentialRequest.ProtoReflect.Descriptor instead.
-func (*RevokeCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{59}
-}
-
-func (x *RevokeCredentialRequest) GetSerial() string {
-	if x != nil {
-		return x.Serial
-	}
-	return ""
-}
-
-// RevokeCredentialResponse has the credential as it is now.
-type RevokeCredentialResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The credential.
-	Credential    *Credential `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RevokeCredentialResponse) Reset() {
-	*x = RevokeCredentialResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[60]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RevokeCredentialResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RevokeCredentialResponse) ProtoMessage() {}
-
-func (x *RevokeCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[60]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RevokeCredentialResponse.ProtoReflect.Descriptor instead.
-func (*RevokeCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{60}
-}
-
-func (x *RevokeCredentialResponse) GetCredential() *Credential {
-	if x != nil {
-		return x.Credential
-	}
-	return nil
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 // ReadAdminLogRequest says where to begin.
@@ -3879,7 +2923,7 @@ type ReadAdminLogRequest struct {
 
 func (x *ReadAdminLogRequest) Reset() {
 	*x = ReadAdminLogRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[61]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3891,7 +2935,7 @@ func (x *ReadAdminLogRequest) String() string {
 func (*ReadAdminLogRequest) ProtoMessage() {}
 
 func (x *ReadAdminLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[61]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3904,7 +2948,7 @@ func (x *ReadAdminLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadAdminLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadAdminLogRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ReadAdminLogRequest) GetTenant() string {
@@ -3949,7 +2993,7 @@ type AdminRecord struct {
 
 func (x *AdminRecord) Reset() {
 	*x = AdminRecord{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[62]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3961,7 +3005,7 @@ func (x *AdminRecord) String() string {
 func (*AdminRecord) ProtoMessage() {}
 
 func (x *AdminRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[62]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3974,7 +3018,7 @@ func (x *AdminRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminRecord.ProtoReflect.Descriptor instead.
 func (*AdminRecord) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AdminRecord) GetNumber() int64 {
@@ -4051,7 +3095,7 @@ type ReadAdminLogResponse struct {
 
 func (x *ReadAdminLogResponse) Reset() {
 	*x = ReadAdminLogResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[63]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4063,7 +3107,7 @@ func (x *ReadAdminLogResponse) String() string {
 func (*ReadAdminLogResponse) ProtoMessage() {}
 
 func (x *ReadAdminLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[63]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4076,7 +3120,7 @@ func (x *ReadAdminLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadAdminLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadAdminLogResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReadAdminLogResponse) GetRecords() []*AdminRecord {
@@ -4097,7 +3141,7 @@ type CreateBackupRequest struct {
 
 func (x *CreateBackupRequest) Reset() {
 	*x = CreateBackupRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[64]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4109,7 +3153,7 @@ func (x *CreateBackupRequest) String() string {
 func (*CreateBackupRequest) ProtoMessage() {}
 
 func (x *CreateBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[64]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4122,7 +3166,7 @@ func (x *CreateBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackupRequest.ProtoReflect.Descriptor instead.
 func (*CreateBackupRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CreateBackupRequest) GetRecipient() string {
@@ -4143,7 +3187,7 @@ type CreateBackupResponse struct {
 
 func (x *CreateBackupResponse) Reset() {
 	*x = CreateBackupResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[65]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4155,7 +3199,7 @@ func (x *CreateBackupResponse) String() string {
 func (*CreateBackupResponse) ProtoMessage() {}
 
 func (x *CreateBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[65]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4168,7 +3212,7 @@ func (x *CreateBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackupResponse.ProtoReflect.Descriptor instead.
 func (*CreateBackupResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CreateBackupResponse) GetData() []byte {
@@ -4191,7 +3235,7 @@ type SetStorageQuotaRequest struct {
 
 func (x *SetStorageQuotaRequest) Reset() {
 	*x = SetStorageQuotaRequest{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4203,7 +3247,7 @@ func (x *SetStorageQuotaRequest) String() string {
 func (*SetStorageQuotaRequest) ProtoMessage() {}
 
 func (x *SetStorageQuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[66]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4216,7 +3260,7 @@ func (x *SetStorageQuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStorageQuotaRequest.ProtoReflect.Descriptor instead.
 func (*SetStorageQuotaRequest) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SetStorageQuotaRequest) GetTenant() string {
@@ -4244,7 +3288,7 @@ type SetStorageQuotaResponse struct {
 
 func (x *SetStorageQuotaResponse) Reset() {
 	*x = SetStorageQuotaResponse{}
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4256,7 +3300,7 @@ func (x *SetStorageQuotaResponse) String() string {
 func (*SetStorageQuotaResponse) ProtoMessage() {}
 
 func (x *SetStorageQuotaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[67]
+	mi := &file_wolkvox_backup_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4269,7 +3313,7 @@ func (x *SetStorageQuotaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStorageQuotaResponse.ProtoReflect.Descriptor instead.
 func (*SetStorageQuotaResponse) Descriptor() ([]byte, []int) {
-	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_wolkvox_backup_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetStorageQuotaResponse) GetTenant() *Tenant {
@@ -4283,7 +3327,7 @@ var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"wolkvox/backup/v1/credential.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/outage.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
@@ -4453,77 +3497,11 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"T\n" +
 	"\x14RetireTenantResponse\x12\"\n" +
 	"\fdestinations\x18\x01 \x03(\tR\fdestinations\x12\x18\n" +
-	"\arevoked\x18\x02 \x03(\tR\arevoked\"\xa5\x02\n" +
-	"\x16ExtendDeadlinesRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
-	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1a\n" +
-	"\bmanifest\x18\x03 \x01(\x03R\bmanifest\x12)\n" +
-	"\x02by\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x02by\x12\x16\n" +
-	"\x06outage\x18\x05 \x01(\x03R\x06outage\x12:\n" +
-	"\x06reason\x18\x06 \x01(\x0e2\".wolkvox.backup.v1.ExtensionReasonR\x06reason\x12\x1d\n" +
-	"\n" +
-	"closed_too\x18\a \x01(\bR\tclosedToo\x12\x17\n" +
-	"\adry_run\x18\b \x01(\bR\x06dryRun\"\x9e\x02\n" +
-	"\tExtension\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12 \n" +
-	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1a\n" +
-	"\bmanifest\x18\x03 \x01(\x03R\bmanifest\x12=\n" +
-	"\fold_deadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\voldDeadline\x12=\n" +
-	"\fnew_deadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vnewDeadline\x12#\n" +
-	"\rpending_count\x18\x06 \x01(\x03R\fpendingCount\x12\x18\n" +
-	"\aproblem\x18\a \x01(\tR\aproblem\"W\n" +
-	"\x17ExtendDeadlinesResponse\x12<\n" +
-	"\n" +
-	"extensions\x18\x01 \x03(\v2\x1c.wolkvox.backup.v1.ExtensionR\n" +
-	"extensions\"\xf6\x01\n" +
-	"\x06Outage\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x03R\x06number\x129\n" +
-	"\n" +
-	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12%\n" +
-	"\x0emanifest_count\x18\x04 \x01(\x03R\rmanifestCount\x12;\n" +
-	"\vanswer_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"answerTime\"\x14\n" +
-	"\x12ListOutagesRequest\"J\n" +
-	"\x13ListOutagesResponse\x123\n" +
-	"\aoutages\x18\x01 \x03(\v2\x19.wolkvox.backup.v1.OutageR\aoutages\"B\n" +
+	"\arevoked\x18\x02 \x03(\tR\arevoked\"B\n" +
 	"\x12RevokeAgentRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\"\x15\n" +
-	"\x13RevokeAgentResponse\"\xd3\x02\n" +
-	"\n" +
-	"Credential\x12/\n" +
-	"\x04kind\x18\x01 \x01(\x0e2\x1b.wolkvox.backup.v1.RoleKindR\x04kind\x12\x16\n" +
-	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
-	"\x06serial\x18\x04 \x01(\tR\x06serial\x129\n" +
-	"\n" +
-	"issue_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tissueTime\x12;\n" +
-	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\x12;\n" +
-	"\vrevoke_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"revokeTime\x12\x1b\n" +
-	"\tissued_by\x18\b \x01(\tR\bissuedBy\"\xa6\x01\n" +
-	"\x16IssueCredentialRequest\x12/\n" +
-	"\x04kind\x18\x01 \x01(\x0e2\x1b.wolkvox.backup.v1.RoleKindR\x04kind\x12\x16\n" +
-	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12/\n" +
-	"\x13certificate_request\x18\x04 \x01(\fR\x12certificateRequest\"|\n" +
-	"\x17IssueCredentialResponse\x12\"\n" +
-	"\fcertificates\x18\x01 \x03(\fR\fcertificates\x12=\n" +
-	"\n" +
-	"credential\x18\x02 \x01(\v2\x1d.wolkvox.backup.v1.CredentialR\n" +
-	"credential\"0\n" +
-	"\x16ListCredentialsRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"Z\n" +
-	"\x17ListCredentialsResponse\x12?\n" +
-	"\vcredentials\x18\x01 \x03(\v2\x1d.wolkvox.backup.v1.CredentialR\vcredentials\"1\n" +
-	"\x17RevokeCredentialRequest\x12\x16\n" +
-	"\x06serial\x18\x01 \x01(\tR\x06serial\"Y\n" +
-	"\x18RevokeCredentialResponse\x12=\n" +
-	"\n" +
-	"credential\x18\x01 \x01(\v2\x1d.wolkvox.backup.v1.CredentialR\n" +
-	"credential\"P\n" +
+	"\x13RevokeAgentResponse\"P\n" +
 	"\x13ReadAdminLogRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
 	"\fafter_number\x18\x02 \x01(\x03R\vafterNumber\"\xf9\x01\n" +
@@ -4554,17 +3532,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
 	"\x0fALARM_KIND_FORK\x10\x02\x12\x18\n" +
 	"\x14ALARM_KIND_TAIL_LOST\x10\x03\x12\x15\n" +
-	"\x11ALARM_KIND_COUNTS\x10\x04*o\n" +
-	"\x0fExtensionReason\x12 \n" +
-	"\x1cEXTENSION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
-	"\x17EXTENSION_REASON_OUTAGE\x10\x01\x12\x1d\n" +
-	"\x19EXTENSION_REASON_COURTESY\x10\x02*\x82\x01\n" +
-	"\bRoleKind\x12\x19\n" +
-	"\x15ROLE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12ROLE_KIND_OPERATOR\x10\x01\x12\x14\n" +
-	"\x10ROLE_KIND_CLIENT\x10\x02\x12\x15\n" +
-	"\x11ROLE_KIND_AUDITOR\x10\x03\x12\x16\n" +
-	"\x12ROLE_KIND_PLATFORM\x10\x042\xb3\x18\n" +
+	"\x11ALARM_KIND_COUNTS\x10\x042\xb3\x18\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +
@@ -4618,229 +3586,207 @@ func file_wolkvox_backup_v1_admin_proto_rawDescGZIP() []byte {
 	return file_wolkvox_backup_v1_admin_proto_rawDescData
 }
 
-var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(AlarmKind)(0),                    // 0: wolkvox.backup.v1.AlarmKind
-	(ExtensionReason)(0),              // 1: wolkvox.backup.v1.ExtensionReason
-	(RoleKind)(0),                     // 2: wolkvox.backup.v1.RoleKind
-	(*Tenant)(nil),                    // 3: wolkvox.backup.v1.Tenant
-	(*CreateTenantRequest)(nil),       // 4: wolkvox.backup.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),      // 5: wolkvox.backup.v1.CreateTenantResponse
-	(*ListTenantsRequest)(nil),        // 6: wolkvox.backup.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),       // 7: wolkvox.backup.v1.ListTenantsResponse
-	(*Source)(nil),                    // 8: wolkvox.backup.v1.Source
-	(*AddSourceRequest)(nil),          // 9: wolkvox.backup.v1.AddSourceRequest
-	(*AddSourceResponse)(nil),         // 10: wolkvox.backup.v1.AddSourceResponse
-	(*ListSourcesRequest)(nil),        // 11: wolkvox.backup.v1.ListSourcesRequest
-	(*ListSourcesResponse)(nil),       // 12: wolkvox.backup.v1.ListSourcesResponse
-	(*Destination)(nil),               // 13: wolkvox.backup.v1.Destination
-	(*CreateDestinationRequest)(nil),  // 14: wolkvox.backup.v1.CreateDestinationRequest
-	(*CreateDestinationResponse)(nil), // 15: wolkvox.backup.v1.CreateDestinationResponse
-	(*ListDestinationsRequest)(nil),   // 16: wolkvox.backup.v1.ListDestinationsRequest
-	(*ListDestinationsResponse)(nil),  // 17: wolkvox.backup.v1.ListDestinationsResponse
-	(*CreateTokenRequest)(nil),        // 18: wolkvox.backup.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 19: wolkvox.backup.v1.CreateTokenResponse
-	(*ListAgentsRequest)(nil),         // 20: wolkvox.backup.v1.ListAgentsRequest
-	(*AgentSummary)(nil),              // 21: wolkvox.backup.v1.AgentSummary
-	(*ListAgentsResponse)(nil),        // 22: wolkvox.backup.v1.ListAgentsResponse
-	(*SealNightRequest)(nil),          // 23: wolkvox.backup.v1.SealNightRequest
-	(*SealResult)(nil),                // 24: wolkvox.backup.v1.SealResult
-	(*SealNightResponse)(nil),         // 25: wolkvox.backup.v1.SealNightResponse
-	(*ListNightsRequest)(nil),         // 26: wolkvox.backup.v1.ListNightsRequest
-	(*ListNightsResponse)(nil),        // 27: wolkvox.backup.v1.ListNightsResponse
-	(*ListItemsRequest)(nil),          // 28: wolkvox.backup.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),         // 29: wolkvox.backup.v1.ListItemsResponse
-	(*RequestRunRequest)(nil),         // 30: wolkvox.backup.v1.RequestRunRequest
-	(*RequestRunResponse)(nil),        // 31: wolkvox.backup.v1.RequestRunResponse
-	(*VerifyLedgerRequest)(nil),       // 32: wolkvox.backup.v1.VerifyLedgerRequest
-	(*VerifyLedgerResponse)(nil),      // 33: wolkvox.backup.v1.VerifyLedgerResponse
-	(*ExportLedgerRequest)(nil),       // 34: wolkvox.backup.v1.ExportLedgerRequest
-	(*ExportLedgerResponse)(nil),      // 35: wolkvox.backup.v1.ExportLedgerResponse
-	(*Alarm)(nil),                     // 36: wolkvox.backup.v1.Alarm
-	(*ListAlarmsRequest)(nil),         // 37: wolkvox.backup.v1.ListAlarmsRequest
-	(*ListAlarmsResponse)(nil),        // 38: wolkvox.backup.v1.ListAlarmsResponse
-	(*ClearAlarmRequest)(nil),         // 39: wolkvox.backup.v1.ClearAlarmRequest
-	(*ClearAlarmResponse)(nil),        // 40: wolkvox.backup.v1.ClearAlarmResponse
-	(*RestartLogRequest)(nil),         // 41: wolkvox.backup.v1.RestartLogRequest
-	(*RestartLogResponse)(nil),        // 42: wolkvox.backup.v1.RestartLogResponse
-	(*RekeyLogRequest)(nil),           // 43: wolkvox.backup.v1.RekeyLogRequest
-	(*RekeyLogResponse)(nil),          // 44: wolkvox.backup.v1.RekeyLogResponse
-	(*RetireDestinationRequest)(nil),  // 45: wolkvox.backup.v1.RetireDestinationRequest
-	(*RetireDestinationResponse)(nil), // 46: wolkvox.backup.v1.RetireDestinationResponse
-	(*RetireTenantRequest)(nil),       // 47: wolkvox.backup.v1.RetireTenantRequest
-	(*RetireTenantResponse)(nil),      // 48: wolkvox.backup.v1.RetireTenantResponse
-	(*ExtendDeadlinesRequest)(nil),    // 49: wolkvox.backup.v1.ExtendDeadlinesRequest
-	(*Extension)(nil),                 // 50: wolkvox.backup.v1.Extension
-	(*ExtendDeadlinesResponse)(nil),   // 51: wolkvox.backup.v1.ExtendDeadlinesResponse
-	(*Outage)(nil),                    // 52: wolkvox.backup.v1.Outage
-	(*ListOutagesRequest)(nil),        // 53: wolkvox.backup.v1.ListOutagesRequest
-	(*ListOutagesResponse)(nil),       // 54: wolkvox.backup.v1.ListOutagesResponse
-	(*RevokeAgentRequest)(nil),        // 55: wolkvox.backup.v1.RevokeAgentRequest
-	(*RevokeAgentResponse)(nil),       // 56: wolkvox.backup.v1.RevokeAgentResponse
-	(*Credential)(nil),                // 57: wolkvox.backup.v1.Credential
-	(*IssueCredentialRequest)(nil),    // 58: wolkvox.backup.v1.IssueCredentialRequest
-	(*IssueCredentialResponse)(nil),   // 59: wolkvox.backup.v1.IssueCredentialResponse
-	(*ListCredentialsRequest)(nil),    // 60: wolkvox.backup.v1.ListCredentialsRequest
-	(*ListCredentialsResponse)(nil),   // 61: wolkvox.backup.v1.ListCredentialsResponse
-	(*RevokeCredentialRequest)(nil),   // 62: wolkvox.backup.v1.RevokeCredentialRequest
-	(*RevokeCredentialResponse)(nil),  // 63: wolkvox.backup.v1.RevokeCredentialResponse
-	(*ReadAdminLogRequest)(nil),       // 64: wolkvox.backup.v1.ReadAdminLogRequest
-	(*AdminRecord)(nil),               // 65: wolkvox.backup.v1.AdminRecord
-	(*ReadAdminLogResponse)(nil),      // 66: wolkvox.backup.v1.ReadAdminLogResponse
-	(*CreateBackupRequest)(nil),       // 67: wolkvox.backup.v1.CreateBackupRequest
-	(*CreateBackupResponse)(nil),      // 68: wolkvox.backup.v1.CreateBackupResponse
-	(*SetStorageQuotaRequest)(nil),    // 69: wolkvox.backup.v1.SetStorageQuotaRequest
-	(*SetStorageQuotaResponse)(nil),   // 70: wolkvox.backup.v1.SetStorageQuotaResponse
-	(*NightWindow)(nil),               // 71: wolkvox.backup.v1.NightWindow
-	(*durationpb.Duration)(nil),       // 72: google.protobuf.Duration
-	(*SFTPSource)(nil),                // 73: wolkvox.backup.v1.SFTPSource
-	(*S3Source)(nil),                  // 74: wolkvox.backup.v1.S3Source
-	(StorageKind)(0),                  // 75: wolkvox.backup.v1.StorageKind
-	(*LogPosition)(nil),               // 76: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),     // 77: google.protobuf.Timestamp
-	(*DestinationReport)(nil),         // 78: wolkvox.backup.v1.DestinationReport
-	(*Night)(nil),                     // 79: wolkvox.backup.v1.Night
-	(ItemState)(0),                    // 80: wolkvox.backup.v1.ItemState
-	(*Item)(nil),                      // 81: wolkvox.backup.v1.Item
-	(*LedgerReport)(nil),              // 82: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 83: wolkvox.backup.v1.ExportedFile
-	(*AddDoorKeyRequest)(nil),         // 84: wolkvox.backup.v1.AddDoorKeyRequest
-	(*ListDoorKeysRequest)(nil),       // 85: wolkvox.backup.v1.ListDoorKeysRequest
-	(*RemoveDoorKeyRequest)(nil),      // 86: wolkvox.backup.v1.RemoveDoorKeyRequest
-	(*AddDoorKeyResponse)(nil),        // 87: wolkvox.backup.v1.AddDoorKeyResponse
-	(*ListDoorKeysResponse)(nil),      // 88: wolkvox.backup.v1.ListDoorKeysResponse
-	(*RemoveDoorKeyResponse)(nil),     // 89: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(*Tenant)(nil),                    // 1: wolkvox.backup.v1.Tenant
+	(*CreateTenantRequest)(nil),       // 2: wolkvox.backup.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),      // 3: wolkvox.backup.v1.CreateTenantResponse
+	(*ListTenantsRequest)(nil),        // 4: wolkvox.backup.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),       // 5: wolkvox.backup.v1.ListTenantsResponse
+	(*Source)(nil),                    // 6: wolkvox.backup.v1.Source
+	(*AddSourceRequest)(nil),          // 7: wolkvox.backup.v1.AddSourceRequest
+	(*AddSourceResponse)(nil),         // 8: wolkvox.backup.v1.AddSourceResponse
+	(*ListSourcesRequest)(nil),        // 9: wolkvox.backup.v1.ListSourcesRequest
+	(*ListSourcesResponse)(nil),       // 10: wolkvox.backup.v1.ListSourcesResponse
+	(*Destination)(nil),               // 11: wolkvox.backup.v1.Destination
+	(*CreateDestinationRequest)(nil),  // 12: wolkvox.backup.v1.CreateDestinationRequest
+	(*CreateDestinationResponse)(nil), // 13: wolkvox.backup.v1.CreateDestinationResponse
+	(*ListDestinationsRequest)(nil),   // 14: wolkvox.backup.v1.ListDestinationsRequest
+	(*ListDestinationsResponse)(nil),  // 15: wolkvox.backup.v1.ListDestinationsResponse
+	(*CreateTokenRequest)(nil),        // 16: wolkvox.backup.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 17: wolkvox.backup.v1.CreateTokenResponse
+	(*ListAgentsRequest)(nil),         // 18: wolkvox.backup.v1.ListAgentsRequest
+	(*AgentSummary)(nil),              // 19: wolkvox.backup.v1.AgentSummary
+	(*ListAgentsResponse)(nil),        // 20: wolkvox.backup.v1.ListAgentsResponse
+	(*SealNightRequest)(nil),          // 21: wolkvox.backup.v1.SealNightRequest
+	(*SealResult)(nil),                // 22: wolkvox.backup.v1.SealResult
+	(*SealNightResponse)(nil),         // 23: wolkvox.backup.v1.SealNightResponse
+	(*ListNightsRequest)(nil),         // 24: wolkvox.backup.v1.ListNightsRequest
+	(*ListNightsResponse)(nil),        // 25: wolkvox.backup.v1.ListNightsResponse
+	(*ListItemsRequest)(nil),          // 26: wolkvox.backup.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),         // 27: wolkvox.backup.v1.ListItemsResponse
+	(*RequestRunRequest)(nil),         // 28: wolkvox.backup.v1.RequestRunRequest
+	(*RequestRunResponse)(nil),        // 29: wolkvox.backup.v1.RequestRunResponse
+	(*VerifyLedgerRequest)(nil),       // 30: wolkvox.backup.v1.VerifyLedgerRequest
+	(*VerifyLedgerResponse)(nil),      // 31: wolkvox.backup.v1.VerifyLedgerResponse
+	(*ExportLedgerRequest)(nil),       // 32: wolkvox.backup.v1.ExportLedgerRequest
+	(*ExportLedgerResponse)(nil),      // 33: wolkvox.backup.v1.ExportLedgerResponse
+	(*Alarm)(nil),                     // 34: wolkvox.backup.v1.Alarm
+	(*ListAlarmsRequest)(nil),         // 35: wolkvox.backup.v1.ListAlarmsRequest
+	(*ListAlarmsResponse)(nil),        // 36: wolkvox.backup.v1.ListAlarmsResponse
+	(*ClearAlarmRequest)(nil),         // 37: wolkvox.backup.v1.ClearAlarmRequest
+	(*ClearAlarmResponse)(nil),        // 38: wolkvox.backup.v1.ClearAlarmResponse
+	(*RestartLogRequest)(nil),         // 39: wolkvox.backup.v1.RestartLogRequest
+	(*RestartLogResponse)(nil),        // 40: wolkvox.backup.v1.RestartLogResponse
+	(*RekeyLogRequest)(nil),           // 41: wolkvox.backup.v1.RekeyLogRequest
+	(*RekeyLogResponse)(nil),          // 42: wolkvox.backup.v1.RekeyLogResponse
+	(*RetireDestinationRequest)(nil),  // 43: wolkvox.backup.v1.RetireDestinationRequest
+	(*RetireDestinationResponse)(nil), // 44: wolkvox.backup.v1.RetireDestinationResponse
+	(*RetireTenantRequest)(nil),       // 45: wolkvox.backup.v1.RetireTenantRequest
+	(*RetireTenantResponse)(nil),      // 46: wolkvox.backup.v1.RetireTenantResponse
+	(*RevokeAgentRequest)(nil),        // 47: wolkvox.backup.v1.RevokeAgentRequest
+	(*RevokeAgentResponse)(nil),       // 48: wolkvox.backup.v1.RevokeAgentResponse
+	(*ReadAdminLogRequest)(nil),       // 49: wolkvox.backup.v1.ReadAdminLogRequest
+	(*AdminRecord)(nil),               // 50: wolkvox.backup.v1.AdminRecord
+	(*ReadAdminLogResponse)(nil),      // 51: wolkvox.backup.v1.ReadAdminLogResponse
+	(*CreateBackupRequest)(nil),       // 52: wolkvox.backup.v1.CreateBackupRequest
+	(*CreateBackupResponse)(nil),      // 53: wolkvox.backup.v1.CreateBackupResponse
+	(*SetStorageQuotaRequest)(nil),    // 54: wolkvox.backup.v1.SetStorageQuotaRequest
+	(*SetStorageQuotaResponse)(nil),   // 55: wolkvox.backup.v1.SetStorageQuotaResponse
+	(*NightWindow)(nil),               // 56: wolkvox.backup.v1.NightWindow
+	(*durationpb.Duration)(nil),       // 57: google.protobuf.Duration
+	(*SFTPSource)(nil),                // 58: wolkvox.backup.v1.SFTPSource
+	(*S3Source)(nil),                  // 59: wolkvox.backup.v1.S3Source
+	(StorageKind)(0),                  // 60: wolkvox.backup.v1.StorageKind
+	(*LogPosition)(nil),               // 61: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),     // 62: google.protobuf.Timestamp
+	(*DestinationReport)(nil),         // 63: wolkvox.backup.v1.DestinationReport
+	(*Night)(nil),                     // 64: wolkvox.backup.v1.Night
+	(ItemState)(0),                    // 65: wolkvox.backup.v1.ItemState
+	(*Item)(nil),                      // 66: wolkvox.backup.v1.Item
+	(*LedgerReport)(nil),              // 67: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 68: wolkvox.backup.v1.ExportedFile
+	(*ExtendDeadlinesRequest)(nil),    // 69: wolkvox.backup.v1.ExtendDeadlinesRequest
+	(*ListOutagesRequest)(nil),        // 70: wolkvox.backup.v1.ListOutagesRequest
+	(*IssueCredentialRequest)(nil),    // 71: wolkvox.backup.v1.IssueCredentialRequest
+	(*ListCredentialsRequest)(nil),    // 72: wolkvox.backup.v1.ListCredentialsRequest
+	(*RevokeCredentialRequest)(nil),   // 73: wolkvox.backup.v1.RevokeCredentialRequest
+	(*AddDoorKeyRequest)(nil),         // 74: wolkvox.backup.v1.AddDoorKeyRequest
+	(*ListDoorKeysRequest)(nil),       // 75: wolkvox.backup.v1.ListDoorKeysRequest
+	(*RemoveDoorKeyRequest)(nil),      // 76: wolkvox.backup.v1.RemoveDoorKeyRequest
+	(*ExtendDeadlinesResponse)(nil),   // 77: wolkvox.backup.v1.ExtendDeadlinesResponse
+	(*ListOutagesResponse)(nil),       // 78: wolkvox.backup.v1.ListOutagesResponse
+	(*IssueCredentialResponse)(nil),   // 79: wolkvox.backup.v1.IssueCredentialResponse
+	(*ListCredentialsResponse)(nil),   // 80: wolkvox.backup.v1.ListCredentialsResponse
+	(*RevokeCredentialResponse)(nil),  // 81: wolkvox.backup.v1.RevokeCredentialResponse
+	(*AddDoorKeyResponse)(nil),        // 82: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),      // 83: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),     // 84: wolkvox.backup.v1.RemoveDoorKeyResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
-	71, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
-	72, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
-	72, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
-	3,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
-	3,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
-	3,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
-	73, // 6: wolkvox.backup.v1.Source.sftp:type_name -> wolkvox.backup.v1.SFTPSource
-	74, // 7: wolkvox.backup.v1.Source.s3:type_name -> wolkvox.backup.v1.S3Source
-	8,  // 8: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
-	8,  // 9: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
-	8,  // 10: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
-	75, // 11: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
-	76, // 12: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
-	76, // 13: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	75, // 14: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
-	13, // 15: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 16: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
-	72, // 17: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	77, // 18: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	77, // 19: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
-	72, // 20: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
-	77, // 21: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
-	78, // 22: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
-	77, // 23: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
-	21, // 24: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
-	79, // 25: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
-	24, // 26: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
-	79, // 27: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
-	80, // 28: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
-	81, // 29: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
-	82, // 30: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	83, // 31: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	56, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
+	57, // 1: wolkvox.backup.v1.Tenant.cut_off:type_name -> google.protobuf.Duration
+	57, // 2: wolkvox.backup.v1.Tenant.quiet:type_name -> google.protobuf.Duration
+	1,  // 3: wolkvox.backup.v1.CreateTenantRequest.tenant:type_name -> wolkvox.backup.v1.Tenant
+	1,  // 4: wolkvox.backup.v1.CreateTenantResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
+	1,  // 5: wolkvox.backup.v1.ListTenantsResponse.tenants:type_name -> wolkvox.backup.v1.Tenant
+	58, // 6: wolkvox.backup.v1.Source.sftp:type_name -> wolkvox.backup.v1.SFTPSource
+	59, // 7: wolkvox.backup.v1.Source.s3:type_name -> wolkvox.backup.v1.S3Source
+	6,  // 8: wolkvox.backup.v1.AddSourceRequest.source:type_name -> wolkvox.backup.v1.Source
+	6,  // 9: wolkvox.backup.v1.AddSourceResponse.source:type_name -> wolkvox.backup.v1.Source
+	6,  // 10: wolkvox.backup.v1.ListSourcesResponse.sources:type_name -> wolkvox.backup.v1.Source
+	60, // 11: wolkvox.backup.v1.Destination.kind:type_name -> wolkvox.backup.v1.StorageKind
+	61, // 12: wolkvox.backup.v1.Destination.position:type_name -> wolkvox.backup.v1.LogPosition
+	61, // 13: wolkvox.backup.v1.Destination.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	60, // 14: wolkvox.backup.v1.CreateDestinationRequest.kind:type_name -> wolkvox.backup.v1.StorageKind
+	11, // 15: wolkvox.backup.v1.CreateDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	11, // 16: wolkvox.backup.v1.ListDestinationsResponse.destinations:type_name -> wolkvox.backup.v1.Destination
+	57, // 17: wolkvox.backup.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	62, // 18: wolkvox.backup.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	62, // 19: wolkvox.backup.v1.AgentSummary.heard_time:type_name -> google.protobuf.Timestamp
+	57, // 20: wolkvox.backup.v1.AgentSummary.clock_offset:type_name -> google.protobuf.Duration
+	62, // 21: wolkvox.backup.v1.AgentSummary.certificate_expire_time:type_name -> google.protobuf.Timestamp
+	63, // 22: wolkvox.backup.v1.AgentSummary.destinations:type_name -> wolkvox.backup.v1.DestinationReport
+	62, // 23: wolkvox.backup.v1.AgentSummary.revoke_time:type_name -> google.protobuf.Timestamp
+	19, // 24: wolkvox.backup.v1.ListAgentsResponse.agents:type_name -> wolkvox.backup.v1.AgentSummary
+	64, // 25: wolkvox.backup.v1.SealResult.nights:type_name -> wolkvox.backup.v1.Night
+	22, // 26: wolkvox.backup.v1.SealNightResponse.results:type_name -> wolkvox.backup.v1.SealResult
+	64, // 27: wolkvox.backup.v1.ListNightsResponse.nights:type_name -> wolkvox.backup.v1.Night
+	65, // 28: wolkvox.backup.v1.ListItemsRequest.states:type_name -> wolkvox.backup.v1.ItemState
+	66, // 29: wolkvox.backup.v1.ListItemsResponse.items:type_name -> wolkvox.backup.v1.Item
+	67, // 30: wolkvox.backup.v1.VerifyLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	68, // 31: wolkvox.backup.v1.ExportLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
 	0,  // 32: wolkvox.backup.v1.Alarm.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	77, // 33: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
-	36, // 34: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
+	62, // 33: wolkvox.backup.v1.Alarm.raise_time:type_name -> google.protobuf.Timestamp
+	34, // 34: wolkvox.backup.v1.ListAlarmsResponse.alarms:type_name -> wolkvox.backup.v1.Alarm
 	0,  // 35: wolkvox.backup.v1.ClearAlarmRequest.kind:type_name -> wolkvox.backup.v1.AlarmKind
-	13, // 36: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 37: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	13, // 38: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
-	72, // 39: wolkvox.backup.v1.ExtendDeadlinesRequest.by:type_name -> google.protobuf.Duration
-	1,  // 40: wolkvox.backup.v1.ExtendDeadlinesRequest.reason:type_name -> wolkvox.backup.v1.ExtensionReason
-	77, // 41: wolkvox.backup.v1.Extension.old_deadline:type_name -> google.protobuf.Timestamp
-	77, // 42: wolkvox.backup.v1.Extension.new_deadline:type_name -> google.protobuf.Timestamp
-	50, // 43: wolkvox.backup.v1.ExtendDeadlinesResponse.extensions:type_name -> wolkvox.backup.v1.Extension
-	77, // 44: wolkvox.backup.v1.Outage.start_time:type_name -> google.protobuf.Timestamp
-	77, // 45: wolkvox.backup.v1.Outage.end_time:type_name -> google.protobuf.Timestamp
-	77, // 46: wolkvox.backup.v1.Outage.answer_time:type_name -> google.protobuf.Timestamp
-	52, // 47: wolkvox.backup.v1.ListOutagesResponse.outages:type_name -> wolkvox.backup.v1.Outage
-	2,  // 48: wolkvox.backup.v1.Credential.kind:type_name -> wolkvox.backup.v1.RoleKind
-	77, // 49: wolkvox.backup.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	77, // 50: wolkvox.backup.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	77, // 51: wolkvox.backup.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
-	2,  // 52: wolkvox.backup.v1.IssueCredentialRequest.kind:type_name -> wolkvox.backup.v1.RoleKind
-	57, // 53: wolkvox.backup.v1.IssueCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	57, // 54: wolkvox.backup.v1.ListCredentialsResponse.credentials:type_name -> wolkvox.backup.v1.Credential
-	57, // 55: wolkvox.backup.v1.RevokeCredentialResponse.credential:type_name -> wolkvox.backup.v1.Credential
-	77, // 56: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
-	65, // 57: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
-	3,  // 58: wolkvox.backup.v1.SetStorageQuotaResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
-	4,  // 59: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
-	6,  // 60: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
-	9,  // 61: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
-	11, // 62: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
-	14, // 63: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
-	16, // 64: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
-	18, // 65: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
-	20, // 66: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
-	23, // 67: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
-	26, // 68: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
-	28, // 69: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
-	30, // 70: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
-	32, // 71: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
-	34, // 72: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
-	37, // 73: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
-	39, // 74: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
-	41, // 75: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
-	43, // 76: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
-	45, // 77: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
-	47, // 78: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
-	49, // 79: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
-	53, // 80: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
-	55, // 81: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
-	58, // 82: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
-	60, // 83: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
-	62, // 84: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
-	64, // 85: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
-	67, // 86: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
-	69, // 87: wolkvox.backup.v1.AdminService.SetStorageQuota:input_type -> wolkvox.backup.v1.SetStorageQuotaRequest
-	84, // 88: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
-	85, // 89: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
-	86, // 90: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
-	5,  // 91: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	7,  // 92: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	10, // 93: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	12, // 94: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	15, // 95: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	17, // 96: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	19, // 97: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	22, // 98: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	25, // 99: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	27, // 100: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	29, // 101: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	31, // 102: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	33, // 103: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	35, // 104: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	38, // 105: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	40, // 106: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	42, // 107: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	44, // 108: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	46, // 109: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	48, // 110: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	51, // 111: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	54, // 112: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	56, // 113: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	59, // 114: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	61, // 115: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	63, // 116: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	66, // 117: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	68, // 118: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	70, // 119: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
-	87, // 120: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
-	88, // 121: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
-	89, // 122: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
-	91, // [91:123] is the sub-list for method output_type
-	59, // [59:91] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	11, // 36: wolkvox.backup.v1.RestartLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	11, // 37: wolkvox.backup.v1.RekeyLogResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	11, // 38: wolkvox.backup.v1.RetireDestinationResponse.destination:type_name -> wolkvox.backup.v1.Destination
+	62, // 39: wolkvox.backup.v1.AdminRecord.time:type_name -> google.protobuf.Timestamp
+	50, // 40: wolkvox.backup.v1.ReadAdminLogResponse.records:type_name -> wolkvox.backup.v1.AdminRecord
+	1,  // 41: wolkvox.backup.v1.SetStorageQuotaResponse.tenant:type_name -> wolkvox.backup.v1.Tenant
+	2,  // 42: wolkvox.backup.v1.AdminService.CreateTenant:input_type -> wolkvox.backup.v1.CreateTenantRequest
+	4,  // 43: wolkvox.backup.v1.AdminService.ListTenants:input_type -> wolkvox.backup.v1.ListTenantsRequest
+	7,  // 44: wolkvox.backup.v1.AdminService.AddSource:input_type -> wolkvox.backup.v1.AddSourceRequest
+	9,  // 45: wolkvox.backup.v1.AdminService.ListSources:input_type -> wolkvox.backup.v1.ListSourcesRequest
+	12, // 46: wolkvox.backup.v1.AdminService.CreateDestination:input_type -> wolkvox.backup.v1.CreateDestinationRequest
+	14, // 47: wolkvox.backup.v1.AdminService.ListDestinations:input_type -> wolkvox.backup.v1.ListDestinationsRequest
+	16, // 48: wolkvox.backup.v1.AdminService.CreateToken:input_type -> wolkvox.backup.v1.CreateTokenRequest
+	18, // 49: wolkvox.backup.v1.AdminService.ListAgents:input_type -> wolkvox.backup.v1.ListAgentsRequest
+	21, // 50: wolkvox.backup.v1.AdminService.SealNight:input_type -> wolkvox.backup.v1.SealNightRequest
+	24, // 51: wolkvox.backup.v1.AdminService.ListNights:input_type -> wolkvox.backup.v1.ListNightsRequest
+	26, // 52: wolkvox.backup.v1.AdminService.ListItems:input_type -> wolkvox.backup.v1.ListItemsRequest
+	28, // 53: wolkvox.backup.v1.AdminService.RequestRun:input_type -> wolkvox.backup.v1.RequestRunRequest
+	30, // 54: wolkvox.backup.v1.AdminService.VerifyLedger:input_type -> wolkvox.backup.v1.VerifyLedgerRequest
+	32, // 55: wolkvox.backup.v1.AdminService.ExportLedger:input_type -> wolkvox.backup.v1.ExportLedgerRequest
+	35, // 56: wolkvox.backup.v1.AdminService.ListAlarms:input_type -> wolkvox.backup.v1.ListAlarmsRequest
+	37, // 57: wolkvox.backup.v1.AdminService.ClearAlarm:input_type -> wolkvox.backup.v1.ClearAlarmRequest
+	39, // 58: wolkvox.backup.v1.AdminService.RestartLog:input_type -> wolkvox.backup.v1.RestartLogRequest
+	41, // 59: wolkvox.backup.v1.AdminService.RekeyLog:input_type -> wolkvox.backup.v1.RekeyLogRequest
+	43, // 60: wolkvox.backup.v1.AdminService.RetireDestination:input_type -> wolkvox.backup.v1.RetireDestinationRequest
+	45, // 61: wolkvox.backup.v1.AdminService.RetireTenant:input_type -> wolkvox.backup.v1.RetireTenantRequest
+	69, // 62: wolkvox.backup.v1.AdminService.ExtendDeadlines:input_type -> wolkvox.backup.v1.ExtendDeadlinesRequest
+	70, // 63: wolkvox.backup.v1.AdminService.ListOutages:input_type -> wolkvox.backup.v1.ListOutagesRequest
+	47, // 64: wolkvox.backup.v1.AdminService.RevokeAgent:input_type -> wolkvox.backup.v1.RevokeAgentRequest
+	71, // 65: wolkvox.backup.v1.AdminService.IssueCredential:input_type -> wolkvox.backup.v1.IssueCredentialRequest
+	72, // 66: wolkvox.backup.v1.AdminService.ListCredentials:input_type -> wolkvox.backup.v1.ListCredentialsRequest
+	73, // 67: wolkvox.backup.v1.AdminService.RevokeCredential:input_type -> wolkvox.backup.v1.RevokeCredentialRequest
+	49, // 68: wolkvox.backup.v1.AdminService.ReadAdminLog:input_type -> wolkvox.backup.v1.ReadAdminLogRequest
+	52, // 69: wolkvox.backup.v1.AdminService.CreateBackup:input_type -> wolkvox.backup.v1.CreateBackupRequest
+	54, // 70: wolkvox.backup.v1.AdminService.SetStorageQuota:input_type -> wolkvox.backup.v1.SetStorageQuotaRequest
+	74, // 71: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
+	75, // 72: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
+	76, // 73: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
+	3,  // 74: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	5,  // 75: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	8,  // 76: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	10, // 77: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	13, // 78: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	15, // 79: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	17, // 80: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	20, // 81: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	23, // 82: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	25, // 83: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	27, // 84: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	29, // 85: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	31, // 86: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	33, // 87: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	36, // 88: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	38, // 89: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	40, // 90: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	42, // 91: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	44, // 92: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	46, // 93: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	77, // 94: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	78, // 95: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	48, // 96: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	79, // 97: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	80, // 98: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	81, // 99: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	51, // 100: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	53, // 101: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	55, // 102: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
+	82, // 103: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	83, // 104: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	84, // 105: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	74, // [74:106] is the sub-list for method output_type
+	42, // [42:74] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_admin_proto_init() }
@@ -4848,9 +3794,11 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	if File_wolkvox_backup_v1_admin_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_credential_proto_init()
 	file_wolkvox_backup_v1_door_proto_init()
 	file_wolkvox_backup_v1_heartbeat_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_outage_proto_init()
 	file_wolkvox_backup_v1_source_proto_init()
 	file_wolkvox_backup_v1_admin_proto_msgTypes[5].OneofWrappers = []any{
 		(*Source_Sftp)(nil),
@@ -4862,8 +3810,8 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wolkvox_backup_v1_admin_proto_rawDesc), len(file_wolkvox_backup_v1_admin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   68,
+			NumEnums:      1,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
