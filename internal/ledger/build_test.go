@@ -187,7 +187,7 @@ func (b *builder) proof(manifest, index int64) *Proof {
 	if !ok {
 		b.t.Fatal("the audit path is not complete")
 	}
-	p, err := NewProof(manifest, index, b.lines[manifest][index], linePath, entries(b.leaves), b.hashes(), b.agreedHead())
+	p, err := NewProof(manifest, index, b.lines[manifest][index], linePath, entries(b.leaves), treeOf(b.t, b.leaves), b.agreedHead())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -205,9 +205,9 @@ func entries(leaves [][]byte) iter.Seq2[[]byte, error] {
 	}
 }
 
-// hashes reads the log's tree.
-func (b *builder) hashes() tlog.HashReader {
-	b.t.Helper()
+// treeOf reads the tree over leaves.
+func treeOf(t testing.TB, leaves [][]byte) tlog.HashReader {
+	t.Helper()
 	var stored []tlog.Hash
 	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(indexes))
@@ -216,10 +216,10 @@ func (b *builder) hashes() tlog.HashReader {
 		}
 		return hashes, nil
 	})
-	for i, leaf := range b.leaves {
+	for i, leaf := range leaves {
 		hashes, err := tlog.StoredHashes(int64(i), leaf, reader)
 		if err != nil {
-			b.t.Fatal(err)
+			t.Fatal(err)
 		}
 		stored = append(stored, hashes...)
 	}

@@ -90,7 +90,7 @@ function fork(ledger) {
 }
 
 /** A log by the true keys in which an illegal entry stands after the others, as if both sides had agreed on it. */
-function with_(illegal) {
+function extended(illegal) {
   const ledger = genuine();
   illegal(ledger);
   const p = parts(ledger, { positions: [...OF_ITEM, 12] });
@@ -115,8 +115,8 @@ const FORGERIES = [
   ['line: interaction', 'PATH', (p) => { p.line = p.line.replace('call-1', 'call-2'); }],
   ['line: path', 'PATH', (p) => { p.line = p.line.replace(' b old', ' z old'); }],
   ['line: source path', 'PATH', (p) => { p.line = p.line.replace('old/b', 'old/z'); }],
-  ['line index', 'PATH', (p) => { p.index = 0; }],
-  ['line index beyond the manifest', 'PATH', (p) => { p.index = 5; }],
+  ['line index', 'TEXT', (p) => { p.index = 0; }],
+  ['line index beyond the manifest', 'TEXT', (p) => { p.index = 5; }],
   ['line path: first hash', 'PATH', (p) => { p.linePath[0] = flipped(p.linePath[0], 0); }],
   ['line path: last hash', 'PATH', (p) => { p.linePath[p.linePath.length - 1] = flipped(p.linePath.at(-1), 31); }],
   ['line path: shorter', 'PATH', (p) => { p.linePath.pop(); }],
@@ -197,17 +197,17 @@ const FORGERIES = [
   }],
   ['the head cosigned by the agent before', 'SIGNATURE', (p, ledger) => { p.head = headBy(ledger.checkpoint(), ledger.server, ledger.agentA); }],
   ['the head signed by the key before', 'SIGNATURE', (p, ledger) => { p.head = headBy(ledger.checkpoint(), new Key(ORIGIN, 1), ledger.agent); }],
-  ['a receipt by the agent before', 'KEY', (p) => Object.assign(p, with_((ledger) => receiptBy(ledger, ledger.agentA)))],
-  ['a receipt by a key that was never assigned', 'KEY', (p) => Object.assign(p, with_((ledger) => receiptBy(ledger, new Key(AGENT_B.name, 9))))],
-  ['a receipt by the server', 'KEY', (p) => Object.assign(p, with_((ledger) => receiptBy(ledger, ledger.server)))],
-  ['a receipt with another root', 'ROOT', (p) => Object.assign(p, with_((ledger) => receiptBy(ledger, ledger.agent, { root: ledger.sealedRoots[1] })))],
-  ['a receipt beyond the manifest', 'INDEX', (p) => Object.assign(p, with_((ledger) => receiptBy(ledger, ledger.agent, { indexes: '1,5' })))],
-  ['an entry of the server by the key before', 'KEY', (p) => Object.assign(p, with_((ledger) => { ledger.server = new Key(ORIGIN, 1); ledger.about('withdrawn', 1, { indexes: '1', reason: 'lost', replacement: '-' }); ledger.server = new Key(ORIGIN, 3); }))],
-  ['a deadline that goes back', 'DEADLINE', (p) => Object.assign(p, with_((ledger) => ledger.about('extended', 1, { deadline: '2025-03-31T00:00:00Z', reason: 'outage' })))],
+  ['a receipt by the agent before', 'KEY', (p) => Object.assign(p, extended((ledger) => receiptBy(ledger, ledger.agentA)))],
+  ['a receipt by a key that was never assigned', 'KEY', (p) => Object.assign(p, extended((ledger) => receiptBy(ledger, new Key(AGENT_B.name, 9))))],
+  ['a receipt by the server', 'KEY', (p) => Object.assign(p, extended((ledger) => receiptBy(ledger, ledger.server)))],
+  ['a receipt with another root', 'ROOT', (p) => Object.assign(p, extended((ledger) => receiptBy(ledger, ledger.agent, { root: ledger.sealedRoots[1] })))],
+  ['a receipt beyond the manifest', 'INDEX', (p) => Object.assign(p, extended((ledger) => receiptBy(ledger, ledger.agent, { indexes: '1,5' })))],
+  ['an entry of the server by the key before', 'KEY', (p) => Object.assign(p, extended((ledger) => { ledger.server = new Key(ORIGIN, 1); ledger.about('withdrawn', 1, { indexes: '1', reason: 'lost', replacement: '-' }); ledger.server = new Key(ORIGIN, 3); }))],
+  ['a deadline that goes back', 'DEADLINE', (p) => Object.assign(p, extended((ledger) => ledger.about('extended', 1, { deadline: '2025-03-31T00:00:00Z', reason: 'outage' })))],
   ['the agent\'s key assigned without its consent', 'SIGNATURE', (p) => {
-    Object.assign(p, with_((ledger) => ledger.add(note(ledger.assignedText(AGENT_B, ORIGIN, new Key(AGENT_B.name, 9)), ledger.server))));
+    Object.assign(p, extended((ledger) => ledger.add(note(ledger.assignedText(AGENT_B, ORIGIN, new Key(AGENT_B.name, 9)), ledger.server))));
   }],
-  ['a second genesis', 'GENESIS', (p) => Object.assign(p, with_((ledger) => ledger.genesis()))],
+  ['a second genesis', 'GENESIS', (p) => Object.assign(p, extended((ledger) => ledger.genesis()))],
 ];
 
 test('the genuine proof is accepted', () => {
