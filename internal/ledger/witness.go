@@ -47,7 +47,9 @@ func (k *SigningKey) WitnessKey() WitnessKey { return newWitnessKey(k.name, k.ve
 
 // CosignAsWitness returns the signature line, with its LF, of a witness over a checkpoint's text. at is cut to whole seconds of
 // the years 1970 to 9999. That the checkpoint extends all that the witness signed before is for the caller to have proved.
-func (k *SigningKey) CosignAsWitness(text []byte, at time.Time) []byte { return k.appendCosignature(nil, text, at) }
+func (k *SigningKey) CosignAsWitness(text []byte, at time.Time) []byte {
+	return k.appendCosignature(nil, text, at)
+}
 
 // OpenWitnessed verifies one signature line of a witness, with its LF, over a checkpoint's text, and returns the time that it
 // names. The error is a [*RefusedError] with TEXT, KEY or SIGNATURE.
