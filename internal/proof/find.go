@@ -20,7 +20,7 @@ import (
 
 // Errors that callers act on.
 var (
-	ErrNoRecording = errors.New("the ledger has no such recording")
+	ErrNoRecording = errors.New("no manifest has it")
 	// ErrNotProvable says that there is no proof of a recording: no agreed head has its sealing yet, or its line was erased.
 	ErrNotProvable = errors.New("it cannot be proved")
 )
@@ -64,13 +64,11 @@ func Find(ctx context.Context, log *store.Ledger, lines Lines, w Wanted) (found 
 	} else {
 		found, err = search(ctx, log, lines, w)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find a recording in %s: %w", log.Origin(), err)
+	for i := 0; i < len(found) && err == nil; i++ {
+		found[i].State, err = log.StateOf(found[i].Manifest, found[i].Index)
 	}
-	for i, f := range found {
-		if found[i].State, err = log.StateOf(f.Manifest, f.Index); err != nil {
-			return nil, fmt.Errorf("find a recording in %s: %w", log.Origin(), err)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("find %s in %s: %w", w, log.Origin(), err)
 	}
 	return found, nil
 }
@@ -84,7 +82,7 @@ func manifest(log *store.Ledger, number int64) (m ledger.Manifest, ok bool) {
 func at(log *store.Ledger, lines Lines, number, index int64) ([]Found, error) {
 	m, ok := manifest(log, number)
 	if !ok || index < 0 || index >= m.Items {
-		return nil, fmt.Errorf("%d/%d: %w", number, index, ErrNoRecording)
+		return nil, ErrNoRecording
 	}
 	for piece, err := range lines(number, index) {
 		if err != nil {
@@ -118,7 +116,7 @@ func search(ctx context.Context, log *store.Ledger, lines Lines, w Wanted) (foun
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("%s: %w", w, ErrNoRecording)
+		return nil, ErrNoRecording
 	}
 	return found, nil
 }

@@ -50,7 +50,7 @@ func ItemProof(f proof.Found, made proof.Made) *backupv1.ItemProof {
 func ProofError(err error) error {
 	switch {
 	case errors.Is(err, proof.ErrNoRecording):
-		return Error(codes.NotFound, ReasonNoRecording, "%v: give its path as the list has it, or its name, its interaction or its place", err)
+		return Error(codes.NotFound, ReasonNoRecording, "%v; give its path as the manifest has it, its name, its interaction or its place", err)
 	case errors.Is(err, proof.ErrNotProvable):
 		return Error(codes.FailedPrecondition, ReasonNotProvable, "%v", err)
 	}
