@@ -31,8 +31,10 @@ const (
 // Log is a ledger whose agreed heads are to be cosigned. It may be called concurrently.
 type Log interface {
 	tlog.HashReader // of the log's tree
+	// Origin names the log.
 	Origin() ledger.Origin
-	Agreed() []byte // the last agreed head, nil where there is none
+	// Agreed returns the last agreed head, nil where there is none; the caller does not change it.
+	Agreed() []byte
 }
 
 // Witness is a third party.

@@ -93,28 +93,29 @@ func (b *branch) text(t testing.TB, origin string, size int64) string {
 func (b *branch) submission(t testing.TB, old, size int64) string {
 	t.Helper()
 	head := signed(t, b.text(t, testOrigin, size), "server")
-	proof := ""
+	var proof strings.Builder
 	if 0 < old && old < size {
 		hashes, err := tlog.ProveTree(size, old, b)
 		check(t, err)
 		for _, h := range hashes {
-			proof += base64.StdEncoding.EncodeToString(h[:]) + "\n"
+			proof.WriteString(base64.StdEncoding.EncodeToString(h[:]) + "\n")
 		}
 	}
-	return fmt.Sprintf("old %d\n%s\n%s", old, proof, head)
+	return fmt.Sprintf("old %d\n%s\n%s", old, proof.String(), head)
 }
 
 // signed signs a text as a note by the keys of these seeds.
 func signed(t testing.TB, text string, seeds ...string) string {
 	t.Helper()
-	b := text + "\n"
+	var b strings.Builder
+	b.WriteString(text + "\n")
 	for _, seed := range seeds {
 		sum := sha256.Sum256([]byte(seed))
 		private := ed25519.NewKeyFromSeed(sum[:])
 		id := sha256.Sum256(append([]byte(testOrigin+"\n\x01"), private.Public().(ed25519.PublicKey)...))
-		b += "— " + testOrigin + " " + base64.StdEncoding.EncodeToString(append(id[:4:4], ed25519.Sign(private, []byte(text))...)) + "\n"
+		b.WriteString("— " + testOrigin + " " + base64.StdEncoding.EncodeToString(append(id[:4:4], ed25519.Sign(private, []byte(text))...)) + "\n")
 	}
-	return b
+	return b.String()
 }
 
 // rig is a witness that serves.
