@@ -32,6 +32,9 @@ const (
 	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
 	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
 
+	ReasonNoRecording = "NO_RECORDING" // no manifest of the log has it
+	ReasonNotProvable = "NOT_PROVABLE" // no agreed head has its sealing yet, or its line was erased
+
 	ReasonTooManyRecordings = "TOO_MANY_RECORDINGS" // a night, or an interaction, has as many announcements as are kept
 )
 

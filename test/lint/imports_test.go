@@ -23,6 +23,8 @@ var layers = []struct {
 }{
 	{"./agent/cmd/...", []string{"./agent/...", "./internal/...", "./gen/...", "."}},
 	{"./server/cmd/...", []string{"./server/...", "./internal/...", "./gen/...", "."}},
+	{"./witness/cmd/...", []string{"./witness/internal/..."}},
+	{"./witness/internal/...", []string{"./witness/internal/...", "./internal/ledger", "./internal/durable"}},
 	{"./agent", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./agent/agentsim", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server/serversim", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},

@@ -51,6 +51,7 @@ const (
 	AdminService_AddDoorKey_FullMethodName        = "/wolkvox.backup.v1.AdminService/AddDoorKey"
 	AdminService_ListDoorKeys_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
 	AdminService_RemoveDoorKey_FullMethodName     = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
+	AdminService_ProveLedgerItem_FullMethodName   = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -191,6 +192,10 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
 	// Who may call: an operator; a client for their own tenant.
 	RemoveDoorKey(ctx context.Context, in *RemoveDoorKeyRequest, opts ...grpc.CallOption) (*RemoveDoorKeyResponse, error)
+	// ProveLedgerItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ProveLedgerItem(ctx context.Context, in *ProveLedgerItemRequest, opts ...grpc.CallOption) (*ProveLedgerItemResponse, error)
 }
 
 type adminServiceClient struct {
@@ -557,6 +562,16 @@ func (c *adminServiceClient) RemoveDoorKey(ctx context.Context, in *RemoveDoorKe
 	return out, nil
 }
 
+func (c *adminServiceClient) ProveLedgerItem(ctx context.Context, in *ProveLedgerItemRequest, opts ...grpc.CallOption) (*ProveLedgerItemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveLedgerItemResponse)
+	err := c.cc.Invoke(ctx, AdminService_ProveLedgerItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -695,6 +710,10 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
 	// Who may call: an operator; a client for their own tenant.
 	RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error)
+	// ProveLedgerItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ProveLedgerItem(context.Context, *ProveLedgerItemRequest) (*ProveLedgerItemResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -800,6 +819,9 @@ func (UnimplementedAdminServiceServer) ListDoorKeys(context.Context, *ListDoorKe
 }
 func (UnimplementedAdminServiceServer) RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveDoorKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ProveLedgerItem(context.Context, *ProveLedgerItemRequest) (*ProveLedgerItemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProveLedgerItem not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1370,6 +1392,24 @@ func _AdminService_RemoveDoorKey_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ProveLedgerItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveLedgerItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ProveLedgerItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ProveLedgerItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ProveLedgerItem(ctx, req.(*ProveLedgerItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1488,6 +1528,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveDoorKey",
 			Handler:    _AdminService_RemoveDoorKey_Handler,
+		},
+		{
+			MethodName: "ProveLedgerItem",
+			Handler:    _AdminService_ProveLedgerItem_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

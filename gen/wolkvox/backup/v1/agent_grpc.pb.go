@@ -30,6 +30,7 @@ const (
 	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
 	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
 	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
+	AgentService_ProveItem_FullMethodName         = "/wolkvox.backup.v1.AgentService/ProveItem"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -86,6 +87,10 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(ctx context.Context, in *MoveDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MoveDestinationResponse], error)
+	// ProveItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ProveItem(ctx context.Context, in *ProveItemRequest, opts ...grpc.CallOption) (*ProveItemResponse, error)
 }
 
 type agentServiceClient struct {
@@ -242,6 +247,16 @@ func (c *agentServiceClient) MoveDestination(ctx context.Context, in *MoveDestin
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationClient = grpc.ServerStreamingClient[MoveDestinationResponse]
 
+func (c *agentServiceClient) ProveItem(ctx context.Context, in *ProveItemRequest, opts ...grpc.CallOption) (*ProveItemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveItemResponse)
+	err := c.cc.Invoke(ctx, AgentService_ProveItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -296,6 +311,10 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error
+	// ProveItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ProveItem(context.Context, *ProveItemRequest) (*ProveItemResponse, error)
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -338,6 +357,9 @@ func (UnimplementedAgentServiceServer) ResumeDestination(context.Context, *Resum
 }
 func (UnimplementedAgentServiceServer) MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error {
 	return status.Error(codes.Unimplemented, "method MoveDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) ProveItem(context.Context, *ProveItemRequest) (*ProveItemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProveItem not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -530,6 +552,24 @@ func _AgentService_MoveDestination_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationServer = grpc.ServerStreamingServer[MoveDestinationResponse]
 
+func _AgentService_ProveItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).ProveItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_ProveItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).ProveItem(ctx, req.(*ProveItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -564,6 +604,10 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResumeDestination",
 			Handler:    _AgentService_ResumeDestination_Handler,
+		},
+		{
+			MethodName: "ProveItem",
+			Handler:    _AgentService_ProveItem_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
