@@ -127,12 +127,12 @@ var certificateWords = map[string]certificateText{
 		deadlines: "deadline: at first %s, at last %s", kept: "wolkvox keeps the recordings until %s at least",
 		entries: "WHAT THE LOG SAYS OF IT (can be proved)", entryHead: "ENTRY\tTIME\tKIND\tRECORDINGS\tDETAIL",
 		faults: "FAULTS (the server's own record, as the agent reported them)", faultHead: "LAST SEEN\tRECORDINGS\tOF THEM EXPIRED\tATTEMPTS\tFAULT",
-		noFaults: "none were reported", lastOnly: "Of each recording the last fault is kept, and not the first; times are those of the agent's clock.",
+		noFaults: "none are kept: of what is confirmed, or was never tried, there are none", lastOnly: "Of each recording that is not confirmed the last fault is kept, and not the first; times are those of the agent's clock.",
 		notices: "NOTICES GIVEN", noNotices: "none kept: the server keeps no record of notices",
 		alarms: "ALARMS THAT STAND", noAlarms: "none", agent: "WHO WAS HEARD (the server's own record)", noAgent: "the log names no agent",
 		heard:      "agent %s: last heard %s; its last heartbeat with an empty outbox echoed the server's time %s",
 		neverHeard: "agent %s: never heard, as far as this server knows: a night is then closed when the server itself was up for 24 hours beyond the deadline",
-		log:        "made from the log of %s", head: "signed by the server:", noHead: "the server has signed no head of this size yet", agreed: "signed by both sides:",
+		log:        "made from the log of %s", head: "signed by the server:", noHead: "the server keeps no signed head of this size", agreed: "signed by both sides:",
 		noAgreed: "no head was signed by both sides",
 		proves:   "Whoever holds the heads can prove every entry above; faults, notices and who was heard are wolkvox's own record, and nobody signs them.",
 		expired:  "EXPIRED NOW", itemHead: "INDEX\tSIZE\tSHA-256\tPATH\tLAST FAULT", noExpired: "nothing: all of it was brought, declined or taken back",
@@ -144,12 +144,12 @@ var certificateWords = map[string]certificateText{
 		deadlines: "plazo: al principio %s, al final %s", kept: "wolkvox conserva las grabaciones al menos hasta %s",
 		entries: "LO QUE DICE EL REGISTRO (se puede demostrar)", entryHead: "ENTRADA\tFECHA\tCLASE\tGRABACIONES\tDETALLE",
 		faults: "FALLOS (anotación del propio servidor, tal como los informó el agente)", faultHead: "VISTO POR ÚLTIMA VEZ\tGRABACIONES\tVENCIDAS\tINTENTOS\tFALLO",
-		noFaults: "no se informó de ninguno", lastOnly: "De cada grabación se conserva el último fallo, no el primero; las fechas son del reloj del agente.",
+		noFaults: "no se conserva ninguno: de lo confirmado, o nunca intentado, no los hay", lastOnly: "De cada grabación no confirmada se conserva el último fallo, no el primero; las fechas son del reloj del agente.",
 		notices: "AVISOS DADOS", noNotices: "no se conserva ninguno: el servidor no anota los avisos",
 		alarms: "ALARMAS VIGENTES", noAlarms: "ninguna", agent: "A QUIÉN SE OYÓ (anotación del propio servidor)", noAgent: "el registro no nombra a ningún agente",
 		heard:      "agente %s: oído por última vez el %s; su último latido con la bandeja vacía repitió la hora del servidor %s",
 		neverHeard: "agente %s: nunca oído, que este servidor sepa: entonces una noche se cierra cuando el propio servidor llevó 24 horas en marcha después del plazo",
-		log:        "hecho a partir del registro de %s", head: "firmada por el servidor:", noHead: "el servidor aún no ha firmado ninguna cabeza de este tamaño", agreed: "firmada por ambas partes:",
+		log:        "hecho a partir del registro de %s", head: "firmada por el servidor:", noHead: "el servidor no conserva ninguna cabeza firmada de este tamaño", agreed: "firmada por ambas partes:",
 		noAgreed: "ninguna cabeza fue firmada por ambas partes",
 		proves:   "Quien tenga las cabezas puede demostrar cada entrada; los fallos, los avisos y a quién se oyó son anotaciones de wolkvox que nadie firma.",
 		expired:  "VENCIDAS AHORA", itemHead: "ÍNDICE\tTAMAÑO\tSHA-256\tRUTA\tÚLTIMO FALLO", noExpired: "nada: todo se trajo, se rechazó o se retiró",
@@ -226,9 +226,11 @@ func (t certificateText) write(w *tabwriter.Writer, c *backupv1.ExpiryCertificat
 
 func (t certificateText) writeHeads(line func(string, ...any), c *backupv1.ExpiryCertificate) {
 	line("\n"+t.log, position(c.GetPosition()))
-	if len(c.GetHead()) > 0 {
+	agreed, err := wire.HeadPosition(c.GetAgreedHead())
+	switch {
+	case len(c.GetHead()) > 0:
 		line("%s %s", t.head, base64.StdEncoding.EncodeToString(c.GetHead()))
-	} else {
+	case err != nil || agreed.GetSize() != c.GetPosition().GetSize():
 		line("%s", t.noHead)
 	}
 	if len(c.GetAgreedHead()) > 0 {

@@ -164,7 +164,8 @@ type ExpiryCertificate struct {
 	// What the log says of the manifest, in its order, at most 10,000 entries: those that were delivered, declined, moved
 	// and closed.
 	Entries []*CertifiedEntry `protobuf:"bytes,9,rep,name=entries,proto3" json:"entries,omitempty"`
-	// The faults that are kept of the manifest's items, the earliest first. Of each item the last one is kept.
+	// The faults that are kept of the manifest's items, the earliest first. Of each item that is not
+	// confirmed the last one is kept.
 	Faults []*CertifiedFault `protobuf:"bytes,10,rep,name=faults,proto3" json:"faults,omitempty"`
 	// The notices that were given of the night. The server keeps none: it is empty, and says so truthfully.
 	Notices []string `protobuf:"bytes,11,rep,name=notices,proto3" json:"notices,omitempty"`
@@ -178,7 +179,7 @@ type ExpiryCertificate struct {
 	EchoedTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=echoed_time,json=echoedTime,proto3" json:"echoed_time,omitempty"`
 	// The log that it was made from.
 	Position *LogPosition `protobuf:"bytes,16,opt,name=position,proto3" json:"position,omitempty"`
-	// The head of that log, as the server signed it; of no bytes where it signed none of this size yet.
+	// The head of that log, as the server signed it; of no bytes where the server keeps none of this size.
 	Head []byte `protobuf:"bytes,17,opt,name=head,proto3" json:"head,omitempty"`
 	// The last head that both sides signed; of no bytes where there is none.
 	AgreedHead    []byte `protobuf:"bytes,18,opt,name=agreed_head,json=agreedHead,proto3" json:"agreed_head,omitempty"`
