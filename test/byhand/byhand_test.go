@@ -122,7 +122,7 @@ func (s *site) bring(t *testing.T, dir string, status int) (map[string]said, map
 // checkBag has the Library of Congress' program judge a bag.
 func checkBag(t *testing.T, dir string, good bool) {
 	t.Helper()
-	program := filepath.Join(filepath.Dir(fleet.Program(t, "wolkvox-agent")), "peers", "bagit.py")
+	program := filepath.Join(filepath.Dir(fleet.Program(t, "wolkvox-agent")), "peers", "bagit", "bagit.py")
 	r := fleet.Command(t.Context(), "/usr/bin/python3", program, "--validate", dir)
 	if (r.Status == 0) != good {
 		t.Errorf("want it to be valid: %t; %v", good, r)
@@ -144,7 +144,7 @@ func TestByHand(t *testing.T) {
 		t.Fatalf("listed are %q, want %q", names, s.expired)
 	}
 	text := s.Server.Do(t, "night", "certificate", fleet.TenantName, fleet.DestinationName, "1")
-	for _, want := range append([]string{"12 confirmed, 0 pending, 12 expired", "CONFLICT"}, s.expired...) {
+	for _, want := range append([]string{"12 confirmed, 0 pending, 12 expired", "integrity (client)"}, s.expired...) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the certificate does not say %q:\n%s", want, text)
 		}

@@ -33,15 +33,16 @@ build_go s5cmd github.com/peak/s5cmd/v2 v2.3.0 github.com/peak/s5cmd/v2
 
 # install_bagit takes bagit.py, the Library of Congress' own BagIt program, from a Go module that carries it.
 install_bagit() {
-	local module=github.com/artefactual-labs/bagit-gython version=v0.2.0 sum=h1:Zje4Lb1goZVUPoxpc/k65sWtYpNgK9Rvphvaok5cYzE= dir
-	if [ "$(cat "$bin/bagit.version" 2>/dev/null)" = "$version" ]; then
+	local module=github.com/artefactual-labs/bagit-gython version=v0.2.0 sum=h1:Zje4Lb1goZVUPoxpc/k65sWtYpNgK9Rvphvaok5cYzE= to=$bin/bagit dir answer
+	if [ "$(cat "$to/installed" 2>/dev/null)" = "$version" ]; then
 		return
 	fi
-	dir=$(go mod download -json "$module@$version" | tee "$bin/bagit.json" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-	grep -Fq "\"$sum\"" "$bin/bagit.json" || { echo "$module is not what was pinned" >&2; exit 1; }
-	rm "$bin/bagit.json"
-	cp "$dir/internal/dist/data/linux-amd64/bagit.py" "$bin/bagit.py"
-	echo "$version" >"$bin/bagit.version"
+	answer=$(go mod download -json "$module@$version")
+	grep -Fq "\"$sum\"" <<<"$answer" || { echo "$module@$version is not what was pinned" >&2; exit 1; }
+	dir=$(sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' <<<"$answer")
+	mkdir -p "$to"
+	cp -r --no-preserve=mode "$dir"/internal/dist/data/linux-amd64/bagit* "$to/"
+	echo "$version" >"$to/installed"
 }
 install_bagit
 

@@ -36,7 +36,7 @@ func (p *program) importFiles() *cobra.Command {
 			"belongs, read back and signed for as brought by hand. Nothing in DIR is changed; symbolic links are not followed;\n" +
 			"it can be run again. Who brought the files is written into the agent's own list of acts, and nowhere else.\n" +
 			"It exits with 0 if every file is confirmed, and with 1 if one was refused, left out or could not be taken.",
-		Example: "  wolkvox-agent import /media/usb/bag\n  wolkvox-agent import D:\\carried --destination nas --by \"Ana Pérez\"",
+		Example: "  wolkvox-agent import /media/usb/bag\n  wolkvox-agent import carried --destination nas --by Ana",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{errors.New("import takes one folder")}

@@ -212,4 +212,3 @@ func (f *passedOn) Commit() error {
 
 // Drop implements fetch.File.
 func (f *passedOn) Drop() error { return nil }
-

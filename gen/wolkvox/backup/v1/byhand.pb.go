@@ -91,7 +91,7 @@ const (
 	ImportOutcome_IMPORT_OUTCOME_CONFIRMED_BEFORE ImportOutcome = 2
 	// It is none of the recordings that are missing.
 	ImportOutcome_IMPORT_OUTCOME_REFUSED ImportOutcome = 3
-	// It is one of them, and could not be written or signed for now.
+	// It is one of them, and could not be written, or is not in the log yet.
 	ImportOutcome_IMPORT_OUTCOME_FAILED ImportOutcome = 4
 )
 
