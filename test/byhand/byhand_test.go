@@ -28,7 +28,7 @@ type site struct {
 // else until the night was closed; it has been moved away.
 func newSite(t *testing.T, count int) *site {
 	t.Helper()
-	s := &site{Fleet: fleet.New(t, fleet.Options{Agent: "heartbeat: 1s\n"})}
+	s := &site{Fleet: fleet.New(t, fleet.Options{Agent: "heartbeat: 1s\n", Server: "door:\n  listen: 127.0.0.1:0\n"})}
 	s.Record(t, 1, count, 1, 20_000)
 	s.Seal(t)
 	var paths []string
@@ -176,6 +176,8 @@ func TestByHand(t *testing.T) {
 	checkBag(t, dir, false)
 	s.Agent.Do(t, "expired", "export", dir)
 	checkBag(t, dir, true)
+
+	s.completeElsewhere(t)
 
 	// Carried, and damaged on the way: one has a flipped bit, one has something else under its name, one is a stranger.
 	carried := filepath.Join(t.TempDir(), "carried")
