@@ -75,3 +75,9 @@ const (
 	ReasonNoDoorKey       = "NO_DOOR_KEY"        // the tenant has no key of this fingerprint
 	ReasonTooManyDoorKeys = "TOO_MANY_DOOR_KEYS" // the tenant has as many as it may have: remove one
 )
+
+// Reasons of errors about what expired, of AdminService and of the agent's own service.
+const (
+	ReasonNotClosed = "NOT_CLOSED" // the manifest is open: nothing of it has expired
+	ReasonNoItem    = "NO_ITEM"    // no expired recording is meant
+)

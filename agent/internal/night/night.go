@@ -240,7 +240,11 @@ func (n *Night) end(p *pass, err error) Outcome {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.Now()
+	n.running = false
+	if p.byHand != nil && err == nil { // it says nothing of what is pending
+		return Outcome{Progress: n.progress, Complete: true}
+	}
+	n.problem, n.unsettled, n.lastRun = err, nil, n.Now()
 	n.met = n.lastRun
 	if errors.Is(err, ErrPaused) { // as somebody wants it
 		n.problem = nil

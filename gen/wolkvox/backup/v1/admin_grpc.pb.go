@@ -19,39 +19,40 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateTenant_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateTenant"
-	AdminService_ListTenants_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListTenants"
-	AdminService_AddSource_FullMethodName         = "/wolkvox.backup.v1.AdminService/AddSource"
-	AdminService_ListSources_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListSources"
-	AdminService_CreateDestination_FullMethodName = "/wolkvox.backup.v1.AdminService/CreateDestination"
-	AdminService_ListDestinations_FullMethodName  = "/wolkvox.backup.v1.AdminService/ListDestinations"
-	AdminService_CreateToken_FullMethodName       = "/wolkvox.backup.v1.AdminService/CreateToken"
-	AdminService_ListAgents_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListAgents"
-	AdminService_SealNight_FullMethodName         = "/wolkvox.backup.v1.AdminService/SealNight"
-	AdminService_ListNights_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListNights"
-	AdminService_ListItems_FullMethodName         = "/wolkvox.backup.v1.AdminService/ListItems"
-	AdminService_RequestRun_FullMethodName        = "/wolkvox.backup.v1.AdminService/RequestRun"
-	AdminService_VerifyLedger_FullMethodName      = "/wolkvox.backup.v1.AdminService/VerifyLedger"
-	AdminService_ExportLedger_FullMethodName      = "/wolkvox.backup.v1.AdminService/ExportLedger"
-	AdminService_ListAlarms_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListAlarms"
-	AdminService_ClearAlarm_FullMethodName        = "/wolkvox.backup.v1.AdminService/ClearAlarm"
-	AdminService_RestartLog_FullMethodName        = "/wolkvox.backup.v1.AdminService/RestartLog"
-	AdminService_RekeyLog_FullMethodName          = "/wolkvox.backup.v1.AdminService/RekeyLog"
-	AdminService_RetireDestination_FullMethodName = "/wolkvox.backup.v1.AdminService/RetireDestination"
-	AdminService_RetireTenant_FullMethodName      = "/wolkvox.backup.v1.AdminService/RetireTenant"
-	AdminService_ExtendDeadlines_FullMethodName   = "/wolkvox.backup.v1.AdminService/ExtendDeadlines"
-	AdminService_ListOutages_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListOutages"
-	AdminService_RevokeAgent_FullMethodName       = "/wolkvox.backup.v1.AdminService/RevokeAgent"
-	AdminService_IssueCredential_FullMethodName   = "/wolkvox.backup.v1.AdminService/IssueCredential"
-	AdminService_ListCredentials_FullMethodName   = "/wolkvox.backup.v1.AdminService/ListCredentials"
-	AdminService_RevokeCredential_FullMethodName  = "/wolkvox.backup.v1.AdminService/RevokeCredential"
-	AdminService_ReadAdminLog_FullMethodName      = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
-	AdminService_CreateBackup_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateBackup"
-	AdminService_SetStorageQuota_FullMethodName   = "/wolkvox.backup.v1.AdminService/SetStorageQuota"
-	AdminService_AddDoorKey_FullMethodName        = "/wolkvox.backup.v1.AdminService/AddDoorKey"
-	AdminService_ListDoorKeys_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
-	AdminService_RemoveDoorKey_FullMethodName     = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
-	AdminService_ProveLedgerItem_FullMethodName   = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
+	AdminService_CreateTenant_FullMethodName          = "/wolkvox.backup.v1.AdminService/CreateTenant"
+	AdminService_ListTenants_FullMethodName           = "/wolkvox.backup.v1.AdminService/ListTenants"
+	AdminService_AddSource_FullMethodName             = "/wolkvox.backup.v1.AdminService/AddSource"
+	AdminService_ListSources_FullMethodName           = "/wolkvox.backup.v1.AdminService/ListSources"
+	AdminService_CreateDestination_FullMethodName     = "/wolkvox.backup.v1.AdminService/CreateDestination"
+	AdminService_ListDestinations_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDestinations"
+	AdminService_CreateToken_FullMethodName           = "/wolkvox.backup.v1.AdminService/CreateToken"
+	AdminService_ListAgents_FullMethodName            = "/wolkvox.backup.v1.AdminService/ListAgents"
+	AdminService_SealNight_FullMethodName             = "/wolkvox.backup.v1.AdminService/SealNight"
+	AdminService_ListNights_FullMethodName            = "/wolkvox.backup.v1.AdminService/ListNights"
+	AdminService_ListItems_FullMethodName             = "/wolkvox.backup.v1.AdminService/ListItems"
+	AdminService_RequestRun_FullMethodName            = "/wolkvox.backup.v1.AdminService/RequestRun"
+	AdminService_VerifyLedger_FullMethodName          = "/wolkvox.backup.v1.AdminService/VerifyLedger"
+	AdminService_ExportLedger_FullMethodName          = "/wolkvox.backup.v1.AdminService/ExportLedger"
+	AdminService_ListAlarms_FullMethodName            = "/wolkvox.backup.v1.AdminService/ListAlarms"
+	AdminService_ClearAlarm_FullMethodName            = "/wolkvox.backup.v1.AdminService/ClearAlarm"
+	AdminService_RestartLog_FullMethodName            = "/wolkvox.backup.v1.AdminService/RestartLog"
+	AdminService_RekeyLog_FullMethodName              = "/wolkvox.backup.v1.AdminService/RekeyLog"
+	AdminService_RetireDestination_FullMethodName     = "/wolkvox.backup.v1.AdminService/RetireDestination"
+	AdminService_RetireTenant_FullMethodName          = "/wolkvox.backup.v1.AdminService/RetireTenant"
+	AdminService_ExtendDeadlines_FullMethodName       = "/wolkvox.backup.v1.AdminService/ExtendDeadlines"
+	AdminService_ListOutages_FullMethodName           = "/wolkvox.backup.v1.AdminService/ListOutages"
+	AdminService_RevokeAgent_FullMethodName           = "/wolkvox.backup.v1.AdminService/RevokeAgent"
+	AdminService_IssueCredential_FullMethodName       = "/wolkvox.backup.v1.AdminService/IssueCredential"
+	AdminService_ListCredentials_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListCredentials"
+	AdminService_RevokeCredential_FullMethodName      = "/wolkvox.backup.v1.AdminService/RevokeCredential"
+	AdminService_ReadAdminLog_FullMethodName          = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
+	AdminService_CreateBackup_FullMethodName          = "/wolkvox.backup.v1.AdminService/CreateBackup"
+	AdminService_SetStorageQuota_FullMethodName       = "/wolkvox.backup.v1.AdminService/SetStorageQuota"
+	AdminService_AddDoorKey_FullMethodName            = "/wolkvox.backup.v1.AdminService/AddDoorKey"
+	AdminService_ListDoorKeys_FullMethodName          = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
+	AdminService_RemoveDoorKey_FullMethodName         = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
+	AdminService_ProveLedgerItem_FullMethodName       = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
+	AdminService_ReadExpiryCertificate_FullMethodName = "/wolkvox.backup.v1.AdminService/ReadExpiryCertificate"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -196,6 +197,10 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ProveLedgerItem(ctx context.Context, in *ProveLedgerItemRequest, opts ...grpc.CallOption) (*ProveLedgerItemResponse, error)
+	// ReadExpiryCertificate streams what became of a manifest whose time has passed: what is expired, and why.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ReadExpiryCertificate(ctx context.Context, in *ReadExpiryCertificateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiryCertificateResponse], error)
 }
 
 type adminServiceClient struct {
@@ -572,6 +577,25 @@ func (c *adminServiceClient) ProveLedgerItem(ctx context.Context, in *ProveLedge
 	return out, nil
 }
 
+func (c *adminServiceClient) ReadExpiryCertificate(ctx context.Context, in *ReadExpiryCertificateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiryCertificateResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_ReadExpiryCertificate_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadExpiryCertificateRequest, ReadExpiryCertificateResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ReadExpiryCertificateClient = grpc.ServerStreamingClient[ReadExpiryCertificateResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -714,6 +738,10 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ProveLedgerItem(context.Context, *ProveLedgerItemRequest) (*ProveLedgerItemResponse, error)
+	// ReadExpiryCertificate streams what became of a manifest whose time has passed: what is expired, and why.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -822,6 +850,9 @@ func (UnimplementedAdminServiceServer) RemoveDoorKey(context.Context, *RemoveDoo
 }
 func (UnimplementedAdminServiceServer) ProveLedgerItem(context.Context, *ProveLedgerItemRequest) (*ProveLedgerItemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ProveLedgerItem not implemented")
+}
+func (UnimplementedAdminServiceServer) ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadExpiryCertificate not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1410,6 +1441,17 @@ func _AdminService_ProveLedgerItem_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ReadExpiryCertificate_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadExpiryCertificateRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ReadExpiryCertificate(m, &grpc.GenericServerStream[ReadExpiryCertificateRequest, ReadExpiryCertificateResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ReadExpiryCertificateServer = grpc.ServerStreamingServer[ReadExpiryCertificateResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1553,6 +1595,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "CreateBackup",
 			Handler:       _AdminService_CreateBackup_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadExpiryCertificate",
+			Handler:       _AdminService_ReadExpiryCertificate_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -1656,7 +1656,7 @@ var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\"\x12\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
@@ -1771,7 +1771,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"MoveResult\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\x9c\t\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xfc\f\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
@@ -1784,7 +1784,13 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\x10PauseDestination\x12*.wolkvox.backup.v1.PauseDestinationRequest\x1a+.wolkvox.backup.v1.PauseDestinationResponse\x12n\n" +
 	"\x11ResumeDestination\x12+.wolkvox.backup.v1.ResumeDestinationRequest\x1a,.wolkvox.backup.v1.ResumeDestinationResponse\x12j\n" +
 	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01\x12V\n" +
-	"\tProveItem\x12#.wolkvox.backup.v1.ProveItemRequest\x1a$.wolkvox.backup.v1.ProveItemResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\tProveItem\x12#.wolkvox.backup.v1.ProveItemRequest\x1a$.wolkvox.backup.v1.ProveItemResponse\x12^\n" +
+	"\vListExpired\x12%.wolkvox.backup.v1.ListExpiredRequest\x1a&.wolkvox.backup.v1.ListExpiredResponse0\x01\x12a\n" +
+	"\fFetchExpired\x12&.wolkvox.backup.v1.FetchExpiredRequest\x1a'.wolkvox.backup.v1.FetchExpiredResponse0\x01\x12^\n" +
+	"\vReadExpired\x12%.wolkvox.backup.v1.ReadExpiredRequest\x1a&.wolkvox.backup.v1.ReadExpiredResponse0\x01\x12Y\n" +
+	"\n" +
+	"WaiveItems\x12$.wolkvox.backup.v1.WaiveItemsRequest\x1a%.wolkvox.backup.v1.WaiveItemsResponse\x12`\n" +
+	"\vImportFiles\x12%.wolkvox.backup.v1.ImportFilesRequest\x1a&.wolkvox.backup.v1.ImportFilesResponse(\x010\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once
@@ -1839,7 +1845,17 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*ExportedFile)(nil),              // 36: wolkvox.backup.v1.ExportedFile
 	(*CheckLine)(nil),                 // 37: wolkvox.backup.v1.CheckLine
 	(*ProveItemRequest)(nil),          // 38: wolkvox.backup.v1.ProveItemRequest
-	(*ProveItemResponse)(nil),         // 39: wolkvox.backup.v1.ProveItemResponse
+	(*ListExpiredRequest)(nil),        // 39: wolkvox.backup.v1.ListExpiredRequest
+	(*FetchExpiredRequest)(nil),       // 40: wolkvox.backup.v1.FetchExpiredRequest
+	(*ReadExpiredRequest)(nil),        // 41: wolkvox.backup.v1.ReadExpiredRequest
+	(*WaiveItemsRequest)(nil),         // 42: wolkvox.backup.v1.WaiveItemsRequest
+	(*ImportFilesRequest)(nil),        // 43: wolkvox.backup.v1.ImportFilesRequest
+	(*ProveItemResponse)(nil),         // 44: wolkvox.backup.v1.ProveItemResponse
+	(*ListExpiredResponse)(nil),       // 45: wolkvox.backup.v1.ListExpiredResponse
+	(*FetchExpiredResponse)(nil),      // 46: wolkvox.backup.v1.FetchExpiredResponse
+	(*ReadExpiredResponse)(nil),       // 47: wolkvox.backup.v1.ReadExpiredResponse
+	(*WaiveItemsResponse)(nil),        // 48: wolkvox.backup.v1.WaiveItemsResponse
+	(*ImportFilesResponse)(nil),       // 49: wolkvox.backup.v1.ImportFilesResponse
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
@@ -1877,20 +1893,30 @@ var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	21, // 32: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
 	23, // 33: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
 	38, // 34: wolkvox.backup.v1.AgentService.ProveItem:input_type -> wolkvox.backup.v1.ProveItemRequest
-	1,  // 35: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 36: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 37: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 38: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 39: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 40: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	15, // 41: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
-	17, // 42: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
-	20, // 43: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
-	22, // 44: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
-	24, // 45: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
-	39, // 46: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
-	35, // [35:47] is the sub-list for method output_type
-	23, // [23:35] is the sub-list for method input_type
+	39, // 35: wolkvox.backup.v1.AgentService.ListExpired:input_type -> wolkvox.backup.v1.ListExpiredRequest
+	40, // 36: wolkvox.backup.v1.AgentService.FetchExpired:input_type -> wolkvox.backup.v1.FetchExpiredRequest
+	41, // 37: wolkvox.backup.v1.AgentService.ReadExpired:input_type -> wolkvox.backup.v1.ReadExpiredRequest
+	42, // 38: wolkvox.backup.v1.AgentService.WaiveItems:input_type -> wolkvox.backup.v1.WaiveItemsRequest
+	43, // 39: wolkvox.backup.v1.AgentService.ImportFiles:input_type -> wolkvox.backup.v1.ImportFilesRequest
+	1,  // 40: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 41: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 42: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 43: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 44: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 45: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 46: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 47: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 48: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 49: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 50: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	44, // 51: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
+	45, // 52: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
+	46, // 53: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
+	47, // 54: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
+	48, // 55: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
+	49, // 56: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
+	40, // [40:57] is the sub-list for method output_type
+	23, // [23:40] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -1901,6 +1927,7 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 	if File_wolkvox_backup_v1_agent_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_byhand_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_prove_proto_init()
 	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
