@@ -102,6 +102,7 @@ of them; those of a tenant's clients and auditors may look at what is the tenant
 		a.adminLogCommand(),
 		a.storageCommand(),
 		a.doorKeyCommand(),
+		a.unrecordedCommand(),
 	)
 	return root
 }

@@ -3327,7 +3327,7 @@ var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"wolkvox/backup/v1/credential.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/outage.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"wolkvox/backup/v1/credential.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a#wolkvox/backup/v1/interaction.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/outage.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
@@ -3532,7 +3532,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
 	"\x0fALARM_KIND_FORK\x10\x02\x12\x18\n" +
 	"\x14ALARM_KIND_TAIL_LOST\x10\x03\x12\x15\n" +
-	"\x11ALARM_KIND_COUNTS\x10\x042\xb3\x18\n" +
+	"\x11ALARM_KIND_COUNTS\x10\x042\x9c\x19\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +
@@ -3572,7 +3572,8 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"AddDoorKey\x12$.wolkvox.backup.v1.AddDoorKeyRequest\x1a%.wolkvox.backup.v1.AddDoorKeyResponse\x12_\n" +
 	"\fListDoorKeys\x12&.wolkvox.backup.v1.ListDoorKeysRequest\x1a'.wolkvox.backup.v1.ListDoorKeysResponse\x12b\n" +
-	"\rRemoveDoorKey\x12'.wolkvox.backup.v1.RemoveDoorKeyRequest\x1a(.wolkvox.backup.v1.RemoveDoorKeyResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\rRemoveDoorKey\x12'.wolkvox.backup.v1.RemoveDoorKeyRequest\x1a(.wolkvox.backup.v1.RemoveDoorKeyResponse\x12g\n" +
+	"\x0eListUnrecorded\x12(.wolkvox.backup.v1.ListUnrecordedRequest\x1a).wolkvox.backup.v1.ListUnrecordedResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_admin_proto_rawDescOnce sync.Once
@@ -3666,14 +3667,16 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*AddDoorKeyRequest)(nil),         // 74: wolkvox.backup.v1.AddDoorKeyRequest
 	(*ListDoorKeysRequest)(nil),       // 75: wolkvox.backup.v1.ListDoorKeysRequest
 	(*RemoveDoorKeyRequest)(nil),      // 76: wolkvox.backup.v1.RemoveDoorKeyRequest
-	(*ExtendDeadlinesResponse)(nil),   // 77: wolkvox.backup.v1.ExtendDeadlinesResponse
-	(*ListOutagesResponse)(nil),       // 78: wolkvox.backup.v1.ListOutagesResponse
-	(*IssueCredentialResponse)(nil),   // 79: wolkvox.backup.v1.IssueCredentialResponse
-	(*ListCredentialsResponse)(nil),   // 80: wolkvox.backup.v1.ListCredentialsResponse
-	(*RevokeCredentialResponse)(nil),  // 81: wolkvox.backup.v1.RevokeCredentialResponse
-	(*AddDoorKeyResponse)(nil),        // 82: wolkvox.backup.v1.AddDoorKeyResponse
-	(*ListDoorKeysResponse)(nil),      // 83: wolkvox.backup.v1.ListDoorKeysResponse
-	(*RemoveDoorKeyResponse)(nil),     // 84: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(*ListUnrecordedRequest)(nil),     // 77: wolkvox.backup.v1.ListUnrecordedRequest
+	(*ExtendDeadlinesResponse)(nil),   // 78: wolkvox.backup.v1.ExtendDeadlinesResponse
+	(*ListOutagesResponse)(nil),       // 79: wolkvox.backup.v1.ListOutagesResponse
+	(*IssueCredentialResponse)(nil),   // 80: wolkvox.backup.v1.IssueCredentialResponse
+	(*ListCredentialsResponse)(nil),   // 81: wolkvox.backup.v1.ListCredentialsResponse
+	(*RevokeCredentialResponse)(nil),  // 82: wolkvox.backup.v1.RevokeCredentialResponse
+	(*AddDoorKeyResponse)(nil),        // 83: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),      // 84: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),     // 85: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(*ListUnrecordedResponse)(nil),    // 86: wolkvox.backup.v1.ListUnrecordedResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	56, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
@@ -3750,40 +3753,42 @@ var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	74, // 71: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
 	75, // 72: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
 	76, // 73: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
-	3,  // 74: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	5,  // 75: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	8,  // 76: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	10, // 77: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	13, // 78: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	15, // 79: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	17, // 80: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	20, // 81: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	23, // 82: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	25, // 83: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	27, // 84: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	29, // 85: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	31, // 86: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	33, // 87: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	36, // 88: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	38, // 89: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	40, // 90: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	42, // 91: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	44, // 92: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	46, // 93: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	77, // 94: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	78, // 95: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	48, // 96: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	79, // 97: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	80, // 98: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	81, // 99: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	51, // 100: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	53, // 101: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	55, // 102: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
-	82, // 103: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
-	83, // 104: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
-	84, // 105: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
-	74, // [74:106] is the sub-list for method output_type
-	42, // [42:74] is the sub-list for method input_type
+	77, // 74: wolkvox.backup.v1.AdminService.ListUnrecorded:input_type -> wolkvox.backup.v1.ListUnrecordedRequest
+	3,  // 75: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	5,  // 76: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	8,  // 77: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	10, // 78: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	13, // 79: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	15, // 80: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	17, // 81: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	20, // 82: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	23, // 83: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	25, // 84: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	27, // 85: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	29, // 86: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	31, // 87: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	33, // 88: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	36, // 89: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	38, // 90: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	40, // 91: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	42, // 92: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	44, // 93: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	46, // 94: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	78, // 95: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	79, // 96: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	48, // 97: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	80, // 98: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	81, // 99: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	82, // 100: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	51, // 101: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	53, // 102: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	55, // 103: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
+	83, // 104: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	84, // 105: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	85, // 106: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	86, // 107: wolkvox.backup.v1.AdminService.ListUnrecorded:output_type -> wolkvox.backup.v1.ListUnrecordedResponse
+	75, // [75:108] is the sub-list for method output_type
+	42, // [42:75] is the sub-list for method input_type
 	42, // [42:42] is the sub-list for extension type_name
 	42, // [42:42] is the sub-list for extension extendee
 	0,  // [0:42] is the sub-list for field type_name
@@ -3797,6 +3802,7 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	file_wolkvox_backup_v1_credential_proto_init()
 	file_wolkvox_backup_v1_door_proto_init()
 	file_wolkvox_backup_v1_heartbeat_proto_init()
+	file_wolkvox_backup_v1_interaction_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_outage_proto_init()
 	file_wolkvox_backup_v1_source_proto_init()

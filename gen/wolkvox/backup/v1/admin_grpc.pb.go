@@ -51,6 +51,7 @@ const (
 	AdminService_AddDoorKey_FullMethodName        = "/wolkvox.backup.v1.AdminService/AddDoorKey"
 	AdminService_ListDoorKeys_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
 	AdminService_RemoveDoorKey_FullMethodName     = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
+	AdminService_ListUnrecorded_FullMethodName    = "/wolkvox.backup.v1.AdminService/ListUnrecorded"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -191,6 +192,11 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
 	// Who may call: an operator; a client for their own tenant.
 	RemoveDoorKey(ctx context.Context, in *RemoveDoorKeyRequest, opts ...grpc.CallOption) (*RemoveDoorKeyResponse, error)
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error)
 }
 
 type adminServiceClient struct {
@@ -557,6 +563,25 @@ func (c *adminServiceClient) RemoveDoorKey(ctx context.Context, in *RemoveDoorKe
 	return out, nil
 }
 
+func (c *adminServiceClient) ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_ListUnrecorded_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListUnrecordedRequest, ListUnrecordedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedClient = grpc.ServerStreamingClient[ListUnrecordedResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -695,6 +720,11 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
 	// Who may call: an operator; a client for their own tenant.
 	RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error)
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -800,6 +830,9 @@ func (UnimplementedAdminServiceServer) ListDoorKeys(context.Context, *ListDoorKe
 }
 func (UnimplementedAdminServiceServer) RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveDoorKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListUnrecorded not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1370,6 +1403,17 @@ func _AdminService_RemoveDoorKey_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListUnrecorded_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListUnrecordedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ListUnrecorded(m, &grpc.GenericServerStream[ListUnrecordedRequest, ListUnrecordedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedServer = grpc.ServerStreamingServer[ListUnrecordedResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1509,6 +1553,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "CreateBackup",
 			Handler:       _AdminService_CreateBackup_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListUnrecorded",
+			Handler:       _AdminService_ListUnrecorded_Handler,
 			ServerStreams: true,
 		},
 	},
