@@ -43,7 +43,7 @@ test-windows: ## run tests as Windows programs under Wine; installs Wine
 	test/windows/run.sh ./internal/ledger ./internal/durable ./internal/store ./agent/internal/state ./agent/internal/dest/localdest ./agent/internal/secret
 
 .PHONY: bench
-bench: build peers ## measure a night's copy beside rsync, rclone, sftp and smbclient; BENCH=sftp,... for some parts
+bench: build peers ## measure a night's copy beside rsync, rclone, sftp, smbclient and s5cmd; BENCH=sftp,... for some parts
 	PATH="$(CURDIR)/bin/peers:$$PATH" CGO_ENABLED=0 go run ./test/bench $(if $(BENCH),-part $(BENCH))
 
 .PHONY: fuzz

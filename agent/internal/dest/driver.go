@@ -121,6 +121,13 @@ type Hasher interface {
 	HashAll(ctx context.Context, names []string) ([]Found, error)
 }
 
+// Glancer is a driver that can tell most of what is absent at much less cost than by asking for each name.
+type Glancer interface {
+	// Glance reports of each of names whether it seems to be absent; false says nothing. It is a hint: nothing may be called
+	// missing by it, and what is put in its place is put only if the name is free.
+	Glance(ctx context.Context, names []string) (absent []bool, err error)
+}
+
 // StagedFile is a file being staged.
 type StagedFile interface {
 	io.Writer

@@ -75,7 +75,7 @@ func (b *batch) adopt(ctx context.Context) ([]fetch.Item, error) {
 		b.indexes[item.Path] = item.Index
 	}
 	n := b.pass.night
-	found, err := b.place.Hash(ctx, names)
+	found, err := b.place.HashExpected(ctx, names)
 	if err != nil {
 		return nil, n.atPlace(err)
 	}

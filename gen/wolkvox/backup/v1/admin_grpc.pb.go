@@ -53,6 +53,7 @@ const (
 	AdminService_RemoveDoorKey_FullMethodName         = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
 	AdminService_ProveLedgerItem_FullMethodName       = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
 	AdminService_ReadExpiryCertificate_FullMethodName = "/wolkvox.backup.v1.AdminService/ReadExpiryCertificate"
+	AdminService_ListUnrecorded_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListUnrecorded"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -201,6 +202,11 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ReadExpiryCertificate(ctx context.Context, in *ReadExpiryCertificateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiryCertificateResponse], error)
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error)
 }
 
 type adminServiceClient struct {
@@ -596,6 +602,25 @@ func (c *adminServiceClient) ReadExpiryCertificate(ctx context.Context, in *Read
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadExpiryCertificateClient = grpc.ServerStreamingClient[ReadExpiryCertificateResponse]
 
+func (c *adminServiceClient) ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[5], AdminService_ListUnrecorded_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListUnrecordedRequest, ListUnrecordedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedClient = grpc.ServerStreamingClient[ListUnrecordedResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -742,6 +767,11 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -853,6 +883,9 @@ func (UnimplementedAdminServiceServer) ProveLedgerItem(context.Context, *ProveLe
 }
 func (UnimplementedAdminServiceServer) ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error {
 	return status.Error(codes.Unimplemented, "method ReadExpiryCertificate not implemented")
+}
+func (UnimplementedAdminServiceServer) ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListUnrecorded not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1452,6 +1485,17 @@ func _AdminService_ReadExpiryCertificate_Handler(srv interface{}, stream grpc.Se
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadExpiryCertificateServer = grpc.ServerStreamingServer[ReadExpiryCertificateResponse]
 
+func _AdminService_ListUnrecorded_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListUnrecordedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ListUnrecorded(m, &grpc.GenericServerStream[ListUnrecordedRequest, ListUnrecordedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedServer = grpc.ServerStreamingServer[ListUnrecordedResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1600,6 +1644,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadExpiryCertificate",
 			Handler:       _AdminService_ReadExpiryCertificate_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListUnrecorded",
+			Handler:       _AdminService_ListUnrecorded_Handler,
 			ServerStreams: true,
 		},
 	},
