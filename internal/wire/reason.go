@@ -32,6 +32,9 @@ const (
 	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
 	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
 
+	ReasonNoNight   = "NO_NIGHT"   // no night of that month is in the agreed log
+	ReasonNotAgreed = "NOT_AGREED" // both sides have signed no head yet
+
 	ReasonTooManyRecordings = "TOO_MANY_RECORDINGS" // a night, or an interaction, has as many announcements as are kept
 )
 

@@ -242,6 +242,7 @@ function checkSettled(checked) {
     const now = snapshot(fold, night);
     if (!belongs(checked, night) || now.some(({ states }) => states.includes(PENDING))) continue;
     const latest = sums.findLast((one) => one.night === night);
+    if (latest === undefined && now.every(({ states }) => !states.includes(CONFIRMED))) continue;
     const same = latest !== undefined && latest.manifests.length === now.length && now.every(({ states }, i) => (
       states.every((state, index) => (state === CONFIRMED) === (latest.manifests[i].states[index] === CONFIRMED))));
     if (!same) guard(checked, `nights/${night}`, () => refuse('MISSING', 'there is no SHA256SUMS of what is confirmed at the last head'));

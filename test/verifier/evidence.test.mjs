@@ -210,6 +210,14 @@ test('a kit has the nights of its month, and must say what it is', () => {
   assert.ok(problems(dir).includes('manifests/2 ITEMS'));
 });
 
+test('a night of which nothing was ever confirmed needs no sums', () => {
+  const { ledger, dir } = evidence();
+  ledger.sealed([], { night: '2025-03-02' });
+  putEntries(dir, ledger, 10, 11);
+  put(dir, `heads/${numbered(11)}`, ledger.agreedHead());
+  assert.deepEqual(problems(dir), []);
+});
+
 test('an erased recording may be listed or not', () => {
   const lines = [line('a'), line('b')];
   const ledger = new Ledger().genesis().assigned().sealed(lines).delivered(1, '0-1');

@@ -30,6 +30,7 @@ const (
 	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
 	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
 	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
+	AgentService_ExportEvidence_FullMethodName    = "/wolkvox.backup.v1.AgentService/ExportEvidence"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -86,6 +87,11 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(ctx context.Context, in *MoveDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MoveDestinationResponse], error)
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error)
 }
 
 type agentServiceClient struct {
@@ -242,6 +248,25 @@ func (c *agentServiceClient) MoveDestination(ctx context.Context, in *MoveDestin
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationClient = grpc.ServerStreamingClient[MoveDestinationResponse]
 
+func (c *agentServiceClient) ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[4], AgentService_ExportEvidence_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportEvidenceRequest, ExportEvidenceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceClient = grpc.ServerStreamingClient[ExportEvidenceResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -296,6 +321,11 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -338,6 +368,9 @@ func (UnimplementedAgentServiceServer) ResumeDestination(context.Context, *Resum
 }
 func (UnimplementedAgentServiceServer) MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error {
 	return status.Error(codes.Unimplemented, "method MoveDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportEvidence not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -530,6 +563,17 @@ func _AgentService_MoveDestination_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationServer = grpc.ServerStreamingServer[MoveDestinationResponse]
 
+func _AgentService_ExportEvidence_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportEvidenceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).ExportEvidence(m, &grpc.GenericServerStream[ExportEvidenceRequest, ExportEvidenceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceServer = grpc.ServerStreamingServer[ExportEvidenceResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -585,6 +629,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "MoveDestination",
 			Handler:       _AgentService_MoveDestination_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ExportEvidence",
+			Handler:       _AgentService_ExportEvidence_Handler,
 			ServerStreams: true,
 		},
 	},
