@@ -3,12 +3,10 @@ package night
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wolkvox/backup"
@@ -21,23 +19,28 @@ import (
 // Evidence is how far the plain files at the destination reach that prove what is there.
 type Evidence struct {
 	Size    int64       // of the agreed head that they reach; 0 where nothing is known to be written
-	Through backup.Date // the last night up to which nothing was pending then; zero where there is none
+	Through backup.Date // the last night that they reach before the first one with something pending; zero where there is none
 	Problem error       // why they do not reach further; nil where they are as they should be
 }
 
-// Evidence returns how far it reaches now.
+// Evidence returns how far it reaches now, as far as this process or an earlier one knows.
 func (n *Night) Evidence() Evidence {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.evidence
+	e := n.evidence
+	n.mu.Unlock()
+	through, err := n.settledThrough(e.Size)
+	e.Through = through
+	if e.Problem == nil {
+		e.Problem = err
+	}
+	return e
 }
 
 // keepEvidence writes evidence whenever a head was agreed, until ctx ends. Copying goes on meanwhile, whatever becomes of it.
 func (n *Night) keepEvidence(ctx context.Context) {
-	n.recallEvidence(ctx)
 	var left rest
 	for {
-		err := n.writeEvidence(ctx)
+		err := n.tryEvidence(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -47,9 +50,6 @@ func (n *Night) keepEvidence(ctx context.Context) {
 			n.logWarn(ctx, "evidence not written", err)
 			again = time.After(left.left(time.Now()))
 		}
-		n.mu.Lock()
-		n.evidence.Problem = err
-		n.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return
@@ -65,6 +65,35 @@ func (n *Night) tellAgreed() {
 	case n.agreedNow <- struct{}{}:
 	default:
 	}
+}
+
+// evidencePatience is how long a pass that somebody asked for waits for its evidence.
+const evidencePatience = time.Minute
+
+// awaitEvidence has the evidence written before somebody is told that all is done: a process that makes one pass ends with it.
+func (n *Night) awaitEvidence(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, evidencePatience)
+	defer cancel()
+	if err := n.tryEvidence(ctx); err != nil {
+		n.logWarn(ctx, "evidence not written", err)
+	}
+}
+
+// tryEvidence is writeEvidence, by one goroutine at a time, and keeps why it could not be written.
+func (n *Night) tryEvidence(ctx context.Context) error {
+	select {
+	case n.evidenceTurn <- struct{}{}:
+		defer func() { <-n.evidenceTurn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err := n.writeEvidence(ctx)
+	if ctx.Err() == nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.evidence.Problem = err
+	}
+	return err
 }
 
 // writeEvidence adds to the evidence what was agreed since.
@@ -84,20 +113,18 @@ func (n *Night) writeEvidence(ctx context.Context) error {
 		return err
 	}
 	defer place.Close()
-	before := n.Evidence()
-	size, err := evidence.NewWriter(n.Log, ownFolder{place, evidence.Folder(n.Log.Origin())}).Write(ctx, before.Size)
+	n.mu.Lock()
+	before := n.evidence.Size
+	n.mu.Unlock()
+	size, err := evidence.NewWriter(n.Log, ownFolder{place, evidence.Folder(n.Log.Origin())}).Write(ctx, before)
 	if err != nil {
 		return n.atPlace(err)
 	}
-	through, err := n.settledThrough(size)
-	if err != nil {
-		return err
-	}
 	n.mu.Lock()
-	n.evidence.Size, n.evidence.Through = size, through
+	n.evidence.Size = size
 	n.mu.Unlock()
-	if size != before.Size {
-		n.Slog.LogAttrs(ctx, slog.LevelInfo, "evidence written", slog.Int64("entries", size), slog.String("through_night", through.String()))
+	if size != before {
+		n.Slog.LogAttrs(ctx, slog.LevelInfo, "evidence written", slog.Int64("entries", size))
 		n.keepReached(ctx, size)
 	}
 	return nil
@@ -127,21 +154,19 @@ func (n *Night) settledThrough(size int64) (through backup.Date, err error) {
 }
 
 // recallEvidence reads how far an earlier process came. It only saves work: without it everything is compared again.
-func (n *Night) recallEvidence(ctx context.Context) {
-	if n.EvidenceFile == "" {
-		return
+func recallEvidence(file string) (size int64) {
+	if file == "" {
+		return 0
 	}
-	text, err := os.ReadFile(n.EvidenceFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		n.logWarn(ctx, "how far evidence was written cannot be read", err)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0
 	}
-	size, err := strconv.ParseInt(strings.TrimSuffix(string(text), "\n"), 10, 64)
-	if err != nil || size < 0 {
-		return
+	size, err = strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		return 0
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.evidence.Size = size
+	return max(size, 0)
 }
 
 func (n *Night) keepReached(ctx context.Context, size int64) {

@@ -23,6 +23,11 @@ func TestEvidence(t *testing.T) {
 	if outcome := m.life(t.Context()); !outcome.Complete {
 		t.Fatal(outcome.Err)
 	}
+	seal := func(name string) {
+		p.seal([]string{name}, contentOf)
+		size, _ := p.log.Position()
+		m.await("the new night", func(log *store.Ledger) bool { here, _ := log.Position(); return here == size })
+	}
 	refuse := errors.New("no room")
 	m.refuse = func(op desttest.Op, name string) error {
 		if op == desttest.OpWriteOwn && strings.HasPrefix(name, "evidence/") {
@@ -32,7 +37,7 @@ func TestEvidence(t *testing.T) {
 	}
 	err := m.loop(func(n *Night) {
 		m.await("a problem", func(*store.Ledger) bool { return errors.Is(n.Evidence().Problem, refuse) })
-		p.seal([]string{"z.gsm"}, contentOf)
+		seal("z.gsm")
 		if outcome, err := n.RunNow(t.Context()); err != nil || !outcome.Complete {
 			t.Errorf("the pass: %+v, %v", outcome, err)
 		}
@@ -50,7 +55,7 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("it is %+v, want through %s", n.Evidence(), through)
 		}
 		before := n.Evidence().Size
-		p.seal([]string{"zz.gsm"}, contentOf)
+		seal("zz.gsm")
 		if outcome, err := n.RunNow(t.Context()); err != nil || !outcome.Complete {
 			t.Errorf("the next pass: %+v, %v", outcome, err)
 		}

@@ -118,6 +118,9 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			n.rested(&passes, err)
 			n.setRest(passes.until)
 			if answer != nil {
+				if outcome.Complete {
+					n.awaitEvidence(ctx)
+				}
 				answer <- outcome
 			}
 		}

@@ -61,7 +61,8 @@ type Night struct {
 	moves    chan *move
 	errands  chan errand
 	// agreedNow holds at most one message that a head was agreed.
-	agreedNow chan struct{}
+	agreedNow    chan struct{}
+	evidenceTurn chan struct{} // holds one message while evidence is written
 
 	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
 	marks    marks      // guarded by receipts
@@ -106,7 +107,7 @@ func New(c Config) *Night {
 	if c.Circuit == nil {
 		c.Circuit = circuit.New(nil, c.Faults, nil)
 	}
-	return &Night{Config: c, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), errands: make(chan errand), agreedNow: make(chan struct{}, 1),
+	return &Night{Config: c, evidence: Evidence{Size: recallEvidence(c.EvidenceFile)}, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), errands: make(chan errand), agreedNow: make(chan struct{}, 1), evidenceTurn: make(chan struct{}, 1),
 		closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 
