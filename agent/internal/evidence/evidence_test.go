@@ -351,6 +351,31 @@ func TestNights(t *testing.T) {
 	}
 }
 
+// TestGone writes all of it anew where the head that it reached is not there: at another place, or after somebody deleted it.
+func TestGone(t *testing.T) {
+	t.Parallel()
+	f, first := newFixture(t), newFiles(t)
+	f.seal(20, "a.gsm")
+	f.delivered(1, "0")
+	f.agree()
+	since, err := evidence.NewWriter(f.log, first).Write(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.seal(21, "b.gsm")
+	f.delivered(2, "0")
+	f.agree()
+	other := newFiles(t)
+	if size, err := evidence.NewWriter(f.log, other).Write(t.Context(), since); err != nil || size != 6 {
+		t.Errorf("at another place: %d, %v", size, err)
+	}
+	other.checkText(f.log)
+	for day, want := range map[int]string{20: "a.gsm", 21: "b.gsm"} {
+		recordings, _ := other.sums(day, 6)
+		wantList(t, fmt.Sprintf("night %d", day), recordings, want)
+	}
+}
+
 // agreed agrees at a size that must be the log's, and returns 0: where a first writer begins.
 func agreed(t testing.TB, f *fixture, size int64) int64 {
 	t.Helper()
