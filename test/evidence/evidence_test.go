@@ -4,12 +4,16 @@ package evidence
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/wolkvox/backup/internal/peertest/versitygw"
 	"github.com/wolkvox/backup/test/fleet"
@@ -20,12 +24,13 @@ import (
 func TestNights(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]func(t *testing.T, dir string) string{
-		"local": func(_ *testing.T, dir string) string { return "  directory: " + dir + "\n" },
-		"s3":    bucket,
+		"local":  func(_ *testing.T, dir string) string { return "  directory: " + dir + "\n" },
+		"bucket": bucket,
+		"locked": lockedBucket,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := filepath.Join(t.TempDir(), "recordings")
+			dir := filepath.Join(t.TempDir(), name)
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -48,19 +53,55 @@ func TestNights(t *testing.T) {
 			checkVerifier(t, found[0], trusted, 100)
 			testTampered(t, found[0])
 			testKit(t, f, dir, trusted)
+			if name == "locked" {
+				checkOnce(t, found[0])
+				return // nobody alters a recording there
+			}
 			testAltered(t, f, dir, found[0])
 		})
 	}
 }
 
 func bucket(t *testing.T, dir string) string {
-	server := versitygw.Start(t, versitygw.Options{Dir: dir})
+	return ofBucket(t, versitygw.Start(t, versitygw.Options{Dir: dir}), filepath.Base(dir), "")
+}
+
+// lockedBucket is one with object lock, where nothing is replaced.
+func lockedBucket(t *testing.T, dir string) string {
+	beside := filepath.Join(filepath.Dir(dir), "unlocked")
+	if err := errors.Join(os.Mkdir(beside, 0o755), os.Remove(dir)); err != nil { // the server makes it
+		t.Fatal(err)
+	}
+	server := versitygw.Start(t, versitygw.Options{Dir: beside, Versions: true})
+	client := s3.New(s3.Options{
+		Region: versitygw.Region, BaseEndpoint: &server.Endpoint, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(server.KeyID, server.SecretKey, ""),
+	})
+	name := filepath.Base(dir)
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name, ObjectLockEnabledForBucket: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	return ofBucket(t, server, name, "    object_lock: {mode: governance, days: 3}\n")
+}
+
+// checkOnce makes sure that no file of the evidence took a second name.
+func checkOnce(t *testing.T, evidence string) {
+	t.Helper()
+	for name := range fleet.Tree(t, evidence) {
+		if strings.Contains(name, ".txt.") || strings.Contains(name, "SHA256SUMS.") {
+			t.Errorf("%s was written again", name)
+		}
+	}
+}
+
+func ofBucket(t *testing.T, server *versitygw.Server, name, more string) string {
+	t.Helper()
 	secret := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(secret, []byte(server.KeyID+"\n"+server.SecretKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("  s3:\n    bucket: %q\n    endpoint: http://%s\n    path_style: true\n    region: %s\n    key: {file: %s}\n    check: provider\n",
-		server.Bucket, server.Address, versitygw.Region, secret)
+	return fmt.Sprintf("  s3:\n    bucket: %q\n    endpoint: http://%s\n    path_style: true\n    region: %s\n    key: {file: %s}\n    check: provider\n%s",
+		name, server.Address, versitygw.Region, secret, more)
 }
 
 // fingerprints are the verifier's flags for the keys that enrolling told people to write down.
