@@ -141,8 +141,12 @@ type StagedFile interface {
 // Move names a staged file and the name under which it shall be visible.
 type Move struct{ Key, Name string }
 
-// Keeper is a driver that keeps small files of the agent's own. Their names are relative to the folder
-// [backup.OwnPrefix]. Every driver that a [Store] is built on has this ability.
+// MaxOwnBytes is the most that an own file may hold.
+const MaxOwnBytes = 1 << 20
+
+// Keeper is a driver that keeps small files of the agent's own, of up to [MaxOwnBytes]. Their names are relative to the folder
+// [backup.OwnPrefix], and may lie in folders below it, which are made as needed. Every driver that a [Store] is built on has this
+// ability.
 type Keeper interface {
 	// ReadOwn returns the contents of an own file, fs.ErrNotExist only where it is truly absent.
 	ReadOwn(ctx context.Context, name string) ([]byte, error)

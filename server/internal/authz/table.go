@@ -69,7 +69,6 @@ var methods = map[string]Rule{
 	backupv1.AdminService_ReadExpiryCertificate_FullMethodName: {Callers: ofTenant},
 
 	backupv1.AdminService_ListDoorKeys_FullMethodName:   {Callers: ofTenant},
-	backupv1.AdminService_ListDoorKeys_FullMethodName:   {Callers: ofTenant},
 	backupv1.AdminService_ListUnrecorded_FullMethodName: {Callers: ofTenant},
 
 	backupv1.AdminService_AddDoorKey_FullMethodName:    {Callers: Operator | Client, Changes: true},

@@ -36,6 +36,7 @@ const (
 	AgentService_ReadExpired_FullMethodName       = "/wolkvox.backup.v1.AgentService/ReadExpired"
 	AgentService_WaiveItems_FullMethodName        = "/wolkvox.backup.v1.AgentService/WaiveItems"
 	AgentService_ImportFiles_FullMethodName       = "/wolkvox.backup.v1.AgentService/ImportFiles"
+	AgentService_ExportEvidence_FullMethodName    = "/wolkvox.backup.v1.AgentService/ExportEvidence"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -117,6 +118,11 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ImportFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse], error)
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error)
 }
 
 type agentServiceClient struct {
@@ -363,6 +369,25 @@ func (c *agentServiceClient) ImportFiles(ctx context.Context, opts ...grpc.CallO
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ImportFilesClient = grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse]
 
+func (c *agentServiceClient) ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[8], AgentService_ExportEvidence_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportEvidenceRequest, ExportEvidenceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceClient = grpc.ServerStreamingClient[ExportEvidenceResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -442,6 +467,11 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -502,6 +532,9 @@ func (UnimplementedAgentServiceServer) WaiveItems(context.Context, *WaiveItemsRe
 }
 func (UnimplementedAgentServiceServer) ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportFiles not implemented")
+}
+func (UnimplementedAgentServiceServer) ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportEvidence not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -770,6 +803,17 @@ func _AgentService_ImportFiles_Handler(srv interface{}, stream grpc.ServerStream
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ImportFilesServer = grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]
 
+func _AgentService_ExportEvidence_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportEvidenceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).ExportEvidence(m, &grpc.GenericServerStream[ExportEvidenceRequest, ExportEvidenceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceServer = grpc.ServerStreamingServer[ExportEvidenceResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -855,6 +899,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _AgentService_ImportFiles_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "ExportEvidence",
+			Handler:       _AgentService_ExportEvidence_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "wolkvox/backup/v1/agent.proto",
