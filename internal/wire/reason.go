@@ -34,8 +34,8 @@ const (
 
 	ReasonNoRecording = "NO_RECORDING" // no manifest of the log has it
 	ReasonNotProvable = "NOT_PROVABLE" // no agreed head has its sealing yet, or its line was erased
-	ReasonNoNight   = "NO_NIGHT"   // no night of that month is in the agreed log
-	ReasonNotAgreed = "NOT_AGREED" // both sides have signed no head yet
+	ReasonNoNight     = "NO_NIGHT"     // no night of that month is in the agreed log
+	ReasonNotAgreed   = "NOT_AGREED"   // both sides have signed no head yet
 
 	ReasonTooManyRecordings = "TOO_MANY_RECORDINGS" // a night, or an interaction, has as many announcements as are kept
 )
