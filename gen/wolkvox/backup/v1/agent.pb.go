@@ -1656,7 +1656,7 @@ var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\x12\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/report.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
@@ -1771,7 +1771,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"MoveResult\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xc4\b\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\x95\t\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
@@ -1783,7 +1783,8 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\aPlanRun\x12!.wolkvox.backup.v1.PlanRunRequest\x1a\".wolkvox.backup.v1.PlanRunResponse\x12k\n" +
 	"\x10PauseDestination\x12*.wolkvox.backup.v1.PauseDestinationRequest\x1a+.wolkvox.backup.v1.PauseDestinationResponse\x12n\n" +
 	"\x11ResumeDestination\x12+.wolkvox.backup.v1.ResumeDestinationRequest\x1a,.wolkvox.backup.v1.ResumeDestinationResponse\x12j\n" +
-	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01\x12O\n" +
+	"\x06Report\x12 .wolkvox.backup.v1.ReportRequest\x1a!.wolkvox.backup.v1.ReportResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once
@@ -1837,6 +1838,8 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*LedgerReport)(nil),              // 35: wolkvox.backup.v1.LedgerReport
 	(*ExportedFile)(nil),              // 36: wolkvox.backup.v1.ExportedFile
 	(*CheckLine)(nil),                 // 37: wolkvox.backup.v1.CheckLine
+	(*ReportRequest)(nil),             // 38: wolkvox.backup.v1.ReportRequest
+	(*ReportResponse)(nil),            // 39: wolkvox.backup.v1.ReportResponse
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
@@ -1873,19 +1876,21 @@ var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	19, // 31: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
 	21, // 32: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
 	23, // 33: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
-	1,  // 34: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 35: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 36: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 37: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 38: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 39: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	15, // 40: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
-	17, // 41: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
-	20, // 42: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
-	22, // 43: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
-	24, // 44: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
-	34, // [34:45] is the sub-list for method output_type
-	23, // [23:34] is the sub-list for method input_type
+	38, // 34: wolkvox.backup.v1.AgentService.Report:input_type -> wolkvox.backup.v1.ReportRequest
+	1,  // 35: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 36: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 37: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 38: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 39: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 40: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 41: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 42: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 43: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 44: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 45: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	39, // 46: wolkvox.backup.v1.AgentService.Report:output_type -> wolkvox.backup.v1.ReportResponse
+	35, // [35:47] is the sub-list for method output_type
+	23, // [23:35] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -1897,6 +1902,7 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 		return
 	}
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_report_proto_init()
 	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[2].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[4].OneofWrappers = []any{}

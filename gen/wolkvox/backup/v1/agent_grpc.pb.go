@@ -30,6 +30,7 @@ const (
 	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
 	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
 	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
+	AgentService_Report_FullMethodName            = "/wolkvox.backup.v1.AgentService/Report"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -86,6 +87,11 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(ctx context.Context, in *MoveDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MoveDestinationResponse], error)
+	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
+	// on demand each recording. It asks the agent's own log only.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
+	// Who may call: whoever may open the socket.
+	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
 }
 
 type agentServiceClient struct {
@@ -242,6 +248,25 @@ func (c *agentServiceClient) MoveDestination(ctx context.Context, in *MoveDestin
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationClient = grpc.ServerStreamingClient[MoveDestinationResponse]
 
+func (c *agentServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[4], AgentService_Report_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReportRequest, ReportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReportClient = grpc.ServerStreamingClient[ReportResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -296,6 +321,11 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error
+	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
+	// on demand each recording. It asks the agent's own log only.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
+	// Who may call: whoever may open the socket.
+	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -338,6 +368,9 @@ func (UnimplementedAgentServiceServer) ResumeDestination(context.Context, *Resum
 }
 func (UnimplementedAgentServiceServer) MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error {
 	return status.Error(codes.Unimplemented, "method MoveDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Report not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -530,6 +563,17 @@ func _AgentService_MoveDestination_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationServer = grpc.ServerStreamingServer[MoveDestinationResponse]
 
+func _AgentService_Report_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).Report(m, &grpc.GenericServerStream[ReportRequest, ReportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReportServer = grpc.ServerStreamingServer[ReportResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -585,6 +629,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "MoveDestination",
 			Handler:       _AgentService_MoveDestination_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Report",
+			Handler:       _AgentService_Report_Handler,
 			ServerStreams: true,
 		},
 	},
