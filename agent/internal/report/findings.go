@@ -6,10 +6,10 @@ import "github.com/wolkvox/backup"
 type severity string
 
 const (
-	good severity = "good"
-	note severity = "note"
-	warn severity = "warn"
-	bad  severity = "bad"
+	good  severity = "good"
+	plain severity = "plain"
+	warn  severity = "warn"
+	bad   severity = "bad"
 )
 
 // mark is what stands before a finding where there are no colours.
@@ -40,11 +40,11 @@ func (f form) findings(r Report) (all []finding) {
 	}
 	switch {
 	case expected.Items == 0:
-		all = append(all, finding{note, f.noneExpected[0]})
+		all = append(all, finding{plain, f.noneExpected[0]})
 	case confirmed.Items == expected.Items:
 		add(good, f.allConfirmed, confirmed.Items)
 	default:
-		all = append(all, finding{note, say(among(f.someConfirmed, confirmed.Items), "{n}", f.number(confirmed.Items), "{m}", f.number(expected.Items),
+		all = append(all, finding{plain, say(among(f.someConfirmed, confirmed.Items), "{n}", f.number(confirmed.Items), "{m}", f.number(expected.Items),
 			"{share}", f.percent(confirmed.Items, expected.Items))})
 	}
 	add(bad, f.expired, total.States[backup.Expired].Items)
@@ -56,10 +56,10 @@ func (f form) findings(r Report) (all []finding) {
 	if r.Silence != "" {
 		all = append(all, finding{warn, say(f.silence, "{why}", r.Silence)})
 	}
-	add(note, f.empty, r.Standings(Empty))
+	add(plain, f.empty, r.Standings(Empty))
 	if total.Interactions != nil {
-		add(note, f.interactions, total.WithoutRecording(), "{m}", f.number(*total.Interactions))
+		add(plain, f.interactions, total.WithoutRecording(), "{m}", f.number(*total.Interactions))
 	}
-	add(note, f.unmeasured, expected.Unmeasured)
+	add(plain, f.unmeasured, expected.Unmeasured)
 	return all
 }

@@ -125,3 +125,11 @@ func (f form) daysLeft(deadline, now time.Time) string {
 		return say(among(f.days, days), "{n}", f.number(days))
 	}
 }
+
+// stateOfOne writes the state of one recording.
+func (f form) stateOfOne(s backup.State) string {
+	if one, ok := f.one[s]; ok {
+		return one
+	}
+	return f.states[s]
+}

@@ -156,7 +156,7 @@ func (f form) nightRow(name string, n Night, r Report) nightRow {
 	}
 	expected := n.Expected()
 	counted := func(s backup.State, class string, note string) cell {
-		c := cell{Label: f.states[s], Value: f.number(n.States[s].Items)}
+		c := cell{Label: f.states[s], Value: f.number(n.States[s].Items), Class: "zero"}
 		if n.States[s].Items > 0 {
 			c.Class, c.Note = class, note
 		}
@@ -171,11 +171,16 @@ func (f form) nightRow(name string, n Night, r Report) nightRow {
 	for _, s := range []backup.State{backup.Waived, backup.Released, backup.Forgotten} {
 		if a := n.States[s]; a.Items > 0 {
 			other = other.Plus(a)
-			others = append(others, f.number(a.Items)+" "+strings.ToLower(f.states[s]))
+			others = append(others, strings.ToLower(f.states[s])+space+f.number(a.Items))
 		}
 	}
-	without := cell{Label: f.withoutRecording, Value: f.none}
+	otherClass := ""
+	if other.Items == 0 {
+		otherClass = "zero"
+	}
+	without := cell{Label: f.withoutRecording, Value: f.none, Class: "zero"}
 	if n.Interactions != nil {
+		without.Class = "inline"
 		without.Value, without.Note = f.number(n.WithoutRecording()), f.whole+" "+f.number(*n.Interactions)
 	}
 	return nightRow{Name: name, Cells: []cell{
@@ -183,7 +188,7 @@ func (f form) nightRow(name string, n Night, r Report) nightRow {
 		counted(backup.Confirmed, "", ""),
 		counted(backup.Pending, "warn", until),
 		counted(backup.Expired, "bad", f.expiredNote(n)),
-		{Label: f.other, Value: f.number(other.Items), Note: strings.Join(others, ", ")},
+		{Label: f.other, Value: f.number(other.Items), Note: strings.Join(others, ", "), Class: otherClass},
 		counted(backup.Withdrawn, "", f.replacedNote(n)),
 		{Label: f.size, Value: f.bytes(expected.Bytes)},
 		{Label: f.sound, Value: f.hours(expected.Sound), Note: f.unmeasuredNote(expected)},
@@ -214,7 +219,7 @@ func (f form) replacedNote(n Night) string {
 }
 
 func (f form) fileRow(file File) fileRow {
-	row := fileRow{Night: f.date(file.Night), Name: f.erased, State: f.states[file.State], Class: file.State.String(), Length: f.none, Size: f.none, Recorded: f.none, Kind: f.none}
+	row := fileRow{Night: f.date(file.Night), Name: f.erased, State: f.stateOfOne(file.State), Class: file.State.String(), Length: f.none, Size: f.none, Recorded: f.none, Kind: f.none}
 	if file.Item.Path != "" {
 		row.Name, row.Kind, row.Size = file.Item.Path, file.Item.Kind.String(), f.bytes(file.Item.Digest.SizeBytes)
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wolkvox/backup"
@@ -88,19 +89,24 @@ func (f form) soundPlot(r Report) plot {
 	if most > 10*time.Hour {
 		top = time.Duration(roundUp(int64((most+time.Hour-1)/time.Hour))) * time.Hour
 	}
-	p := f.newPlot(r, "sound", f.plotSound, f.hours(top), f.hours(top/2), func(n Night) (values [len(series)]int64) {
+	p := f.newPlot(r, "sound", f.plotSound, f.round(f.hours(top)), f.round(f.hours(top/2)), func(n Night) (values [len(series)]int64) {
 		values[0] = int64(n.Expected().Sound)
 		return values
 	}, int64(top))
 	p.Description += say(f.most, "{n}", f.hours(most)) + ". " + f.total + ": " + f.hours(r.Total().Expected().Sound)
-	for i := range p.Columns {
-		for j := range p.Columns[i].Bars {
-			if p.Columns[i].Bars[j].Class == series[0].class {
-				p.Columns[i].Bars[j].Class = "sound"
+	for _, c := range p.Columns {
+		for i := range c.Bars {
+			if c.Bars[i].Class == series[0].class {
+				c.Bars[i].Class = "sound"
 			}
 		}
 	}
 	return p
+}
+
+// round leaves out a tenth that is none.
+func (f form) round(quantity string) string {
+	return strings.Replace(quantity, f.point+"0"+space, space, 1)
 }
 
 // newPlot draws what value says of each night, at most top.
@@ -110,7 +116,7 @@ func (f form) newPlot(r Report, id, title, most, half string, value func(Night) 
 	for i, n := range r.Nights {
 		c := column{Title: f.nightTitle(n)}
 		if n.Standing == NotSealed || n.Standing == Unknown {
-			c.Bars = append(c.Bars, bar{n.Standing.String(), i * columnWidth, 0, "10", "100"})
+			c.Bars = append(c.Bars, bar{n.Standing.String(), i*columnWidth + 1, 0, "8", "100"})
 		}
 		foot := float64(plotHeight)
 		for s, v := range value(n) {

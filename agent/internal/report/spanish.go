@@ -18,6 +18,8 @@ func spanish() words {
 		whole: "de", none: "–", nothing: "No hay grabaciones en este período.", unknown: "no se conoce",
 		states: map[backup.State]string{backup.Pending: "Pendientes", backup.Confirmed: "Confirmadas", backup.Expired: "Vencidas", backup.Waived: "Renunciadas",
 			backup.Released: "Liberadas", backup.Withdrawn: "Retiradas", backup.Forgotten: "Borradas"},
+		one: map[backup.State]string{backup.Pending: "Pendiente", backup.Confirmed: "Confirmada", backup.Expired: "Vencida", backup.Waived: "Renunciada",
+			backup.Released: "Liberada", backup.Withdrawn: "Retirada", backup.Forgotten: "Borrada"},
 		standings: map[Standing]string{Empty: "sin grabaciones; wolkvox selló una noche vacía", NotSealed: "no se selló: pregunte a wolkvox",
 			Unknown: "wolkvox no ha informado", NotDue: "aún no corresponde", Before: "anterior a este destino", Ended: "posterior al fin de este destino"},
 		classes: map[string]string{

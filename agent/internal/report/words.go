@@ -17,6 +17,7 @@ type words struct {
 	name, kind, recorded, interaction, duration, state, until, whole, none, nothing, unknown             string
 
 	states    map[backup.State]string
+	one       map[backup.State]string // of one recording, where that is another word
 	standings map[Standing]string
 	classes   map[string]string
 	parties   map[string]string
