@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/agent/internal/report"
 	"github.com/wolkvox/backup/agent/internal/tally"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -99,7 +100,10 @@ func (s *Service) reportPeriod(d Destination, request *backupv1.ReportRequest) (
 		return period, "", badReport("from %s to %s are more than %d nights; ask for fewer", period.From, period.To, maxReportNights)
 	}
 	if !s.AtWork {
-		silence = "the service is not running"
+		silence = "the service does not run"
+		if d.Faults.Language == fault.Spanish {
+			silence = "el servicio no está en marcha"
+		}
 	} else if err := cmp.Or(s.ServerProblem(), d.LogProblem()); err != nil {
 		silence = text(err)
 	}

@@ -109,7 +109,7 @@ func TestInBrowser(t *testing.T) {
 			if len(paper) < 2 || len(paper) > 5 {
 				t.Errorf("it prints on %d pages", len(paper))
 			}
-			if !regexp.MustCompile(`1\s*/\s*`+decimal(int64(len(paper)))).MatchString(paper[0]) {
+			if !regexp.MustCompile(`1\s*/\s*` + decimal(int64(len(paper)))).MatchString(paper[0]) {
 				t.Errorf("the first page has no number:\n%s", paper[0])
 			}
 			all := strings.Join(paper, "")

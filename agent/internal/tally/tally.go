@@ -31,7 +31,7 @@ type Tally struct {
 	period    Period
 	manifests []ledger.Manifest    // of the period, in the order of nights and numbers
 	last      backup.Date          // the latest night that was sealed
-	begun     backup.Date          // when the destination came into being
+	begun     backup.Date          // when the destination came into being; zero while that was not heard
 	ended     backup.Date          // when it ended; zero while it did not
 	replaced  map[int64]ledger.Set // what a replacement was sealed for, per manifest
 }
@@ -54,8 +54,7 @@ func New(ctx context.Context, log *store.Ledger, period Period) (*Tally, error) 
 	slices.SortFunc(t.manifests, func(a, b ledger.Manifest) int {
 		return cmp.Or(a.Night.Compare(b.Night), cmp.Compare(a.Number, b.Number))
 	})
-	if size, _ := log.Position(); size == 0 {
-		t.begun = backup.DateOf(period.At.In(period.Zone))
+	if size, _ := log.Position(); size == 0 { // nobody knows yet when the destination began
 		return t, nil
 	}
 	genesis, err := t.entry(0)
@@ -158,7 +157,7 @@ const dueHour = 12 * time.Hour
 // standing returns why nothing was sealed of a night.
 func (t *Tally) standing(night backup.Date) report.Standing {
 	switch due := night.EndIn(t.period.Zone).Add(dueHour); {
-	case night.Compare(t.begun) < 0:
+	case !t.begun.IsZero() && night.Compare(t.begun) < 0:
 		return report.Before
 	case !t.ended.IsZero() && night.Compare(t.ended) >= 0:
 		return report.Ended

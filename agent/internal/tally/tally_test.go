@@ -152,6 +152,21 @@ func TestStandings(t *testing.T) {
 	}
 }
 
+// Of a log that was never heard nothing is known, and that is said.
+func TestEmptyLog(t *testing.T) {
+	t.Parallel()
+	db, err := store.Open("", store.Options{InMemory: true})
+	check(t, err)
+	t.Cleanup(func() { check(t, db.Close()) })
+	log, err := db.Ledger(testOrigin)
+	check(t, err)
+	s := &site{t: t, log: log}
+	got := standings(s.nights(Period{From: day(1), To: day(2), Zone: time.UTC, At: time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC)}))
+	if diff := cmp.Diff([]string{"1 unknown", "2 unknown"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // What becomes of the recordings of one night, in two manifests, is added up, and every form of a recording is found one by one.
 func TestAmounts(t *testing.T) {
 	t.Parallel()
