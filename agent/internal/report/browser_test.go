@@ -133,7 +133,7 @@ func TestRoomInBrowser(t *testing.T) {
 			a.Items, a.Bytes, a.Sound, a.Unmeasured = a.Items*1000, a.Bytes*1000, a.Sound*1000, a.Unmeasured*1000
 		}
 		if n.Interactions != nil {
-			n.Interactions = count(*n.Interactions * 1000)
+			n.Interactions = new(*n.Interactions * 1000)
 		}
 	}
 	s, _ := look(t, large, fault.Spanish)

@@ -21,8 +21,6 @@ func bogota(t testing.TB) *time.Location {
 	return zone
 }
 
-func count(n int64) *int64 { return &n }
-
 // month is a report of a month in which everything happens.
 func month(t testing.TB) Report {
 	t.Helper()
@@ -31,12 +29,12 @@ func month(t testing.TB) Report {
 		From: day(0), To: day(30), Zone: bogota(t), Made: time.Date(2026, 11, 1, 15, 4, 0, 0, time.UTC), AgreedSize: 1234, AgreedRoot: make([]byte, 32),
 	}
 	for i := range 31 {
-		n := Night{Date: day(i), Standing: Sealed, Manifests: 1, Interactions: count(int64(700 + 11*i)), Unrecorded: []Reason{{"abandoned", int64(i)}, {"not-answered", 2}}}
+		n := Night{Date: day(i), Standing: Sealed, Manifests: 1, Interactions: new(int64(700 + 11*i)), Unrecorded: []Reason{{"abandoned", int64(i)}, {"not-answered", 2}}}
 		items := int64(600 + 37*i%290)
 		n.States[backup.Confirmed] = Amount{items, items * 151_234, time.Duration(items) * 92 * time.Second, 0}
 		switch {
 		case i%7 == 3:
-			n = Night{Date: day(i), Standing: Empty, Manifests: 1, Interactions: count(0)}
+			n = Night{Date: day(i), Standing: Empty, Manifests: 1, Interactions: new(int64(0))}
 		case i == 12:
 			n = Night{Date: day(i), Standing: NotSealed}
 		case i == 30:

@@ -53,7 +53,7 @@ type nightRow struct {
 
 type cell struct{ Label, Value, Note, Class string }
 
-type fileRow struct{ Night, Name, Kind, Size, Length, State, Class, Note, Recorded string }
+type fileRow struct{ Night, Name, Interaction, Kind, Size, Length, State, Class, Note, Recorded string }
 
 // writeHTML writes one file that loads nothing and runs nothing.
 func (r Report) writeHTML(out io.Writer, l fault.Language) error {
@@ -222,6 +222,9 @@ func (f form) fileRow(file File) fileRow {
 	row := fileRow{Night: f.date(file.Night), Name: f.erased, State: f.stateOfOne(file.State), Class: file.State.String(), Length: f.none, Size: f.none, Recorded: f.none, Kind: f.none}
 	if file.Item.Path != "" {
 		row.Name, row.Kind, row.Size = file.Item.Path, file.Item.Kind.String(), f.bytes(file.Item.Digest.SizeBytes)
+	}
+	if file.Item.Interaction != "" {
+		row.Interaction = f.interaction + space + file.Item.Interaction
 	}
 	if !file.Item.RecordedAt.IsZero() {
 		row.Recorded = f.clock(file.Item.RecordedAt)

@@ -92,14 +92,15 @@ func writeTable(w io.Writer, rows [][]string) error {
 		}
 	}
 	for _, row := range rows {
-		line := fmt.Sprintf("%-*s", widths[0], row[0])
+		var line strings.Builder
+		fmt.Fprintf(&line, "%-*s", widths[0], row[0])
 		for i, c := range row[1:] {
 			if len(row) == len(widths) {
 				c = fmt.Sprintf("%*s", widths[i+1], c)
 			}
-			line += "  " + c
+			line.WriteString("  " + c)
 		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		if _, err := fmt.Fprintln(w, line.String()); err != nil {
 			return err
 		}
 	}

@@ -13,8 +13,8 @@ type words struct {
 	title, period, made, zone, place, agreed, nothingAgreed, entries, silence, language      string
 	findings, plotItems, plotSound, causes, unrecorded, nights, files, meaning, total, other string
 
-	night, expected, size, sound, withoutRecording, cause, party, code, recordings, share, reason, count string
-	name, kind, recorded, interaction, duration, state, until, whole, none, nothing, unknown             string
+	night, expected, size, sound, withoutRecording, cause, party, code, recordings, reason, count string
+	name, kind, recorded, interaction, duration, state, until, whole, none, nothing               string
 
 	states    map[backup.State]string
 	one       map[backup.State]string // of one recording, where that is another word
@@ -25,10 +25,10 @@ type words struct {
 	weekdays  [7]string // from Sunday
 	months    [12]string
 
-	allConfirmed, someConfirmed, noneExpected, expired, pending   [2]string
-	notSealed, notHeard, empty, unmeasured, interactions          [2]string
-	replaced, days                                                [2]string
-	today, passed, most, measuredOnly, erased, noFault, rateShare string
+	allConfirmed, someConfirmed, noneExpected, expired, pending [2]string
+	notSealed, notHeard, empty, unmeasured, interactions        [2]string
+	replaced, days                                              [2]string
+	today, passed, most, measuredOnly, erased, noFault          string
 
 	meanings [][2]string // of the words of the table
 }
@@ -69,9 +69,9 @@ func english() words {
 		findings: "In short", plotItems: "Recordings per night", plotSound: "Hours of audio per night", causes: "Why recordings are not confirmed",
 		unrecorded: "Interactions without a recording", nights: "Night by night", files: "Recordings", meaning: "What the words mean", total: "Total", other: "Other",
 		night: "Night", expected: "Expected", size: "Size", sound: "Audio", withoutRecording: "Not recorded", cause: "Cause", party: "Whose matter",
-		code: "Code", recordings: "Recordings", share: "Share", reason: "Reason", count: "Interactions",
+		code: "Code", recordings: "Recordings", reason: "Reason", count: "Interactions",
 		name: "Name", kind: "Kind", recorded: "Recorded", interaction: "Interaction", duration: "Length", state: "State", until: "until",
-		whole: "of", none: "–", nothing: "No recordings in this period.", unknown: "not known",
+		whole: "of", none: "–", nothing: "No recordings in this period.",
 		states: map[backup.State]string{backup.Pending: "Pending", backup.Confirmed: "Confirmed", backup.Expired: "Expired", backup.Waived: "Waived",
 			backup.Released: "Released", backup.Withdrawn: "Withdrawn", backup.Forgotten: "Erased"},
 		standings: map[Standing]string{Empty: "no recordings; wolkvox sealed an empty night", NotSealed: "not sealed: ask wolkvox",
