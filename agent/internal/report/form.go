@@ -103,6 +103,14 @@ func (f form) weekday(d backup.Date) string {
 	return f.weekdays[time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Weekday()]
 }
 
+// nightsOf writes the period of a report.
+func (f form) nightsOf(r Report) string {
+	if r.From == r.To {
+		return f.date(r.From)
+	}
+	return f.date(r.From) + " – " + f.date(r.To)
+}
+
 // clock writes an instant by the tenant's clock.
 func (f form) clock(t time.Time) string {
 	t = t.In(f.zone)

@@ -68,13 +68,16 @@ func (r Report) writeHTML(out io.Writer, l fault.Language) error {
 		W: f.labels(), Meanings: f.meanings, Title: f.title + " – " + r.Destination, Style: template.CSS(styleSheet), // #nosec: constant
 		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; base-uri 'none'; form-action 'none'",
 		Facts: [][2]string{
-			{f.period, f.date(r.From) + " – " + f.date(r.To)}, {f.place, r.Destination + ", " + r.Location},
+			{f.period, f.nightsOf(r)}, {f.place, r.Destination + ", " + r.Location},
 			{f.made, f.clock(r.Made) + " (" + r.Zone.String() + ")"}, {f.agreed, f.head(r)},
 		},
-		Findings: f.findings(r), Tiles: f.tiles(total), Plots: []plot{f.itemsPlot(r)}, Total: f.nightRow(f.total, total, r),
+		Findings: f.findings(r), Tiles: f.tiles(total), Total: f.nightRow(f.total, total, r),
 	}
-	if total.Expected().Sound > 0 {
-		p.Plots = append(p.Plots, f.soundPlot(r))
+	if len(r.Nights) >= plotNights {
+		p.Plots = append(p.Plots, f.itemsPlot(r))
+		if total.Expected().Sound > 0 {
+			p.Plots = append(p.Plots, f.soundPlot(r))
+		}
 	}
 	for _, c := range total.Causes {
 		row := causeRow{State: f.states[c.State], Count: f.number(c.Items), Cause: f.noFault}

@@ -36,6 +36,8 @@ type bar struct {
 const (
 	plotHeight  = 100
 	columnWidth = 10
+	// plotNights is how many nights it takes for a drawing to say more than their line in the table.
+	plotNights = 4
 	// leastHeight is how high anything is drawn that is not nothing: one expired recording among 20,000 is to be seen.
 	leastHeight = 2
 )
@@ -111,8 +113,8 @@ func (f form) round(quantity string) string {
 
 // newPlot draws what value says of each night, at most top.
 func (f form) newPlot(r Report, id, title, most, half string, value func(Night) [len(series)]int64, top int64) plot {
-	p := plot{ID: id, Title: title, Most: most, Half: half, Width: columnWidth * max(len(r.Nights), 1),
-		Description: fmt.Sprintf("%s – %s. ", f.date(r.From), f.date(r.To))}
+	p := plot{ID: id, Title: title, Most: most, Half: half, Width: columnWidth * len(r.Nights),
+		Description: f.nightsOf(r) + ". "}
 	for i, n := range r.Nights {
 		c := column{Title: f.nightTitle(n)}
 		if n.Standing == NotSealed || n.Standing == Unknown {
@@ -130,14 +132,9 @@ func (f form) newPlot(r Report, id, title, most, half string, value func(Night) 
 		}
 		p.Columns = append(p.Columns, c)
 	}
-	if len(r.Nights) > 0 {
-		p.First, p.Last = f.dayMonth(r.From), f.dayMonth(r.To)
-	}
+	p.First, p.Last = f.dayMonth(r.From), f.dayMonth(r.To)
 	if count := len(r.Nights); count > 6 {
 		p.Middle = f.dayMonth(r.Nights[count/2].Date)
-	}
-	if len(r.Nights) == 1 {
-		p.Last = ""
 	}
 	return p
 }

@@ -14,7 +14,7 @@ import (
 func (r Report) writeText(out io.Writer, l fault.Language) error {
 	f := newForm(l, r.Zone)
 	w := bufio.NewWriter(out)
-	fmt.Fprintf(w, "%s: %s (%s)\n%s: %s – %s   %s: %s (%s)\n\n", f.title, r.Destination, r.Location, f.period, f.date(r.From), f.date(r.To), f.made, f.clock(r.Made), r.Zone)
+	fmt.Fprintf(w, "%s: %s (%s)\n%s: %s   %s: %s (%s)\n\n", f.title, r.Destination, r.Location, f.period, f.nightsOf(r), f.made, f.clock(r.Made), r.Zone)
 	for _, finding := range f.findings(r) {
 		fmt.Fprintf(w, "%s %s\n", finding.Severity.mark(), finding.Text)
 	}

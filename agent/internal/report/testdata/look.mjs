@@ -58,8 +58,8 @@ for (const [width, scheme, media] of [[360, "light", "screen"], [768, "light", "
 			scripts: document.scripts.length,
 			images: [...document.querySelectorAll("svg")].map((s) => [s.querySelector("title").textContent, s.querySelector("desc").textContent]),
 			// The height of each night's column of recordings, as it is drawn.
-			columns: [...document.querySelector("svg").querySelectorAll("g")].map((g) => [...g.querySelectorAll("rect")].reduce((sum, r) => sum + r.getBoundingClientRect().height, 0)),
-			drawing: document.querySelector("svg").getBoundingClientRect().height,
+			columns: [...document.querySelectorAll("svg[aria-labelledby^=items] g")].map((g) => [...g.querySelectorAll("rect")].reduce((sum, r) => sum + r.getBoundingClientRect().height, 0)),
+			drawing: document.querySelector("svg")?.getBoundingClientRect().height ?? 0,
 		})));
 		await tab.emulateMedia({ media: null });
 		await tab.pdf({ path: pdf, preferCSSPageSize: true });
