@@ -145,7 +145,7 @@ func (p *pass) collect(manifest int64, wanted ledger.Set, expired bool) (work, e
 				}
 				sizeBytes += line.Item.Digest.SizeBytes
 				took = append(took, ledger.Range{First: index, Last: index})
-				w.items = append(w.items, fetch.Item{Index: index, Path: line.Item.Path, Digest: line.Item.Digest})
+				w.items = append(w.items, fetch.Item{Index: index, Path: line.Item.Path, Digest: line.Item.Digest, Kind: line.Item.Kind})
 			}
 		}
 		if index++; index > wanted.Max() {

@@ -1665,7 +1665,7 @@ var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a wolkvox/backup/v1/evidence.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\"\x12\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a wolkvox/backup/v1/evidence.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/report.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
@@ -1781,7 +1781,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"MoveResult\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xe5\r\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xb6\x0e\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
@@ -1801,7 +1801,8 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"WaiveItems\x12$.wolkvox.backup.v1.WaiveItemsRequest\x1a%.wolkvox.backup.v1.WaiveItemsResponse\x12`\n" +
 	"\vImportFiles\x12%.wolkvox.backup.v1.ImportFilesRequest\x1a&.wolkvox.backup.v1.ImportFilesResponse(\x010\x01\x12g\n" +
-	"\x0eExportEvidence\x12(.wolkvox.backup.v1.ExportEvidenceRequest\x1a).wolkvox.backup.v1.ExportEvidenceResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x0eExportEvidence\x12(.wolkvox.backup.v1.ExportEvidenceRequest\x1a).wolkvox.backup.v1.ExportEvidenceResponse0\x01\x12O\n" +
+	"\x06Report\x12 .wolkvox.backup.v1.ReportRequest\x1a!.wolkvox.backup.v1.ReportResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once
@@ -1863,13 +1864,15 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*WaiveItemsRequest)(nil),         // 43: wolkvox.backup.v1.WaiveItemsRequest
 	(*ImportFilesRequest)(nil),        // 44: wolkvox.backup.v1.ImportFilesRequest
 	(*ExportEvidenceRequest)(nil),     // 45: wolkvox.backup.v1.ExportEvidenceRequest
-	(*ProveItemResponse)(nil),         // 46: wolkvox.backup.v1.ProveItemResponse
-	(*ListExpiredResponse)(nil),       // 47: wolkvox.backup.v1.ListExpiredResponse
-	(*FetchExpiredResponse)(nil),      // 48: wolkvox.backup.v1.FetchExpiredResponse
-	(*ReadExpiredResponse)(nil),       // 49: wolkvox.backup.v1.ReadExpiredResponse
-	(*WaiveItemsResponse)(nil),        // 50: wolkvox.backup.v1.WaiveItemsResponse
-	(*ImportFilesResponse)(nil),       // 51: wolkvox.backup.v1.ImportFilesResponse
-	(*ExportEvidenceResponse)(nil),    // 52: wolkvox.backup.v1.ExportEvidenceResponse
+	(*ReportRequest)(nil),             // 46: wolkvox.backup.v1.ReportRequest
+	(*ProveItemResponse)(nil),         // 47: wolkvox.backup.v1.ProveItemResponse
+	(*ListExpiredResponse)(nil),       // 48: wolkvox.backup.v1.ListExpiredResponse
+	(*FetchExpiredResponse)(nil),      // 49: wolkvox.backup.v1.FetchExpiredResponse
+	(*ReadExpiredResponse)(nil),       // 50: wolkvox.backup.v1.ReadExpiredResponse
+	(*WaiveItemsResponse)(nil),        // 51: wolkvox.backup.v1.WaiveItemsResponse
+	(*ImportFilesResponse)(nil),       // 52: wolkvox.backup.v1.ImportFilesResponse
+	(*ExportEvidenceResponse)(nil),    // 53: wolkvox.backup.v1.ExportEvidenceResponse
+	(*ReportResponse)(nil),            // 54: wolkvox.backup.v1.ReportResponse
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
@@ -1914,26 +1917,28 @@ var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	43, // 39: wolkvox.backup.v1.AgentService.WaiveItems:input_type -> wolkvox.backup.v1.WaiveItemsRequest
 	44, // 40: wolkvox.backup.v1.AgentService.ImportFiles:input_type -> wolkvox.backup.v1.ImportFilesRequest
 	45, // 41: wolkvox.backup.v1.AgentService.ExportEvidence:input_type -> wolkvox.backup.v1.ExportEvidenceRequest
-	1,  // 42: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 43: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 44: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 45: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 46: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 47: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	15, // 48: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
-	17, // 49: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
-	20, // 50: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
-	22, // 51: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
-	24, // 52: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
-	46, // 53: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
-	47, // 54: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
-	48, // 55: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
-	49, // 56: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
-	50, // 57: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
-	51, // 58: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
-	52, // 59: wolkvox.backup.v1.AgentService.ExportEvidence:output_type -> wolkvox.backup.v1.ExportEvidenceResponse
-	42, // [42:60] is the sub-list for method output_type
-	24, // [24:42] is the sub-list for method input_type
+	46, // 42: wolkvox.backup.v1.AgentService.Report:input_type -> wolkvox.backup.v1.ReportRequest
+	1,  // 43: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 44: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 45: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 46: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 47: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 48: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 49: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 50: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 51: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 52: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 53: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	47, // 54: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
+	48, // 55: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
+	49, // 56: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
+	50, // 57: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
+	51, // 58: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
+	52, // 59: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
+	53, // 60: wolkvox.backup.v1.AgentService.ExportEvidence:output_type -> wolkvox.backup.v1.ExportEvidenceResponse
+	54, // 61: wolkvox.backup.v1.AgentService.Report:output_type -> wolkvox.backup.v1.ReportResponse
+	43, // [43:62] is the sub-list for method output_type
+	24, // [24:43] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
 	24, // [24:24] is the sub-list for extension extendee
 	0,  // [0:24] is the sub-list for field type_name
@@ -1948,6 +1953,7 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 	file_wolkvox_backup_v1_evidence_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_prove_proto_init()
+	file_wolkvox_backup_v1_report_proto_init()
 	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[2].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[4].OneofWrappers = []any{}

@@ -37,6 +37,7 @@ const (
 	AgentService_WaiveItems_FullMethodName        = "/wolkvox.backup.v1.AgentService/WaiveItems"
 	AgentService_ImportFiles_FullMethodName       = "/wolkvox.backup.v1.AgentService/ImportFiles"
 	AgentService_ExportEvidence_FullMethodName    = "/wolkvox.backup.v1.AgentService/ExportEvidence"
+	AgentService_Report_FullMethodName            = "/wolkvox.backup.v1.AgentService/Report"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -123,6 +124,11 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error)
+	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
+	// on demand each recording. It asks the agent's own log only.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
+	// Who may call: whoever may open the socket.
+	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
 }
 
 type agentServiceClient struct {
@@ -388,6 +394,25 @@ func (c *agentServiceClient) ExportEvidence(ctx context.Context, in *ExportEvide
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ExportEvidenceClient = grpc.ServerStreamingClient[ExportEvidenceResponse]
 
+func (c *agentServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[9], AgentService_Report_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReportRequest, ReportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReportClient = grpc.ServerStreamingClient[ReportResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -472,6 +497,11 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error
+	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
+	// on demand each recording. It asks the agent's own log only.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
+	// Who may call: whoever may open the socket.
+	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -535,6 +565,9 @@ func (UnimplementedAgentServiceServer) ImportFiles(grpc.BidiStreamingServer[Impo
 }
 func (UnimplementedAgentServiceServer) ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error {
 	return status.Error(codes.Unimplemented, "method ExportEvidence not implemented")
+}
+func (UnimplementedAgentServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Report not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -814,6 +847,17 @@ func _AgentService_ExportEvidence_Handler(srv interface{}, stream grpc.ServerStr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ExportEvidenceServer = grpc.ServerStreamingServer[ExportEvidenceResponse]
 
+func _AgentService_Report_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).Report(m, &grpc.GenericServerStream[ReportRequest, ReportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReportServer = grpc.ServerStreamingServer[ReportResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -903,6 +947,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ExportEvidence",
 			Handler:       _AgentService_ExportEvidence_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Report",
+			Handler:       _AgentService_Report_Handler,
 			ServerStreams: true,
 		},
 	},
