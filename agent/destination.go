@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/wolkvox/backup/agent/internal/audit"
 	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -71,6 +73,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
 		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Circuit: breaker, Patience: patience, Slog: logger,
 		Paused: func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
+		Audits: audit.NewJournal(filepath.Join(a.options.Config.StateDir, audit.Dir), c.Name), Repair: c.Audit.Repairs(), RetainDays: c.Retention.OlderThanDays, Zone: d.zone,
 	})
 	d.probe = a.newProbe(d, logger)
 	return d, nil

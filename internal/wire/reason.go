@@ -30,6 +30,7 @@ const (
 	ReasonFork      = "FORK"       // agents hold two histories of the log: people decide
 	ReasonTailLost  = "TAIL_LOST"  // nobody can supply a head that the destination keeps: people decide
 	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
+	ReasonAuditing  = "AUDITING"   // another audit of the destination is under way
 	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
 
 	ReasonTooManyRecordings = "TOO_MANY_RECORDINGS" // a night, or an interaction, has as many announcements as are kept

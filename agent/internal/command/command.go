@@ -106,7 +106,8 @@ func (p *program) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configPath, "config", defaultConfigPath, "the configuration file")
 	flags.StringVar(&p.output, "output", outputHuman, "human or json")
-	root.AddCommand(p.enroll(), p.destination(), p.run(), p.pause(), p.resume(), p.status(), p.check(), p.ledger(), p.storage(), p.version())
+	root.AddCommand(p.enroll(), p.destination(), p.run(), p.pause(), p.resume(), p.status(), p.check(), p.ledger(), p.storage(), p.version(),
+		p.audit(), p.release())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

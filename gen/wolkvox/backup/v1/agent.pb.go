@@ -203,7 +203,9 @@ type DestinationStatus struct {
 	// Set while it is paused.
 	Pause *Pause `protobuf:"bytes,15,opt,name=pause,proto3" json:"pause,omitempty"`
 	// Set while the destination is left alone after a fault.
-	Circuit       *Circuit `protobuf:"bytes,16,opt,name=circuit,proto3" json:"circuit,omitempty"`
+	Circuit *Circuit `protobuf:"bytes,16,opt,name=circuit,proto3" json:"circuit,omitempty"`
+	// The last audit; unset where there was none.
+	Audit         *AuditReport `protobuf:"bytes,17,opt,name=audit,proto3" json:"audit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +348,13 @@ func (x *DestinationStatus) GetPause() *Pause {
 func (x *DestinationStatus) GetCircuit() *Circuit {
 	if x != nil {
 		return x.Circuit
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetAudit() *AuditReport {
+	if x != nil {
+		return x.Audit
 	}
 	return nil
 }
@@ -1656,7 +1665,7 @@ var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\x12\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dwolkvox/backup/v1/audit.proto\x1a\x1cwolkvox/backup/v1/item.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
@@ -1667,7 +1676,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\fdestinations\x18\x06 \x03(\v2$.wolkvox.backup.v1.DestinationStatusR\fdestinations\x12A\n" +
 	"\fclock_offset\x18\a \x01(\v2\x19.google.protobuf.DurationH\x00R\vclockOffset\x88\x01\x01\x12\x1a\n" +
 	"\bproblems\x18\b \x03(\tR\bproblemsB\x0f\n" +
-	"\r_clock_offset\"\xd8\x05\n" +
+	"\r_clock_offset\"\x8e\x06\n" +
 	"\x11DestinationStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
@@ -1687,7 +1696,8 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\rlast_run_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vlastRunTime\x124\n" +
 	"\x05check\x18\x0e \x01(\v2\x1e.wolkvox.backup.v1.CheckReportR\x05check\x12.\n" +
 	"\x05pause\x18\x0f \x01(\v2\x18.wolkvox.backup.v1.PauseR\x05pause\x124\n" +
-	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuitB\r\n" +
+	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuit\x124\n" +
+	"\x05audit\x18\x11 \x01(\v2\x1e.wolkvox.backup.v1.AuditReportR\x05auditB\r\n" +
 	"\v_free_bytes\".\n" +
 	"\n" +
 	"RunRequest\x12 \n" +
@@ -1771,7 +1781,8 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"MoveResult\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xc4\b\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\x85\n" +
+	"\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
@@ -1783,7 +1794,9 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\aPlanRun\x12!.wolkvox.backup.v1.PlanRunRequest\x1a\".wolkvox.backup.v1.PlanRunResponse\x12k\n" +
 	"\x10PauseDestination\x12*.wolkvox.backup.v1.PauseDestinationRequest\x1a+.wolkvox.backup.v1.PauseDestinationResponse\x12n\n" +
 	"\x11ResumeDestination\x12+.wolkvox.backup.v1.ResumeDestinationRequest\x1a,.wolkvox.backup.v1.ResumeDestinationResponse\x12j\n" +
-	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01\x12m\n" +
+	"\x10AuditDestination\x12*.wolkvox.backup.v1.AuditDestinationRequest\x1a+.wolkvox.backup.v1.AuditDestinationResponse0\x01\x12P\n" +
+	"\aRelease\x12!.wolkvox.backup.v1.ReleaseRequest\x1a\".wolkvox.backup.v1.ReleaseResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once
@@ -1834,9 +1847,14 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*CheckReport)(nil),               // 32: wolkvox.backup.v1.CheckReport
 	(*Pause)(nil),                     // 33: wolkvox.backup.v1.Pause
 	(*Circuit)(nil),                   // 34: wolkvox.backup.v1.Circuit
-	(*LedgerReport)(nil),              // 35: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 36: wolkvox.backup.v1.ExportedFile
-	(*CheckLine)(nil),                 // 37: wolkvox.backup.v1.CheckLine
+	(*AuditReport)(nil),               // 35: wolkvox.backup.v1.AuditReport
+	(*LedgerReport)(nil),              // 36: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 37: wolkvox.backup.v1.ExportedFile
+	(*CheckLine)(nil),                 // 38: wolkvox.backup.v1.CheckLine
+	(*AuditDestinationRequest)(nil),   // 39: wolkvox.backup.v1.AuditDestinationRequest
+	(*ReleaseRequest)(nil),            // 40: wolkvox.backup.v1.ReleaseRequest
+	(*AuditDestinationResponse)(nil),  // 41: wolkvox.backup.v1.AuditDestinationResponse
+	(*ReleaseResponse)(nil),           // 42: wolkvox.backup.v1.ReleaseResponse
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
@@ -1851,44 +1869,49 @@ var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	32, // 9: wolkvox.backup.v1.DestinationStatus.check:type_name -> wolkvox.backup.v1.CheckReport
 	33, // 10: wolkvox.backup.v1.DestinationStatus.pause:type_name -> wolkvox.backup.v1.Pause
 	34, // 11: wolkvox.backup.v1.DestinationStatus.circuit:type_name -> wolkvox.backup.v1.Circuit
-	5,  // 12: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
-	30, // 13: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	35, // 14: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	36, // 15: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	37, // 16: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
-	32, // 17: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
-	18, // 18: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
-	27, // 19: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
-	26, // 20: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
-	33, // 21: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
-	25, // 22: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
-	0,  // 23: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
-	3,  // 24: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
-	6,  // 25: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
-	8,  // 26: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
-	10, // 27: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
-	12, // 28: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
-	14, // 29: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
-	16, // 30: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
-	19, // 31: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
-	21, // 32: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
-	23, // 33: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
-	1,  // 34: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 35: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 36: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 37: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 38: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 39: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	15, // 40: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
-	17, // 41: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
-	20, // 42: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
-	22, // 43: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
-	24, // 44: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
-	34, // [34:45] is the sub-list for method output_type
-	23, // [23:34] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	35, // 12: wolkvox.backup.v1.DestinationStatus.audit:type_name -> wolkvox.backup.v1.AuditReport
+	5,  // 13: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
+	30, // 14: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	36, // 15: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	37, // 16: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	38, // 17: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
+	32, // 18: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
+	18, // 19: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
+	27, // 20: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
+	26, // 21: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
+	33, // 22: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
+	25, // 23: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
+	0,  // 24: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
+	3,  // 25: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
+	6,  // 26: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
+	8,  // 27: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
+	10, // 28: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
+	12, // 29: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
+	14, // 30: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
+	16, // 31: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
+	19, // 32: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
+	21, // 33: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
+	23, // 34: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
+	39, // 35: wolkvox.backup.v1.AgentService.AuditDestination:input_type -> wolkvox.backup.v1.AuditDestinationRequest
+	40, // 36: wolkvox.backup.v1.AgentService.Release:input_type -> wolkvox.backup.v1.ReleaseRequest
+	1,  // 37: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 38: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 39: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 40: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 41: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 42: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 43: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 44: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 45: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 46: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 47: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	41, // 48: wolkvox.backup.v1.AgentService.AuditDestination:output_type -> wolkvox.backup.v1.AuditDestinationResponse
+	42, // 49: wolkvox.backup.v1.AgentService.Release:output_type -> wolkvox.backup.v1.ReleaseResponse
+	37, // [37:50] is the sub-list for method output_type
+	24, // [24:37] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_agent_proto_init() }
@@ -1896,6 +1919,7 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 	if File_wolkvox_backup_v1_agent_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_audit_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[2].OneofWrappers = []any{}

@@ -30,6 +30,8 @@ const (
 	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
 	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
 	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
+	AgentService_AuditDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/AuditDestination"
+	AgentService_Release_FullMethodName           = "/wolkvox.backup.v1.AgentService/Release"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -86,6 +88,15 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(ctx context.Context, in *MoveDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MoveDestinationResponse], error)
+	// AuditDestination compares what the ledger says with what a destination holds, beside a run, and streams what it finds. What is
+	// lost is signed. An audit that was interrupted goes on where it was when it is asked for again.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST, FAILED_PRECONDITION AUDITING (another one is under way).
+	// Who may call: whoever may open the socket.
+	AuditDestination(ctx context.Context, in *AuditDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditDestinationResponse], error)
+	// Release signs that the client's own retention gives up confirmed recordings, which it may delete then. It deletes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 }
 
 type agentServiceClient struct {
@@ -242,6 +253,35 @@ func (c *agentServiceClient) MoveDestination(ctx context.Context, in *MoveDestin
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationClient = grpc.ServerStreamingClient[MoveDestinationResponse]
 
+func (c *agentServiceClient) AuditDestination(ctx context.Context, in *AuditDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditDestinationResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[4], AgentService_AuditDestination_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AuditDestinationRequest, AuditDestinationResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_AuditDestinationClient = grpc.ServerStreamingClient[AuditDestinationResponse]
+
+func (c *agentServiceClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseResponse)
+	err := c.cc.Invoke(ctx, AgentService_Release_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -296,6 +336,15 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error
+	// AuditDestination compares what the ledger says with what a destination holds, beside a run, and streams what it finds. What is
+	// lost is signed. An audit that was interrupted goes on where it was when it is asked for again.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST, FAILED_PRECONDITION AUDITING (another one is under way).
+	// Who may call: whoever may open the socket.
+	AuditDestination(*AuditDestinationRequest, grpc.ServerStreamingServer[AuditDestinationResponse]) error
+	// Release signs that the client's own retention gives up confirmed recordings, which it may delete then. It deletes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -338,6 +387,12 @@ func (UnimplementedAgentServiceServer) ResumeDestination(context.Context, *Resum
 }
 func (UnimplementedAgentServiceServer) MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error {
 	return status.Error(codes.Unimplemented, "method MoveDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) AuditDestination(*AuditDestinationRequest, grpc.ServerStreamingServer[AuditDestinationResponse]) error {
+	return status.Error(codes.Unimplemented, "method AuditDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -530,6 +585,35 @@ func _AgentService_MoveDestination_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationServer = grpc.ServerStreamingServer[MoveDestinationResponse]
 
+func _AgentService_AuditDestination_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(AuditDestinationRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).AuditDestination(m, &grpc.GenericServerStream[AuditDestinationRequest, AuditDestinationResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_AuditDestinationServer = grpc.ServerStreamingServer[AuditDestinationResponse]
+
+func _AgentService_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).Release(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_Release_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).Release(ctx, req.(*ReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -565,6 +649,10 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ResumeDestination",
 			Handler:    _AgentService_ResumeDestination_Handler,
 		},
+		{
+			MethodName: "Release",
+			Handler:    _AgentService_Release_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -585,6 +673,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "MoveDestination",
 			Handler:       _AgentService_MoveDestination_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "AuditDestination",
+			Handler:       _AgentService_AuditDestination_Handler,
 			ServerStreams: true,
 		},
 	},
