@@ -28,26 +28,16 @@ type Position struct {
 	FindingsBytes int64 `json:"findings_bytes"`
 }
 
-// Round is how far the rolling audit of a destination has come: it reads every stored byte again within some days, in slices.
-type Round struct {
-	Began     time.Time `json:"began"`
-	Manifest  int64     `json:"manifest"`
-	Index     int64     `json:"index"`
-	ReadBytes int64     `json:"read_bytes"`
-	// Last is when the round before had come to its end; zero where there was none.
-	Last time.Time `json:"last"`
-}
-
 // Journal is the files of one destination's audits:
 //
 //	NAME.position.json  how far the audit that is under way, or was interrupted, has come
 //	NAME.findings       what it, or else the last one, found: one JSON object on each line
 //	NAME.last.json      how the last one ended
-//	NAME.round.json     how far the rolling audit has come
 //
 // One audit at a time writes; Last may be called from any goroutine.
 type Journal struct {
 	dir, name string
+	ageless   bool
 	findings  *os.File
 	buffer    *bufio.Writer
 	written   int64
@@ -55,6 +45,12 @@ type Journal struct {
 
 // NewJournal returns the journal of a destination in a folder that is made when it is needed.
 func NewJournal(dir, name string) *Journal { return &Journal{dir: dir, name: name} }
+
+// NewRounds returns the journal of a destination's rolling audit, whose rounds take as long as they take; its files are named
+// NAME.round.
+func NewRounds(dir, name string) *Journal {
+	return &Journal{dir: dir, name: name + ".round", ageless: true}
+}
 
 func (j *Journal) path(suffix string) string { return filepath.Join(j.dir, j.name+suffix) }
 
@@ -93,12 +89,18 @@ func (j *Journal) write(suffix string, value any) error {
 // is signed, but what it did not find may have changed.
 const maxAge = 7 * 24 * time.Hour
 
+// Position returns how far the audit that is under way, or was interrupted, has come, and false where there is none.
+func (j *Journal) Position() (Position, bool, error) {
+	var p Position
+	ok, err := j.read(".position.json", &p)
+	return p, ok, err
+}
+
 // Begin begins an audit, or goes on with one that read, had the same options and was interrupted, unless fresh says not to. It
 // returns how far that had come, and calls found with what it had found. What is kept and makes no sense is as none.
 func (j *Journal) Begin(o Options, fresh bool, at time.Time, found func(Finding) error) (Position, error) {
-	var p Position
-	goOn, err := j.read(".position.json", &p)
-	if err != nil || !goOn || fresh || o.Level != Read || p.Options != o || at.Sub(p.Began) > maxAge || at.Before(p.Began) {
+	p, goOn, err := j.Position()
+	if err != nil || !goOn || fresh || o.Level != Read || p.Options != o || !j.ageless && at.Sub(p.Began) > maxAge || at.Before(p.Began) {
 		p = Position{Options: o, Began: at, Manifest: 1}
 	}
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
@@ -204,13 +206,3 @@ func (j *Journal) Last() (Report, bool, error) {
 	ok, err := j.read(".last.json", &r)
 	return r, ok, err
 }
-
-// Round returns how far the rolling audit has come; the zero value where it has not begun.
-func (j *Journal) Round() (Round, error) {
-	var r Round
-	_, err := j.read(".round.json", &r)
-	return r, err
-}
-
-// KeepRound keeps how far the rolling audit has come.
-func (j *Journal) KeepRound(r Round) error { return j.write(".round.json", r) }

@@ -58,7 +58,7 @@ type Destination struct {
 	// Window is when recordings are copied by themselves, "02:00-06:00" by the tenant's clock; where not set the
 	// server's window holds.
 	Window *Window `yaml:"window"`
-	// Audit is what follows from an audit.
+	// Audit is how what is stored is read again, and repaired.
 	Audit Audit `yaml:"audit"`
 	// Retention is what the client itself removes from the destination.
 	Retention Retention `yaml:"retention"`
@@ -189,6 +189,9 @@ func (d *Destination) check() error {
 	}
 	if d.BytesPerSecond != nil && *d.BytesPerSecond < minBytesPerSecond {
 		return fmt.Errorf("bytes_per_second is %d; give at least 1KiB", *d.BytesPerSecond)
+	}
+	if err := d.Audit.check(); err != nil {
+		return err
 	}
 	if err := d.Retention.check(); err != nil {
 		return err

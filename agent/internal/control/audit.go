@@ -76,7 +76,7 @@ func (s *Service) AuditDestination(request *backupv1.AuditDestinationRequest, st
 	case e.err != nil:
 		return e.err
 	}
-	return stream.Send(&backupv1.AuditDestinationResponse{Counts: auditCounts(e.report.Counts), Report: d.auditReport(e.report)})
+	return stream.Send(&backupv1.AuditDestinationResponse{Counts: auditCounts(e.report.Counts), Report: d.auditReport(e.report, d.Night.Audits)})
 }
 
 // maxFindings is how many findings one response carries.
@@ -162,23 +162,29 @@ func (d Destination) auditFinding(f audit.Finding) *backupv1.AuditFinding {
 	return m
 }
 
-// lastAudit returns how the last audit ended, nil where there was none.
-func (d Destination) lastAudit() (*backupv1.AuditReport, error) {
-	if d.Night.Audits == nil {
-		return nil, nil
+// lastAudit returns how the last audit ended, or the last round of the rolling one, whichever was later; nil where there was none.
+func (d Destination) lastAudit() (last *backupv1.AuditReport, err error) {
+	var latest audit.Report
+	for _, journal := range []*audit.Journal{d.Night.Audits, d.Night.Rounds} {
+		if journal == nil {
+			continue
+		}
+		report, ok, err := journal.Last()
+		if err != nil {
+			return nil, err
+		}
+		if ok && report.Ended.After(latest.Ended) {
+			latest, last = report, d.auditReport(report, journal)
+		}
 	}
-	last, ok, err := d.Night.Audits.Last()
-	if err != nil || !ok {
-		return nil, err
-	}
-	return d.auditReport(last), nil
+	return last, nil
 }
 
-func (d Destination) auditReport(r audit.Report) *backupv1.AuditReport {
+func (d Destination) auditReport(r audit.Report, from *audit.Journal) *backupv1.AuditReport {
 	m := &backupv1.AuditReport{
 		Level: auditLevels()[r.Level], SamplePercent: r.Percent, Seed: strings.ToValidUTF8(r.Seed, "\uFFFD"), StartTime: timestamp(r.Began), EndTime: timestamp(r.Ended),
 		Counts: auditCounts(r.Counts), SignedCount: r.Signed, RecoveredCount: r.Recovered, WentBack: r.WentBack,
-		Outcome: auditOutcomes()[r.Outcome], FindingsPath: d.Night.Audits.FindingsPath(),
+		Outcome: auditOutcomes()[r.Outcome], FindingsPath: from.FindingsPath(),
 	}
 	m.Message = strings.ToValidUTF8(d.auditMessage(r), "?")
 	return m

@@ -25,6 +25,9 @@ func (b *readBatch) add(ctx context.Context, index int64, name string, wanted ba
 			if err := b.moved(b.manifest, index); err != nil {
 				return err
 			}
+			if b.isUsedUp() {
+				return errBudget
+			}
 		}
 	}
 	b.items.indexes, b.items.names, b.items.wanted = append(b.items.indexes, index), append(b.items.names, name), append(b.items.wanted, wanted)
@@ -32,12 +35,16 @@ func (b *readBatch) add(ctx context.Context, index int64, name string, wanted ba
 	return nil
 }
 
-// mostBytes is how much is read at once: where a rate is set, what it allows in some seconds.
+// mostBytes is how much is read at once: where a rate is set, what it allows in some seconds, and no more than what is left of a slice.
 func (b *readBatch) mostBytes() int64 {
-	if b.request.Limiter == nil {
-		return batchReadBytes
+	most := int64(batchReadBytes)
+	if b.budget > 0 {
+		most = min(most, b.budget-b.used())
 	}
-	return min(batchReadBytes, max(4*int64(b.request.Limiter.Limit()), int64(b.request.Limiter.Burst())))
+	if b.request.Limiter == nil {
+		return most
+	}
+	return min(most, max(4*int64(b.request.Limiter.Limit()), int64(b.request.Limiter.Burst())))
 }
 
 // flush looks at what is in the batch. What is read is paid for before; what turns out to be more, after.

@@ -42,6 +42,9 @@ func (a *auditor) readAll(ctx context.Context) error {
 		if err := a.moved(manifest+1, 0); err != nil {
 			return err
 		}
+		if a.isUsedUp() && manifest < a.night.lastManifest() {
+			return errBudget
+		}
 	}
 	return nil
 }

@@ -41,23 +41,29 @@ func (n *Night) Audit(ctx context.Context, r AuditRequest) (audit.Report, error)
 		return audit.Report{}, ErrAuditing
 	}
 	defer n.auditing.Unlock()
-	a := &auditor{night: n, request: r, sample: r.Sample(), lost: make(map[int64]*lostItems)}
-	return a.run(ctx)
+	return newAuditor(n, n.Audits, r).run(ctx)
 }
 
 // auditor is one audit.
 type auditor struct {
 	night    *Night
+	journal  *audit.Journal
 	request  AuditRequest
+	budget   int64 // bytes after which it stops and goes on another time; 0 for none
 	place    *dest.Place
 	sample   audit.Sample
 	position audit.Position
 	safe     audit.Position // from here it can go on
 	tells    bool           // the place tells digests
 	lost     map[int64]*lostItems
-	kept     time.Time // when the position was kept last
+	kept     time.Time      // when the position was kept last
+	began    audit.Position // where it went on
 	wentBack bool
 	partial  error // why not all could be looked at
+}
+
+func newAuditor(n *Night, journal *audit.Journal, r AuditRequest) *auditor {
+	return &auditor{night: n, journal: journal, request: r, sample: r.Sample(), lost: make(map[int64]*lostItems)}
 }
 
 // lostItems are the findings of one manifest that something is signed for.
@@ -65,19 +71,19 @@ type lostItems struct{ missing, altered, released []ledger.Range }
 
 func (a *auditor) run(ctx context.Context) (report audit.Report, err error) {
 	n := a.night
-	if a.position, err = n.Audits.Begin(a.request.Options, a.request.Fresh, n.Now().UTC(), a.replayed); err != nil {
+	if a.position, err = a.journal.Begin(a.request.Options, a.request.Fresh, n.Now().UTC(), a.replayed); err != nil {
 		return audit.Report{}, err
 	}
-	defer func() { err = errors.Join(err, n.Audits.Close()) }()
-	a.safe = a.position
+	defer func() { err = errors.Join(err, a.journal.Close()) }()
+	a.began, a.safe = a.position, a.position
 	n.Slog.LogAttrs(ctx, slog.LevelInfo, "audit begins", slog.String("level", string(a.request.Level)), slog.Int64("manifest", a.position.Manifest))
 	err = a.look(ctx)
 	switch {
 	case ctx.Err() != nil:
-		return audit.Report{}, errors.Join(context.Cause(ctx), n.Audits.Keep(a.safe))
+		return audit.Report{}, errors.Join(context.Cause(ctx), a.journal.Keep(a.safe))
 	case errors.As(err, new(*placeError)):
 		report = a.report(audit.Unreachable, err)
-		return report, errors.Join(n.Audits.Keep(a.safe), n.Audits.KeepLast(report))
+		return report, errors.Join(a.journal.Keep(a.safe), a.journal.KeepLast(report))
 	case err != nil:
 		return audit.Report{}, err
 	}
@@ -97,9 +103,13 @@ func (a *auditor) run(ctx context.Context) (report audit.Report, err error) {
 		report.Outcome, report.Cause = audit.NotSigned, err.Error()
 	}
 	report.Ended = n.Now().UTC()
-	n.Slog.LogAttrs(ctx, slog.LevelInfo, "audit ends", slog.String("outcome", report.Outcome), slog.Int64("looked", report.Counts.Looked),
-		slog.Int64("lost", report.Counts.Lost()), slog.Int64("signed", report.Signed))
-	return report, n.Audits.End(report)
+	n.logAudit(ctx, report)
+	return report, a.journal.End(report)
+}
+
+func (n *Night) logAudit(ctx context.Context, r audit.Report) {
+	n.Slog.LogAttrs(ctx, slog.LevelInfo, "audit ends", slog.String("outcome", r.Outcome), slog.Int64("looked", r.Counts.Looked),
+		slog.Int64("lost", r.Counts.Lost()), slog.Int64("signed", r.Signed))
 }
 
 func (a *auditor) report(outcome string, cause error) audit.Report {
@@ -138,7 +148,7 @@ func (a *auditor) remember(f audit.Finding) {
 func (a *auditor) found(f audit.Finding) error {
 	a.remember(f)
 	a.position.Counts.Add(f.Class)
-	if err := a.night.Audits.Found(f); err != nil {
+	if err := a.journal.Found(f); err != nil {
 		return err
 	}
 	return a.request.Found(f)
@@ -162,12 +172,15 @@ func (a *auditor) look(ctx context.Context) error {
 	if err := a.want(); err != nil {
 		return err
 	}
+	if a.budget > 0 {
+		return a.readAll(ctx)
+	}
 	a.tells = a.request.Level == audit.List && place.TellsDigests(ctx)
 	if a.request.Level == audit.Read {
 		if err := a.readAll(ctx); err != nil {
 			return err
 		}
-		if err := n.Audits.Keep(a.safe); err != nil {
+		if err := a.journal.Keep(a.safe); err != nil {
 			return err
 		}
 	}
@@ -322,12 +335,12 @@ const keepEvery = 5 * time.Second
 
 // moved takes note that all items of a manifest before index were looked at.
 func (a *auditor) moved(manifest, index int64) error {
-	a.position.Manifest, a.position.Index, a.position.FindingsBytes = manifest, index, a.night.Audits.Written()
+	a.position.Manifest, a.position.Index, a.position.FindingsBytes = manifest, index, a.journal.Written()
 	a.safe = a.position
 	a.request.Watch(a.position.Counts)
 	if now := time.Now(); now.Sub(a.kept) >= keepEvery {
 		a.kept = now
-		return a.night.Audits.Keep(a.safe)
+		return a.journal.Keep(a.safe)
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ func (a *auditor) sign(ctx context.Context) (signed, recovered int64, err error)
 		if err != nil {
 			return err
 		}
-		if lost := lossCount(found); lost > 0 && !n.maySign(found, lost, a.position.Counts.Looked, false) {
-			return fmt.Errorf("%d of %d: %w", lost, a.position.Counts.Looked, ErrMassLoss)
+		if lost := lossCount(found); lost > 0 && !n.maySign(found, lost, a.looked(), false) {
+			return fmt.Errorf("%d of %d: %w", lost, a.looked(), ErrMassLoss)
 		}
 		return n.signFound(ctx, found, released)
 	})
@@ -46,6 +46,14 @@ func (a *auditor) sign(ctx context.Context) (signed, recovered int64, err error)
 		signed += ledger.NewSet(slices.Concat(l.missing, l.altered)...).Difference(held).Len()
 	}
 	return signed, recovered, nil
+}
+
+// looked returns how many recordings what is lost is a part of: of a slice, those of that slice.
+func (a *auditor) looked() int64 {
+	if a.budget > 0 {
+		return a.position.Counts.Looked - a.began.Counts.Looked
+	}
+	return a.position.Counts.Looked
 }
 
 // again looks at what was found lost, or gone by the client's retention, once more.

@@ -45,7 +45,7 @@ func (m *machine) at(label string, use func(ctx context.Context, n *Night)) {
 	n = New(Config{
 		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.known, Client: client, Session: session, Dest: place, Streams: 2,
 		Reserve: func(dest.Space) int64 { return 0 }, Room: room, Patience: 30 * time.Second, Slog: silent,
-		Audits: audit.NewJournal(m.audits, "nas"), Repair: m.repair, RetainDays: m.retain,
+		Audits: audit.NewJournal(m.audits, "nas"), Rounds: audit.NewRounds(m.audits, "nas"), Repair: m.repair, RetainDays: m.retain,
 		Agreed: func(ctx context.Context) error {
 			_, err := client.Heartbeat(ctx, uplink.Self{Version: "test"}, []uplink.Report{{Session: session}})
 			return err

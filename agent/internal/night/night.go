@@ -47,6 +47,8 @@ type Config struct {
 	Circuit *circuit.Breaker
 	// Audits is where audits keep how far they came and what they found.
 	Audits *audit.Journal
+	// Rounds is the same for the rolling audit.
+	Rounds *audit.Journal
 	// Repair says that what an audit found altered is moved aside, so that the next pass copies it again.
 	Repair bool
 	// RetainDays is for how many days after its night the client's own retention keeps a recording; 0 for ever.

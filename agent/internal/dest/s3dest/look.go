@@ -79,9 +79,15 @@ func (h *handle) ReadAll(ctx context.Context, names []string) ([]dest.Found, err
 func (h *handle) hashAll(ctx context.Context, names []string, trusted bool) ([]dest.Found, error) {
 	found := make([]dest.Found, len(names))
 	var absent atomic.Bool
-	err := dest.Parallel(ctx, len(names), maxLooks, func(i int) {
-		if found[i] = h.look(ctx, names[i], trusted); errors.Is(found[i].Err, fs.ErrNotExist) {
+	looking, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	err := dest.Parallel(looking, len(names), maxLooks, func(i int) {
+		found[i] = h.look(looking, names[i], trusted)
+		switch {
+		case errors.Is(found[i].Err, fs.ErrNotExist):
 			absent.Store(true)
+		case errors.Is(found[i].Err, dest.ErrUnreachable): // the others would wait for as long
+			stop(found[i].Err)
 		}
 	})
 	if err == nil && absent.Load() {
