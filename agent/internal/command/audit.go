@@ -202,7 +202,7 @@ func findingDetail(f *backupv1.AuditFinding) string {
 		all = append(all, "night "+f.GetNight())
 	}
 	if f.SizeBytes != nil {
-		all = append(all, fmt.Sprintf("there are %d bytes", f.GetSizeBytes()))
+		all = append(all, fmt.Sprintf("%d bytes there", f.GetSizeBytes()))
 	}
 	if len(f.GetSha256()) > 0 {
 		all = append(all, fmt.Sprintf("with SHA-256 %x", f.GetSha256()))

@@ -41,7 +41,7 @@ func (a *fakeService) Release(_ context.Context, m *backupv1.ReleaseRequest) (*b
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	want := "altered     a.gsm (night 2026-03-01, there are 7 bytes, with SHA-256 ab)\nextra       x (there are 0 bytes)\nThat is all.\n"
+	want := "altered     a.gsm (night 2026-03-01, 7 bytes there, with SHA-256 ab)\nextra       x (0 bytes there)\nThat is all.\n"
 	if status, out, _ := m.run("audit", "nas"); status != statusBad || out != want {
 		t.Errorf("status %d, %q", status, out)
 	}

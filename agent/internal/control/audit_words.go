@@ -74,28 +74,28 @@ func (d Destination) auditMessage(r audit.Report) string {
 	case r.Outcome == audit.NotSigned:
 		say("It could not be signed now (%s): run the audit again when that has passed.", "No se pudo firmar ahora (%s): repita la auditoría cuando haya pasado.", r.Cause)
 	case r.Signed > 0 && (d.Night.Repair || c.Altered == 0):
-		say("%d are signed as lost, which is the client's matter: the next night copies those again that wolkvox still tries, what was altered is moved to .wolkvox/aside "+
+		say("Signed as lost, which is the client's matter: %d. The next night copies those again that wolkvox still tries, what was altered is moved to .wolkvox/aside "+
 			"before, and the others are expired.",
-			"%d quedan firmadas como perdidas, lo que es asunto del cliente: la próxima noche copia de nuevo las que wolkvox aún intenta, lo alterado se mueve antes a "+
+			"Firmadas como perdidas, lo que es asunto del cliente: %d. La próxima noche copia de nuevo las que wolkvox aún intenta, lo alterado se mueve antes a "+
 				".wolkvox/aside, y las demás quedan vencidas.", r.Signed)
 	case r.Signed > 0:
-		say("%d are signed as lost, which is the client's matter: the next night copies those again that wolkvox still tries. What was altered is left as it is and in "+
+		say("Signed as lost, which is the client's matter: %d. The next night copies those again that wolkvox still tries. What was altered is left as it is and in "+
 			"the way: move it away before.",
-			"%d quedan firmadas como perdidas, lo que es asunto del cliente: la próxima noche copia de nuevo las que wolkvox aún intenta. Lo alterado se deja como está y "+
+			"Firmadas como perdidas, lo que es asunto del cliente: %d. La próxima noche copia de nuevo las que wolkvox aún intenta. Lo alterado se deja como está y "+
 				"estorba: muévalo antes.", r.Signed)
 	}
 	if r.Recovered > 0 {
-		say("%d were as they should be when they were looked at again.", "%d estaban bien al revisarlas de nuevo.", r.Recovered)
+		say("As they should be when they were looked at again: %d.", "Correctas al revisarlas de nuevo: %d.", r.Recovered)
 	}
 	if c.Unreadable > 0 {
 		say("What cannot be read is not lost: give the agent's user the right to read it, or look after the disk, and run the audit again.",
 			"Lo ilegible no está perdido: dé al usuario del agente el permiso de lectura, o revise el disco, y repita la auditoría.")
 	}
 	if c.Released > 0 {
-		say("%d are absent because your own retention removed them.", "%d no están porque su propia retención las eliminó.", c.Released)
+		say("Absent because your own retention removed them: %d.", "Ausentes porque su propia retención las eliminó: %d.", c.Released)
 	}
 	if c.Extra > 0 {
-		say("%d files are in no manifest, and were not touched.", "%d archivos no están en ningún manifiesto, y no se tocaron.", c.Extra)
+		say("Files that are in no manifest, and were not touched: %d.", "Archivos que no están en ningún manifiesto, y no se tocaron: %d.", c.Extra)
 	}
 	return strings.Join(all, " ")
 }

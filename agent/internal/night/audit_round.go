@@ -24,6 +24,7 @@ const sliceEvery = 10 * time.Minute
 func (n *Night) AuditLoop(ctx context.Context, everyDays int, limiter *rate.Limiter) {
 	tick := time.NewTicker(sliceEvery)
 	defer tick.Stop()
+	n.judgeRate(ctx, everyDays, limiter)
 	var again int64 // the budget of a slice that is to be looked at a second time
 	for {
 		select {
@@ -46,6 +47,18 @@ func (n *Night) AuditLoop(ctx context.Context, everyDays int, limiter *rate.Limi
 		if err != nil && ctx.Err() == nil {
 			n.logWarn(ctx, "the rolling audit waits", err)
 		}
+	}
+}
+
+// judgeRate says where the rate is too low for the days.
+func (n *Night) judgeRate(ctx context.Context, everyDays int, limiter *rate.Limiter) {
+	total, err := n.heldBytes()
+	if err != nil || limiter == nil {
+		return
+	}
+	if days := float64(total) / float64(limiter.Limit()) / (24 * time.Hour).Seconds(); days > float64(everyDays) {
+		n.Slog.LogAttrs(ctx, slog.LevelWarn, "the rate of the rolling audit is too low to read everything in the days that are set",
+			slog.Float64("needed_days", days), slog.Int("every_days", everyDays))
 	}
 }
 

@@ -33,9 +33,10 @@ type machine struct {
 	// paused and measured are those of the configuration of nights that loop.
 	paused   func(time.Time) bool
 	measured func(bytesPerSecond int64)
-	audits   string // where audits keep their files
-	repair   bool   // what was altered is moved aside
-	retain   int    // days after which the client removes recordings
+	audits   string                        // where audits keep their files
+	wrap     func(dest.Opener) dest.Opener // of the place; nil for none
+	repair   bool                          // what was altered is moved aside
+	retain   int                           // days after which the client removes recordings
 }
 
 // outage cuts the power at one operation of destination or store.

@@ -37,6 +37,9 @@ func (m *machine) at(label string, use func(ctx context.Context, n *Night)) {
 		}
 		return m.outage.step(string(op))
 	})
+	if m.wrap != nil {
+		opener = m.wrap(opener)
+	}
 	place, err := dest.New(opener, label, string(testOrigin))
 	check(m.t, err)
 	client, silent, room := uplink.NewClient(conn, &uplink.ServerClock{}), slog.New(slog.DiscardHandler), func() error { return nil }
