@@ -30,6 +30,7 @@ const (
 	ReasonFork      = "FORK"       // agents hold two histories of the log: people decide
 	ReasonTailLost  = "TAIL_LOST"  // nobody can supply a head that the destination keeps: people decide
 	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
+	ReasonAuditing  = "AUDITING"   // another audit of the destination is under way
 	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
 
 	ReasonNoRecording = "NO_RECORDING" // no manifest of the log has it

@@ -17,7 +17,7 @@ func (p *program) status() *cobra.Command {
 		Short: "Says what is confirmed, pending and expired, and what is wrong",
 		Long: "status shows each night that is open or holds expired recordings, and the latest one. It exits with 0 if all\n" +
 			"is well, and with 1 if the agent, the server or a destination has a problem, something expired, met a fault or\n" +
-			"expires in a pause, or the last check found something bad.",
+			"expires in a pause, the last check found something bad, or the last audit did not settle.",
 		Example: "  wolkvox-agent status\n  wolkvox-agent status --output json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,7 +53,8 @@ func isWell(status *backupv1.GetStatusResponse) bool {
 	well := status.GetServerProblem() == "" && len(status.GetProblems()) == 0
 	for _, d := range status.GetDestinations() {
 		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0 && !expiresPaused(d) &&
-			d.GetCheck().GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD
+			d.GetCheck().GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD &&
+			(d.GetAudit() == nil || auditIsSettled(d.GetAudit()))
 	}
 	return well
 }
@@ -113,6 +114,7 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	}
 	p.writeEvidence(d.GetEvidence())
 	p.writeLastCheck(d.GetCheck())
+	p.writeLastAudit(d.GetAudit())
 	_, err := fmt.Fprintf(p.stdout, "ledger: %s\nagreed: %s\n", headText(d.GetPosition()), headText(d.GetAgreed()))
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/audit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/night"
@@ -195,6 +196,7 @@ func newRig(t testing.TB, items int) *rig {
 		Name: "nas", Log: r.log, Key: testKey(t, testOrigin.AgentKeyName(testAgent)), ServerKey: r.server.key.Verifier(), Client: client, Session: session,
 		Dest: place, Streams: 1, Limiter: rate.NewLimiter(rate.Inf, 1), Reserve: func(dest.Space) int64 { return 0 }, Room: room,
 		Agreed: func(context.Context) error { return nil }, Patience: 10 * time.Second, Slog: silent,
+		Audits: audit.NewJournal(t.TempDir(), "nas"),
 	})
 	r.service = &Service{
 		Agent: testAgent, Version: "v1", ServerAddress: "server.example:443", ServerProblem: func() error { return nil },

@@ -54,6 +54,9 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 	if status.Agreed, err = agreed(d.Log); err != nil {
 		return nil, err
 	}
+	if status.Audit, err = d.lastAudit(); err != nil {
+		return nil, err
+	}
 	problem := d.LogProblem()
 	if condition.Problem != nil && !uplink.ForPeople(problem) {
 		problem = condition.Problem

@@ -9,6 +9,7 @@ type abilities struct {
 	stager   Stager
 	hasher   Hasher
 	glancer  Glancer
+	rereader Rereader
 	mover    Mover
 	settler  Settler
 	lister   Lister
@@ -26,6 +27,7 @@ func abilitiesOf(driver Driver) (abilities, error) {
 	a.stager, _ = driver.(Stager)
 	a.hasher, _ = driver.(Hasher)
 	a.glancer, _ = driver.(Glancer)
+	a.rereader, _ = driver.(Rereader)
 	a.mover, _ = driver.(Mover)
 	a.settler, _ = driver.(Settler)
 	a.lister, _ = driver.(Lister)

@@ -128,6 +128,15 @@ type Glancer interface {
 	Glance(ctx context.Context, names []string) (absent []bool, err error)
 }
 
+// Rereader is a [Hasher] that may tell what the place itself computed, without reading.
+type Rereader interface {
+	Hasher
+	// TellsDigests reports whether HashAll asks for what the place computed, now, instead of reading all.
+	TellsDigests(ctx context.Context) bool
+	// ReadAll is HashAll that reads every byte.
+	ReadAll(ctx context.Context, names []string) ([]Found, error)
+}
+
 // StagedFile is a file being staged.
 type StagedFile interface {
 	io.Writer

@@ -33,6 +33,10 @@ type machine struct {
 	// paused and measured are those of the configuration of nights that loop.
 	paused   func(time.Time) bool
 	measured func(bytesPerSecond int64)
+	audits   string                        // where audits keep their files
+	wrap     func(dest.Opener) dest.Opener // of the place; nil for none
+	repair   bool                          // what was altered is moved aside
+	retain   int                           // days after which the client removes recordings
 }
 
 // outage cuts the power at one operation of destination or store.
@@ -69,7 +73,7 @@ func (o *outage) step(name string) (apply bool, err error) {
 }
 
 func newMachine(t testing.TB, p *peer, dir string) *machine {
-	m := &machine{t: t, peer: p, disk: memdest.New(), dir: dir}
+	m := &machine{t: t, peer: p, disk: memdest.New(), dir: dir, audits: t.TempDir()}
 	place, err := dest.New(m.disk, "memory", string(testOrigin))
 	if err == nil {
 		_, err = place.Init(t.Context())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/audit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/desttest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
@@ -28,7 +29,17 @@ func (m *machine) at(label string, use func(ctx context.Context, n *Night)) {
 	defer conn.Close()
 	log, err := m.db.Ledger(testOrigin)
 	check(m.t, err)
-	opener := desttest.WithFaults(m.disk, func(op desttest.Op, name string) (bool, error) { return m.outage.step(string(op)) })
+	opener := desttest.WithFaults(m.disk, func(op desttest.Op, name string) (bool, error) {
+		if m.refuse != nil {
+			if err := m.refuse(op, name); err != nil {
+				return false, err
+			}
+		}
+		return m.outage.step(string(op))
+	})
+	if m.wrap != nil {
+		opener = m.wrap(opener)
+	}
 	place, err := dest.New(opener, label, string(testOrigin))
 	check(m.t, err)
 	client, silent, room := uplink.NewClient(conn, &uplink.ServerClock{}), slog.New(slog.DiscardHandler), func() error { return nil }
@@ -37,6 +48,7 @@ func (m *machine) at(label string, use func(ctx context.Context, n *Night)) {
 	n = New(Config{
 		Name: "nas", Log: log, Key: m.peer.agent, ServerKey: m.peer.known, Client: client, Session: session, Dest: place, Streams: 2,
 		Reserve: func(dest.Space) int64 { return 0 }, Room: room, Patience: 30 * time.Second, Slog: silent,
+		Audits: audit.NewJournal(m.audits, "nas"), Rounds: audit.NewRounds(m.audits, "nas"), Repair: m.repair, RetainDays: m.retain,
 		Agreed: func(ctx context.Context) error {
 			_, err := client.Heartbeat(ctx, uplink.Self{Version: "test"}, []uplink.Report{{Session: session}})
 			return err

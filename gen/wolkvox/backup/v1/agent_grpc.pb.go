@@ -38,6 +38,8 @@ const (
 	AgentService_ImportFiles_FullMethodName       = "/wolkvox.backup.v1.AgentService/ImportFiles"
 	AgentService_ExportEvidence_FullMethodName    = "/wolkvox.backup.v1.AgentService/ExportEvidence"
 	AgentService_Report_FullMethodName            = "/wolkvox.backup.v1.AgentService/Report"
+	AgentService_AuditDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/AuditDestination"
+	AgentService_Release_FullMethodName           = "/wolkvox.backup.v1.AgentService/Release"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -129,6 +131,15 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
 	// Who may call: whoever may open the socket.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
+	// AuditDestination compares what the ledger says with what a destination holds, beside a run, and streams what it finds. What is
+	// lost is signed. An audit that was interrupted goes on where it was when it is asked for again.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST, FAILED_PRECONDITION AUDITING (another one is under way).
+	// Who may call: whoever may open the socket.
+	AuditDestination(ctx context.Context, in *AuditDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditDestinationResponse], error)
+	// Release signs that the client's own retention gives up confirmed recordings, which it may delete then. It deletes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 }
 
 type agentServiceClient struct {
@@ -413,6 +424,35 @@ func (c *agentServiceClient) Report(ctx context.Context, in *ReportRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ReportClient = grpc.ServerStreamingClient[ReportResponse]
 
+func (c *agentServiceClient) AuditDestination(ctx context.Context, in *AuditDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditDestinationResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[10], AgentService_AuditDestination_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AuditDestinationRequest, AuditDestinationResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_AuditDestinationClient = grpc.ServerStreamingClient[AuditDestinationResponse]
+
+func (c *agentServiceClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseResponse)
+	err := c.cc.Invoke(ctx, AgentService_Release_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -502,6 +542,15 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
 	// Who may call: whoever may open the socket.
 	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
+	// AuditDestination compares what the ledger says with what a destination holds, beside a run, and streams what it finds. What is
+	// lost is signed. An audit that was interrupted goes on where it was when it is asked for again.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST, FAILED_PRECONDITION AUDITING (another one is under way).
+	// Who may call: whoever may open the socket.
+	AuditDestination(*AuditDestinationRequest, grpc.ServerStreamingServer[AuditDestinationResponse]) error
+	// Release signs that the client's own retention gives up confirmed recordings, which it may delete then. It deletes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -568,6 +617,12 @@ func (UnimplementedAgentServiceServer) ExportEvidence(*ExportEvidenceRequest, gr
 }
 func (UnimplementedAgentServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedAgentServiceServer) AuditDestination(*AuditDestinationRequest, grpc.ServerStreamingServer[AuditDestinationResponse]) error {
+	return status.Error(codes.Unimplemented, "method AuditDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -858,6 +913,35 @@ func _AgentService_Report_Handler(srv interface{}, stream grpc.ServerStream) err
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ReportServer = grpc.ServerStreamingServer[ReportResponse]
 
+func _AgentService_AuditDestination_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(AuditDestinationRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).AuditDestination(m, &grpc.GenericServerStream[AuditDestinationRequest, AuditDestinationResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_AuditDestinationServer = grpc.ServerStreamingServer[AuditDestinationResponse]
+
+func _AgentService_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).Release(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_Release_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).Release(ctx, req.(*ReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -900,6 +984,10 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "WaiveItems",
 			Handler:    _AgentService_WaiveItems_Handler,
+		},
+		{
+			MethodName: "Release",
+			Handler:    _AgentService_Release_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -952,6 +1040,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Report",
 			Handler:       _AgentService_Report_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "AuditDestination",
+			Handler:       _AgentService_AuditDestination_Handler,
 			ServerStreams: true,
 		},
 	},
