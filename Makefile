@@ -6,6 +6,8 @@ export RECORDINGS
 FUZZTIME ?= 30s
 # PEERS_TIMEOUT bounds the peer tests of one package.
 PEERS_TIMEOUT ?= 40m
+# SOAK is how long soak looks for faults.
+SOAK ?= 1h
 
 # The version of buf stands in generate.go alone.
 BUF         = go run $(shell sed -n 's,^//go:generate go run \(github.com/bufbuild/buf/[^ ]*\) .*,\1,p' generate.go)
@@ -36,6 +38,10 @@ test-peers: build peers ## run all tests with the race detector, against real pe
 .PHONY: peers
 peers: ## install what test-peers and bench need: Debian packages, pinned Go programs
 	test/peers/install.sh
+
+.PHONY: soak
+soak: ## simulate schedules of faults that nobody has run before, for SOAK (1h)
+	CGO_ENABLED=0 GOGC=400 go test -v -count=1 -timeout 0 -run '^TestSoak$$' ./test/simulation -args -soak $(SOAK)
 
 .PHONY: test-windows
 test-windows: ## run tests as Windows programs under Wine; installs Wine
