@@ -17,8 +17,8 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
 
 .PHONY: build
-build: ## build wolkvox-server and wolkvox-agent into bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./agent/cmd/wolkvox-agent ./server/cmd/wolkvox-server
+build: ## build wolkvox-server, wolkvox-agent and wolkvox-witness into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./agent/cmd/wolkvox-agent ./server/cmd/wolkvox-server ./witness/cmd/wolkvox-witness
 
 .PHONY: demo
 demo: build ## run a night on this machine, with kills; RECORDINGS=dir for recordings of yours
@@ -43,7 +43,7 @@ test-windows: ## run tests as Windows programs under Wine; installs Wine
 	test/windows/run.sh ./internal/ledger ./internal/durable ./internal/store ./agent/internal/state ./agent/internal/dest/localdest ./agent/internal/secret
 
 .PHONY: bench
-bench: build peers ## measure a night's copy beside rsync, rclone, sftp and smbclient; BENCH=sftp,... for some parts
+bench: build peers ## measure a night's copy beside rsync, rclone, sftp, smbclient and s5cmd; BENCH=sftp,... for some parts
 	PATH="$(CURDIR)/bin/peers:$$PATH" CGO_ENABLED=0 go run ./test/bench $(if $(BENCH),-part $(BENCH))
 
 .PHONY: fuzz

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wolkvox/backup/agent/internal/acts"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/control"
 	"github.com/wolkvox/backup/agent/internal/enroll"
@@ -154,6 +155,7 @@ func (a *Agent) serve(ctx context.Context, listener net.Listener, atWork bool) e
 	id := a.who()
 	service := &control.Service{
 		AtWork: atWork,
+		Acts:   acts.Open(a.options.Config.StateDir),
 		Agent:  id.Agent, Version: a.options.Version, ServerAddress: id.Server,
 		ServerProblem:  a.serverProblem,
 		Problems:       a.problems,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -70,7 +71,8 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
 		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Circuit: breaker, Patience: patience, Slog: logger,
-		Paused: func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
+		EvidenceFile: filepath.Join(a.options.Config.StateDir, "evidence-"+who.Origin.LogID()),
+		Paused:       func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
 	})
 	d.probe = a.newProbe(d, logger)
 	return d, nil

@@ -45,6 +45,7 @@ const (
 	registryDir    = "registry"        // see package registry
 	ledgersDir     = "ledgers"         // see package store
 	evidenceDir    = "evidence"        // see package evidence
+	witnessesDir   = "witnesses"       // see package witnesses
 	offersDir      = "offers"          // what agents hand in of a log, while it is taken in
 	credentialFile = "operator.pem"    // the first operator's credential
 	addressFile    = "address"         // while the server runs: HOST:PORT at which it can be called from this machine's network
@@ -110,13 +111,14 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	defer people.close()
 	bounds := limits.New(limits.Options{Connections: c.Limits.Connections, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress, Logger: log})
 	calls := metrics.NewCalls()
+	cosigners := newWitnesses(c, sequencers, log)
 	server := rpc.NewServer(ca.ServerCredentials(certificate.current, time.Now), bounds, guard, calls, &adminlog.Recorder{Log: reg, Logger: log}, rpc.Services{
 		Admin: &adminrpc.Service{
 			Registry: reg, Sequencers: sequencers, Sealer: seals, Hearer: heartbeats,
 			Authority: ca.Certificate(), Certificate: certificate.current().Leaf, Address: c.ServerAddress(port), Logger: log,
 			StateFiles: func(each func(path string, data []byte) error) error { return stateFiles(c.StateDir, each) },
 			Issuer:     ca.Authority, Revoker: guard, LocalActs: acts, Outages: outages, Sources: opener,
-			Door: people.keeper(),
+			Door: people.keeper(), Witnessed: cosigners.Witnessed,
 		},
 		Content:    contents,
 		Enrollment: enroll.New(reg, ca.Authority, assigner{sequencers}, log),
@@ -159,6 +161,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group.Go(func() error { return seals.Run(running) })
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return outages.Run(running) })
+	group.Go(func() error { return cosigners.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
 	group.Go(func() error { return shown.serve(running) })
 	group.Go(func() error { return people.serve(running, log) })

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -186,11 +187,43 @@ func (b *builder) proof(manifest, index int64) *Proof {
 	if !ok {
 		b.t.Fatal("the audit path is not complete")
 	}
-	p, err := NewProof(manifest, index, b.lines[manifest][index], linePath, b.leaves, b.agreedHead())
+	p, err := NewProof(manifest, index, b.lines[manifest][index], linePath, entries(b.leaves), treeOf(b.t, b.leaves), b.agreedHead())
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return p
+}
+
+// entries yields leaves as a store would.
+func entries(leaves [][]byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for _, leaf := range leaves {
+			if !yield(leaf, nil) {
+				return
+			}
+		}
+	}
+}
+
+// treeOf reads the tree over leaves.
+func treeOf(t testing.TB, leaves [][]byte) tlog.HashReader {
+	t.Helper()
+	var stored []tlog.Hash
+	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		hashes := make([]tlog.Hash, len(indexes))
+		for i, index := range indexes {
+			hashes[i] = stored[index]
+		}
+		return hashes, nil
+	})
+	for i, leaf := range leaves {
+		hashes, err := tlog.StoredHashes(int64(i), leaf, reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored = append(stored, hashes...)
+	}
+	return reader
 }
 
 func testItem(path string, size int64) backup.Item {

@@ -13,6 +13,8 @@ import (
 const (
 	ExportedLedger = "ledger.txt"
 	ExportedHead   = "head.txt"
+	// ExportedWitness is no part of the ledger: what third parties signed of it (section 1.9).
+	ExportedWitness = "witness.txt"
 )
 
 // ExportedManifest returns the name of the file with the lines of manifest n in an exported ledger.

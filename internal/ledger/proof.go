@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -27,37 +28,50 @@ type ProofEntry struct {
 }
 
 // NewProof returns the proof for the line at index of a manifest. linePath is the line's audit path in the manifest
-// ([AuditPath]), leaves are the log's entries from the first up to at least the size of the agreed head. It
-// selects the entries and computes their paths; it verifies nothing.
-func NewProof(manifest, index int64, line []byte, linePath []tlog.Hash, leaves [][]byte, head []byte) (*Proof, error) {
-	h, agreed, err := ParseHead(head)
-	if err != nil {
+// ([AuditPath]), leaves yields the log's entries from the first up to at least the size of the agreed head, and hashes
+// reads the log's tree. It selects the entries and their paths, one entry in memory at a time; it verifies nothing.
+func NewProof(manifest, index int64, line []byte, linePath []tlog.Hash, leaves iter.Seq2[[]byte, error], hashes tlog.HashReader, head []byte) (*Proof, error) {
+	p := &Proof{Index: index, Line: line, LinePath: linePath, Head: head}
+	if err := p.selectEntries(manifest, leaves, hashes); err != nil {
 		return nil, fmt.Errorf("prove line %d of manifest %d: %w", index, manifest, err)
 	}
-	if !agreed || h.Size > int64(len(leaves)) {
-		return nil, fmt.Errorf("prove line %d of manifest %d: the head of size %d is not agreed, or the log has only %d entries",
-			index, manifest, h.Size, len(leaves))
+	return p, nil
+}
+
+// selectEntries takes up those entries that belong in the proof.
+func (p *Proof) selectEntries(manifest int64, leaves iter.Seq2[[]byte, error], hashes tlog.HashReader) error {
+	h, agreed, err := ParseHead(p.Head)
+	if err != nil {
+		return err
 	}
-	p := &Proof{Index: index, Line: line, LinePath: linePath, Head: head}
-	hashes := make([]tlog.Hash, h.Size)
-	for i, leaf := range leaves[:h.Size] {
+	if !agreed {
+		return fmt.Errorf("the head of size %d is not agreed", h.Size)
+	}
+	at := int64(0)
+	for leaf, err := range leaves {
+		if err != nil {
+			return err
+		}
+		if at == h.Size {
+			break
+		}
 		e, err := ParseEntry(leaf)
 		if err != nil {
-			return nil, fmt.Errorf("prove line %d of manifest %d: entry %d: %w", index, manifest, i, err)
+			return fmt.Errorf("entry %d: %w", at, err)
 		}
-		hashes[i] = tlog.RecordHash(leaf)
-		if belongs(e.Body, manifest, index) {
-			p.Entries = append(p.Entries, ProofEntry{Index: int64(i), Leaf: leaf})
+		if belongs(e.Body, manifest, p.Index) {
+			path, err := tlog.ProveRecord(h.Size, at, hashes)
+			if err != nil {
+				return fmt.Errorf("entry %d: %w", at, err)
+			}
+			p.Entries = append(p.Entries, ProofEntry{at, leaf, path})
 		}
+		at++
 	}
-	for i := range p.Entries {
-		path := NewAuditPath(p.Entries[i].Index, h.Size)
-		for _, hash := range hashes {
-			path.Add(hash)
-		}
-		p.Entries[i].Path, _ = path.Path()
+	if at < h.Size {
+		return fmt.Errorf("the head names %d entries, but the log has only %d", h.Size, at)
 	}
-	return p, nil
+	return nil
 }
 
 // belongs reports whether an entry stands in proofs of the line at index of a manifest.

@@ -152,6 +152,9 @@ const lowerHex = "0123456789abcdef"
 
 func standsForItself(c byte) bool { return 0x21 <= c && c <= 0x7e && c != '%' }
 
+// Escaped returns s as an escaped value of a manifest's line (proto/README.md, section 1.1); s is not empty.
+func Escaped(s string) string { return string(appendEscaped(nil, s)) }
+
 // appendEscaped writes s as an escaped value; s is not empty.
 func appendEscaped(b []byte, s string) []byte {
 	if s == "-" {

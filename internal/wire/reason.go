@@ -32,6 +32,11 @@ const (
 	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
 	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
 
+	ReasonNoRecording = "NO_RECORDING" // no manifest of the log has it
+	ReasonNotProvable = "NOT_PROVABLE" // no agreed head has its sealing yet, or its line was erased
+	ReasonNoNight     = "NO_NIGHT"     // no night of that month is in the agreed log
+	ReasonNotAgreed   = "NOT_AGREED"   // both sides have signed no head yet
+
 	ReasonTooManyRecordings = "TOO_MANY_RECORDINGS" // a night, or an interaction, has as many announcements as are kept
 )
 
@@ -71,4 +76,10 @@ const (
 	ReasonDoorKeyExists   = "DOOR_KEY_EXISTS"    // the tenant has this key already
 	ReasonNoDoorKey       = "NO_DOOR_KEY"        // the tenant has no key of this fingerprint
 	ReasonTooManyDoorKeys = "TOO_MANY_DOOR_KEYS" // the tenant has as many as it may have: remove one
+)
+
+// Reasons of errors about what expired, of AdminService and of the agent's own service.
+const (
+	ReasonNotClosed = "NOT_CLOSED" // the manifest is open: nothing of it has expired
+	ReasonNoItem    = "NO_ITEM"    // no expired recording is meant
 )

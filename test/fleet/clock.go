@@ -134,3 +134,14 @@ func (a *Agent) SetClock(t testing.TB, offset time.Duration) {
 		t.Fatal(err)
 	}
 }
+
+// StartWithClock starts the server with a clock that is wrong by offset from its first instant on, and returns when it can be
+// called.
+func (s *Server) StartWithClock(t testing.TB, offset time.Duration) {
+	t.Helper()
+	if err := os.Remove(s.addressFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	s.process = startProcess(t, s.Log, &offset, s.program, "serve", "--config", s.config)
+	s.process.await(t, "listening", func() bool { return s.Address() != "" })
+}

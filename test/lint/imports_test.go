@@ -23,10 +23,13 @@ var layers = []struct {
 }{
 	{"./agent/cmd/...", []string{"./agent/...", "./internal/...", "./gen/...", "."}},
 	{"./server/cmd/...", []string{"./server/...", "./internal/...", "./gen/...", "."}},
+	{"./witness/cmd/...", []string{"./witness/internal/..."}},
+	{"./witness/internal/...", []string{"./witness/internal/...", "./internal/ledger", "./internal/durable"}},
 	{"./agent", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./agent/agentsim", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server/serversim", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
+	{"./agent/internal/command", []string{"./agent/internal/...", "./internal/...", "./gen/...", ".", "./test/verifier"}}, // which the kit carries
 	{"./agent/internal/...", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server/internal/...", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./internal/...", []string{"./internal/...", "./gen/...", "."}},

@@ -24,8 +24,18 @@ type alterer struct {
 	done    sync.WaitGroup
 }
 
-// alter alters the next files that appear at the peer: staged ones, or those that have their names where published is set.
-func alter(t *testing.T, dir string, count int, published bool) *alterer {
+// alter has the next recordings altered that come to the peer, until stop is called, which returns how many they were.
+func (s *site) alter(t *testing.T, count int, published bool) (stop func() int) {
+	t.Helper()
+	if far, ok := s.peer.(remote); ok {
+		return far.alter(t, count)
+	}
+	return alterFiles(t, s.Destination, count, published).stop
+}
+
+// alterFiles alters the next files that appear in the peer's folder: staged ones, or those that have their names where published
+// is set.
+func alterFiles(t *testing.T, dir string, count int, published bool) *alterer {
 	t.Helper()
 	a := &alterer{known: map[uint64]bool{}, ends: make(chan struct{})}
 	below := filepath.Join(dir, ".wolkvox", "staging")

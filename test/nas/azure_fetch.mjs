@@ -1,4 +1,4 @@
-// Fetches all blobs of a container with Azure's own library for JavaScript, so that what arrived is looked at by a program that
+// Fetches all recordings of a container with Azure's own library for JavaScript, so that what arrived is looked at by a program that
 // shares nothing with the agent. Usage: node azure_fetch.mjs LIBRARY ENDPOINT ACCOUNT KEY CONTAINER FOLDER
 import { createRequire } from "node:module";
 import { mkdir } from "node:fs/promises";
@@ -10,6 +10,7 @@ const service = new BlobServiceClient(endpoint, new StorageSharedKeyCredential(a
 const client = service.getContainerClient(container);
 let count = 0;
 for await (const blob of client.listBlobsFlat()) {
+  if (blob.name.startsWith(".wolkvox/")) continue; // the agent's own, which come and go
   const to = path.join(folder, blob.name);
   await mkdir(path.dirname(to), { recursive: true });
   await client.getBlobClient(blob.name).downloadToFile(to);

@@ -30,6 +30,25 @@ type peer interface {
 	readOnly(t testing.TB, on bool)
 }
 
+// remote is a peer that shows its recordings to clients of its own alone, and not as files of a folder.
+type remote interface {
+	peer
+	// fetch has a program that knows nothing of this module fetch all into a folder; false where the peer is dead.
+	fetch(t testing.TB, folder string) bool
+	// watch begins to watch what happens to recordings.
+	watch(wanted func(path string) (sum string, ok bool)) watcher
+	// alter has somebody else alter the next recordings until stop is called, which returns how many they were.
+	alter(t testing.TB, count int) (stop func() int)
+	// fill leaves no room for anything more, or makes room.
+	fill(t testing.TB, on bool)
+}
+
+// watcher is what sees whether anything that is visible was ever wrong.
+type watcher interface {
+	// Stop ends it, and returns how many recordings appeared and what was wrong.
+	Stop(t testing.TB) (files int, problems []string)
+}
+
 // driver is one way to a peer.
 type driver struct {
 	name string
@@ -40,8 +59,6 @@ type driver struct {
 	// lastly says that what was published is compared, and not what is staged.
 	lastly bool
 	cases  cases
-	// vouched says that the service compares what it stores as it stores it: nothing can be altered in between.
-	vouched bool
 }
 
 // cases are what the agent must say of each thing that goes wrong: every driver has to say something of each.
@@ -55,12 +72,15 @@ type said struct {
 }
 
 func (s said) is(f fleet.Fault) bool {
-	oneOf := func(some, text string) bool { return slices.Contains(strings.Fields(some), text) }
+	oneOf := func(some, text string) bool { return some == text || slices.Contains(strings.Fields(some), text) }
 	return oneOf(s.class, f.Class) && oneOf(s.party, f.Party) && (s.code == "" || oneOf(s.code, f.Code)) && f.Message != ""
 }
 
-// Faults that are the same by every way to a peer.
-var nothing = said{}
+var (
+	nothing = said{}
+	// cannotHappen is of what there is none of at such a peer, or what it leaves no time for.
+	cannotHappen = said{class: "none"}
+)
 
 func drivers() []driver {
 	lost := said{"network", "network", ""}
@@ -75,7 +95,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      said{"dest-lost network", "client network", ""},
-		}, false},
+		}},
 		{"smb", startSMB, "readback-sha256 cached", false, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "STATUS_DISK_FULL RESERVE"},
@@ -85,7 +105,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}, false},
+		}},
 		{"sftp", startSFTP, "readback-sha256 cached", false, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
@@ -95,7 +115,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}, false},
+		}},
 		{"sftp-plain", startPlainSFTP, "readback-sha256 cached", false, cases{
 			killed:   lost,
 			full:     said{"other", "client", "SSH_FX_FAILURE"},
@@ -105,7 +125,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}, false},
+		}},
 		{"rsync", startRsync, "peer-readback-sha1", true, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
@@ -115,7 +135,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}, false},
+		}},
 		{"rsync-ssh", startRsyncSSH, "peer-readback-sha1", true, cases{
 			killed:   lost,
 			full:     said{"capacity", "client", "ENOSPC RESERVE"},
@@ -125,7 +145,7 @@ func drivers() []driver {
 			slow:     nothing,
 			altered:  altered,
 			cut:      lost,
-		}, false},
+		}},
 	}...)
 }
 

@@ -25,16 +25,21 @@ func TestNight(t *testing.T) {
 	here := driver{name: "local", start: startFolder, method: "readback-sha256 uncached"}
 	forEach(t, append(drivers(), here), func(t *testing.T, d driver) {
 		dir := t.TempDir()
-		f := fleet.New(t, fleet.Options{Destination: dir, Where: d.start(t, dir).where("")})
+		p := d.start(t, dir)
+		f := fleet.New(t, fleet.Options{Destination: dir, Where: p.where("")})
 		count := copySounds(t, f)
 		f.Seal(t)
 		began := time.Now()
 		f.Agent.Do(t, "run", "--once")
 		t.Logf("%d recordings in %v", count, time.Since(began).Round(time.Millisecond))
 		f.Agent.Do(t, "status") // its exit status says that all is well
+		if far, ok := p.(remote); ok {
+			far.fetch(t, dir)
+		}
 		f.CheckComplete(t)
-		if got := checkSums(t, f); got != count {
-			t.Errorf("%d recordings are confirmed, want %d", got, count)
+		confirmed := f.Server.Items(t, fleet.TenantName, fleet.DestinationName, "confirmed")
+		if checkSums(t, f, confirmed); len(confirmed) != count {
+			t.Errorf("%d recordings are confirmed, want %d", len(confirmed), count)
 		}
 		said := fleet.Command(t.Context(), "rsync", "--dry-run", "--checksum", "--checksum-choice=md5", "--recursive", "--delete", "--itemize-changes",
 			"--omit-dir-times", "--exclude=/.wolkvox*", f.Source+"/", filepath.Join(dir, fleet.SourceName)+"/")

@@ -15,7 +15,7 @@ import (
 
 // objectStores are the drivers of object stores.
 func objectStores() []driver {
-	return []driver{s3Driver()}
+	return []driver{s3Driver(), azureDriver(bySignature)}
 }
 
 func s3Driver() driver {
@@ -26,8 +26,9 @@ func s3Driver() driver {
 		locked:   said{"credential", "client", "SignatureDoesNotMatch"},
 		readOnly: said{"permission", "client", "AccessDenied"},
 		slow:     nothing,
+		altered:  cannotHappen, // the service compares while it stores
 		cut:      said{"network", "network", ""},
-	}, true}
+	}}
 }
 
 // bucket is a bucket of versitygw.

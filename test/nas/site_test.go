@@ -24,7 +24,7 @@ type site struct {
 	peer   peer
 	volume string      // a small volume, on which the peer has its folder
 	line   *fleet.Line // from the agent to the peer; nil where there is none
-	watch  *fleet.Watch
+	watch  watcher
 }
 
 const (
@@ -57,7 +57,9 @@ func newSite(t *testing.T, d driver, lined, watched bool) *site {
 		address = s.line.Address()
 	}
 	s.Fleet = fleet.New(t, fleet.Options{Destination: dir, Where: s.peer.where(address), Agent: "heartbeat: 1s\n", Place: "  reserve: 0\n"})
-	if watched {
+	if far, ok := s.peer.(remote); watched && ok {
+		s.watch = far.watch(s.Wanted)
+	} else if watched {
 		s.watch = fleet.NewWatch(t, dir, s.Wanted)
 	}
 	s.Agent.Start(t)
@@ -133,13 +135,15 @@ func (s *site) complete(t *testing.T) {
 	if only := s.Agent.Only(t); only.Circuit != nil {
 		t.Errorf("all is copied, and the destination is still left alone because of %+v", only.Circuit.Fault)
 	}
+	s.look(t)
 	s.CheckComplete(t)
 	s.checkConfirmed(t)
 }
 
-// finish is complete, and ends the watch.
+// finish looks at what is confirmed so far, is complete, and ends the watch.
 func (s *site) finish(t *testing.T) {
 	t.Helper()
+	s.checkConfirmed(t)
 	s.complete(t)
 	if s.watch == nil {
 		return
@@ -149,17 +153,32 @@ func (s *site) finish(t *testing.T) {
 	}
 }
 
-// checkConfirmed has sha256sum compare what the server's ledger has as confirmed with what lies at the peer.
-func (s *site) checkConfirmed(t *testing.T) {
+// look has what lies at the peer brought to a folder where it is none; false where the peer is dead.
+func (s *site) look(t *testing.T) bool {
 	t.Helper()
-	checkSums(t, s.Fleet)
+	far, ok := s.peer.(remote)
+	if !ok {
+		return true
+	}
+	s.Destination = t.TempDir()
+	return far.fetch(t, s.Destination)
 }
 
-// checkSums has sha256sum compare what is confirmed with what lies at the peer, and returns how many files that are.
-func checkSums(t *testing.T, f *fleet.Fleet) int {
+// checkConfirmed has sha256sum compare what the server's ledger has as confirmed with what lies at the peer, where that can be
+// looked at, and returns how many files that are.
+func (s *site) checkConfirmed(t *testing.T) int {
+	t.Helper()
+	confirmed := s.Server.Items(t, fleet.TenantName, fleet.DestinationName, "confirmed")
+	if s.look(t) {
+		checkSums(t, s.Fleet, confirmed)
+	}
+	return len(confirmed)
+}
+
+// checkSums has sha256sum compare what is confirmed with what lies at the destination.
+func checkSums(t *testing.T, f *fleet.Fleet, confirmed []fleet.Item) {
 	t.Helper()
 	var list strings.Builder
-	confirmed := f.Server.Items(t, fleet.TenantName, fleet.DestinationName, "confirmed")
 	for _, item := range confirmed {
 		sum, ok := f.Wanted(item.Path)
 		if !ok {
@@ -175,7 +194,6 @@ func checkSums(t *testing.T, f *fleet.Fleet) int {
 	if r.Status != 0 {
 		t.Errorf("what is confirmed is not at the peer as it must be: %v", r)
 	}
-	return len(confirmed)
 }
 
 // opensAfter is after how many faults in a row of the most patient class a destination is left alone.

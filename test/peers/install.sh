@@ -31,6 +31,21 @@ install_go grpcurl github.com/fullstorydev/grpcurl v1.9.4 github.com/fullstoryde
 install_go versitygw github.com/versity/versitygw v1.8.0 github.com/versity/versitygw/cmd/versitygw
 build_go s5cmd github.com/peak/s5cmd/v2 v2.3.0 github.com/peak/s5cmd/v2
 
+# install_bagit takes bagit.py, the Library of Congress' own BagIt program, from a Go module that carries it.
+install_bagit() {
+	local module=github.com/artefactual-labs/bagit-gython version=v0.2.0 sum=h1:Zje4Lb1goZVUPoxpc/k65sWtYpNgK9Rvphvaok5cYzE= to=$bin/bagit dir answer
+	if [ "$(cat "$to/installed" 2>/dev/null)" = "$version" ]; then
+		return
+	fi
+	answer=$(go mod download -json "$module@$version")
+	grep -Fq "\"$sum\"" <<<"$answer" || { echo "$module@$version is not what was pinned" >&2; exit 1; }
+	dir=$(sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' <<<"$answer")
+	mkdir -p "$to"
+	cp -r --no-preserve=mode "$dir"/internal/dist/data/linux-amd64/bagit* "$to/"
+	echo "$version" >"$to/installed"
+}
+install_bagit
+
 # install_npm installs the locked packages of npm/ into bin/peers/npm, without running anything of theirs.
 install_npm() {
 	local to=$bin/npm

@@ -5,7 +5,9 @@ import { parseArgs } from 'node:util';
 import { Refusal } from './forms.mjs';
 import { STATES } from './fold.mjs';
 import { checkLedger, entriesNaming, findItems } from './ledger.mjs';
+import { checkEvidence, humanEvidence, summariseEvidence } from './evidence.mjs';
 import { checkProof, writeProof } from './proof.mjs';
+import { checkWitnesses, humanWitnesses, witnessKey } from './witness.mjs';
 import { entryLine, humanLedger, humanProof, problemLine, summarise } from './report.mjs';
 
 const VALID = 0;
@@ -18,7 +20,9 @@ const HELP = `usage:
   node verify.mjs state DIR PATH|MANIFEST/INDEX
   node verify.mjs states DIR
   node verify.mjs prove DIR PATH|MANIFEST/INDEX > FILE
+  node verify.mjs evidence DIR [--server-fingerprint HEX] [--agent-fingerprint HEX]... [--output human|json]
   node verify.mjs proof FILE [--server-fingerprint HEX] [--agent-fingerprint HEX]...
+  node verify.mjs witness DIR [--witness KEY]...
 `;
 
 /** The command line is wrong. */
@@ -30,7 +34,9 @@ const COMMANDS = {
   state: { count: 2, options: [], run: state },
   states: { count: 1, options: [], run: states },
   prove: { count: 2, options: [], run: prove },
+  evidence: { count: 1, options: ['server-fingerprint', 'agent-fingerprint', 'output'], run: evidence },
   proof: { count: 1, options: ['server-fingerprint', 'agent-fingerprint'], run: proof },
+  witness: { count: 1, options: ['witness'], run: witness },
 };
 
 /**
@@ -72,6 +78,7 @@ function parseCommand(args) {
     'server-fingerprint': { type: 'string' },
     'agent-fingerprint': { type: 'string', multiple: true },
     output: { type: 'string' },
+    witness: { type: 'string', multiple: true },
   };
   let parsed;
   try {
@@ -89,6 +96,7 @@ function parseCommand(args) {
     serverFingerprint: values['server-fingerprint'],
     agentFingerprints: values['agent-fingerprint'] ?? [],
     output: values.output ?? 'human',
+    witnesses: values.witness ?? [],
   };
   for (const fingerprint of [options.serverFingerprint ?? '0'.repeat(64), ...options.agentFingerprints]) {
     if (!/^[0-9a-f]{64}$/.test(fingerprint)) throw new UsageError('a fingerprint is 64 characters 0-9 and a-f');
@@ -118,6 +126,19 @@ function ledger(dir, options) {
 function checkDir(dir, options) {
   if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) throw new UsageError(`${dir} is not a folder`);
   return checkLedger(dir, options);
+}
+
+/**
+ * Checks an evidence folder and prints what it says.
+ * @param {string} dir the folder
+ * @param {object} options the fingerprints and the output
+ * @returns {number} the exit code
+ */
+function evidence(dir, options) {
+  if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) throw new UsageError(`${dir} is not a folder`);
+  const summary = summariseEvidence(checkEvidence(dir, options));
+  process.stdout.write(options.output === 'json' ? `${JSON.stringify(summary, null, 2)}\n` : humanEvidence(summary, options));
+  return summary.valid ? VALID : REFUSED;
 }
 
 /**
@@ -213,6 +234,21 @@ function prove(dir, wanted) {
 function proof(file, options) {
   process.stdout.write(humanProof(checkProof(readFileSync(file), options), options));
   return VALID;
+}
+
+/**
+ * Checks what witnesses signed of a ledger, and prints it.
+ * @param {string} dir the export's folder
+ * @param {object} options the keys of the witnesses
+ * @returns {number} the exit code
+ */
+function witness(dir, options) {
+  const keys = options.witnesses.map(witnessKey);
+  const checked = validLedger(dir);
+  if (checked === null) return REFUSED;
+  const { text, missing } = humanWitnesses(checkWitnesses(checked, keys), keys);
+  process.stdout.write(text);
+  return missing ? REFUSED : VALID;
 }
 
 process.stdout.on('error', (error) => {

@@ -100,6 +100,37 @@ func TestWrongPassword(t *testing.T) {
 	})
 }
 
+// TestUnpaid tries to write once an hour where a subscription is disabled, which can be read all the time.
+func TestUnpaid(t *testing.T) {
+	t.Parallel()
+	disabled := &dest.CodeError{Space: dest.SpaceAzure, Name: "AccountIsDisabled", Number: 403, Cause: errors.New("put a blob")}
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker(&place{})
+		var tries []time.Time
+		for range 24 * 60 {
+			if _, err := b.Open(t.Context()); err != nil {
+				t.Fatalf("it is not read any more: %v", err)
+			}
+			if b.Left() == 0 {
+				tries = append(tries, time.Now())
+				if !b.Record(disabled) {
+					t.Fatal("it is not left alone")
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		if len(tries) != 24 {
+			t.Errorf("a day had %d tries: %v", len(tries), tries)
+		}
+		for b.Left() > 0 {
+			time.Sleep(time.Minute)
+		}
+		if b.Record(nil); b.Left() != 0 {
+			t.Error("still left alone after a success")
+		}
+	})
+}
+
 // TestCredentialLimit keeps to three tries an hour, even where the place is good in between.
 func TestCredentialLimit(t *testing.T) {
 	t.Parallel()

@@ -34,6 +34,9 @@ func (p *program) writeJSON(v any) error {
 	return encoder.Encode(v)
 }
 
+// writeLine writes a value as JSON on one line.
+func (p *program) writeLine(v any) error { return json.NewEncoder(p.stdout).Encode(v) }
+
 func bytesText(n int64) string {
 	const units = "kMGTP"
 	if n < 1000 {

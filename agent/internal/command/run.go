@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,6 +154,8 @@ type progressBar struct {
 	output    io.Writer // nil where it is no terminal
 	container *mpb.Progress
 	bar       *mpb.Bar // of the destination that runs; nil where none does
+
+	read, confirmed atomic.Int64 // files and recordings of an import
 }
 
 func (p *program) progress() *progressBar {

@@ -111,6 +111,7 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	if n := d.GetOutboxCount(); n > 0 {
 		fmt.Fprintf(p.stdout, "receipts that wait for the server: %d\n", n)
 	}
+	p.writeEvidence(d.GetEvidence())
 	p.writeLastCheck(d.GetCheck())
 	_, err := fmt.Fprintf(p.stdout, "ledger: %s\nagreed: %s\n", headText(d.GetPosition()), headText(d.GetAgreed()))
 	return err

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/wolkvox/backup/agent/internal/acts"
 	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
@@ -38,6 +39,7 @@ type Service struct {
 	ClockOffset    func() (time.Duration, bool)
 	CertificateEnd func() time.Time // of the certificate in use
 	AtWork         bool             // nights run in this process
+	Acts           *acts.List       // of what people do by hand
 	Destinations   []Destination
 }
 

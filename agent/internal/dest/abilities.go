@@ -8,6 +8,7 @@ type abilities struct {
 	Keeper
 	stager   Stager
 	hasher   Hasher
+	glancer  Glancer
 	mover    Mover
 	settler  Settler
 	lister   Lister
@@ -24,6 +25,7 @@ func abilitiesOf(driver Driver) (abilities, error) {
 	}
 	a.stager, _ = driver.(Stager)
 	a.hasher, _ = driver.(Hasher)
+	a.glancer, _ = driver.(Glancer)
 	a.mover, _ = driver.(Mover)
 	a.settler, _ = driver.(Settler)
 	a.lister, _ = driver.(Lister)

@@ -59,6 +59,41 @@ func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
 	return found, nil
 }
 
+// HashExpected is [Place.Hash] for files that are about to be staged: fs.ErrNotExist is an impression here, which holds good
+// because a name that turns out to be taken is looked at by [Batch.Publish].
+func (p *Place) HashExpected(ctx context.Context, names []string) ([]Found, error) {
+	if p.able.glancer == nil || p.able.stager == nil {
+		return p.Hash(ctx, names)
+	}
+	absent, err := p.able.glancer.Glance(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("look what is at %s: %w", p.store.label, err)
+	}
+	found := make([]Found, len(names))
+	var others []string
+	var at []int // where they are in names
+	for i, name := range names {
+		if err := checkName(name); err != nil || !absent[i] {
+			others, at = append(others, name), append(at, i)
+			continue
+		}
+		found[i] = Found{Name: name, Err: &fs.PathError{Op: "look at", Path: name, Err: fs.ErrNotExist}}
+	}
+	if len(others) < len(names) {
+		if err := p.CheckMarker(ctx); err != nil {
+			return nil, err
+		}
+	}
+	hashed, err := p.Hash(ctx, others)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range hashed {
+		found[at[i]] = f
+	}
+	return found, nil
+}
+
 // hashAll fills in found for the valid names, at once where the driver can.
 func (p *Place) hashAll(ctx context.Context, found []Found, valid []string) error {
 	if p.able.hasher == nil {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/internal/wire"
 )
 
 const codeReserve = "RESERVE"
@@ -36,6 +37,10 @@ func found() []struct {
 
 // classify returns what is known of an error.
 func classify(err error) row {
+	if code, ok := errors.AsType[*dest.CodeError](err); ok && code.Space == dest.SpaceWolkvox && code.Name == wire.ReasonReadBack {
+		r, _ := ofWolkvox(code.Name, code.Number) // the disk is wolkvox', and nobody else's matter
+		return r
+	}
 	for _, f := range found() {
 		if errors.Is(err, f.is) {
 			return f.row

@@ -11,7 +11,7 @@ func wolkvoxRows() map[string]row {
 		wire.ReasonNameObstructed: {class: ClassIntegrity, topic: topicConflict, item: true},
 		wire.ReasonNotReplaced:    {class: ClassIntegrity, topic: topicConflict, item: true},
 		wire.ReasonNoFile:         {class: ClassDestLost, party: PartyWolkvox, topic: topicMissing, item: true},
-		wire.ReasonReadBack:       {class: ClassIntegrity, party: PartyWolkvox, topic: topicReadBack},
+		wire.ReasonReadBack:       {class: ClassIntegrity, party: PartyWolkvox, topic: topicStorageDisk},
 		wire.ReasonBadPath:        {class: ClassName},
 		wire.ReasonWrongDigest:    {class: ClassNetwork},
 		"UNREADABLE":              {class: ClassIntegrity, party: PartyWolkvox, topic: topicStorageDisk},

@@ -38,4 +38,8 @@ func TestWolkvox(t *testing.T) {
 			t.Errorf("%q %d is %s, %s, %s; want %s, %s", c.reason, c.code, f.Class, f.Party, f.Code, c.class, c.party)
 		}
 	}
+	// What reads back differently is wolkvox' matter there, though elsewhere it is the client's.
+	if f := Of(&dest.CodeError{Space: dest.SpaceWolkvox, Name: "READ_BACK", Cause: dest.ErrReadBack}); f.Party != PartyWolkvox || f.Code != "READ_BACK" {
+		t.Errorf("what reads back differently is %+v", f)
+	}
 }

@@ -52,7 +52,7 @@ func (p *pass) fetch(ctx context.Context, w work) (*batch, error) {
 	}
 	b.place = place
 	missing := w.items
-	if w.expired || !place.Copies() { // a place that copies by itself says what it has
+	if w.expired || !place.Copies() || p.carried() { // a place that copies by itself says what it has
 		if missing, err = b.adopt(ctx); err != nil || w.expired {
 			return b, err
 		}
@@ -76,7 +76,7 @@ func (b *batch) adopt(ctx context.Context) ([]fetch.Item, error) {
 		b.indexes[item.Path] = item.Index
 	}
 	n := b.pass.night
-	found, err := b.place.Hash(ctx, names)
+	found, err := b.place.HashExpected(ctx, names)
 	if err != nil {
 		return nil, n.atPlace(err)
 	}
@@ -156,6 +156,9 @@ func needOf(space dest.Space, reserve int64, items []fetch.Item) dest.Space {
 // receive stages the contents of items, and takes what has come through rounds meanwhile.
 func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 	n := b.pass.night
+	if b.pass.carried() {
+		return b.carry(ctx, items)
+	}
 	if b.place.Copies() {
 		return b.copy(ctx, items)
 	}
@@ -333,8 +336,11 @@ func (b *batch) confirm(ctx context.Context) error {
 	}
 	confirmed := int64(0)
 	for _, method := range slices.Sorted(maps.Keys(present)) {
-		for part := range parts(states.Among(ledger.NewSet(present[method]...), backup.Pending, backup.Expired)) {
-			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method, ledger.BroughtAutomatic); err != nil {
+		for part := range parts(states.Among(ledger.NewSet(present[method]...), b.pass.signs()...)) {
+			if err := b.pass.actsOn(b.work.manifest, part); err != nil {
+				return err
+			}
+			if err := n.signDelivered(ctx, b.place, b.work.manifest, part, method, b.pass.brought()); err != nil {
 				return err
 			}
 			n.Circuit.Record(nil)

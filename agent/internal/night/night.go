@@ -46,7 +46,9 @@ type Config struct {
 	Circuit *circuit.Breaker
 	// Patience is how long a pass waits for the server before it is given up.
 	Patience time.Duration
-	Slog     *slog.Logger
+	// EvidenceFile is where it is kept, beside the store, how far the evidence at the destination reaches; empty for nowhere.
+	EvidenceFile string
+	Slog         *slog.Logger
 }
 
 // Night copies the recordings of one destination. Run is called by one goroutine at a time; all other methods may
@@ -58,6 +60,9 @@ type Night struct {
 	wake     chan struct{} // holds at most one wish for a pass that nobody waits for
 	moves    chan *move
 	errands  chan errand
+	// agreedNow holds at most one message that a head was agreed.
+	agreedNow    chan struct{}
+	evidenceTurn chan struct{} // holds one message while evidence is written
 
 	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
 	marks    marks      // guarded by receipts
@@ -80,6 +85,7 @@ type Night struct {
 	unsettled error
 	met       time.Time // when problem or unsettled was met, by the server's clock
 	lastRun   time.Time
+	evidence  Evidence
 	restUntil time.Time // until when no pass begins by itself because of faults, by this process's own uptime
 }
 
@@ -101,7 +107,7 @@ func New(c Config) *Night {
 	if c.Circuit == nil {
 		c.Circuit = circuit.New(nil, c.Faults, nil)
 	}
-	return &Night{Config: c, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), errands: make(chan errand),
+	return &Night{Config: c, evidence: Evidence{Size: recallEvidence(c.EvidenceFile)}, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), errands: make(chan errand), agreedNow: make(chan struct{}, 1), evidenceTurn: make(chan struct{}, 1),
 		closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 
@@ -240,7 +246,11 @@ func (n *Night) end(p *pass, err error) Outcome {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running, n.problem, n.unsettled, n.lastRun = false, err, nil, n.Now()
+	n.running = false
+	if p.byHand != nil && err == nil { // it says nothing of what is pending
+		return Outcome{Progress: n.progress, Complete: true}
+	}
+	n.problem, n.unsettled, n.lastRun = err, nil, n.Now()
 	n.met = n.lastRun
 	if errors.Is(err, ErrPaused) { // as somebody wants it
 		n.problem = nil

@@ -26,6 +26,7 @@ type pass struct {
 	forced     bool      // a person asked for it: what was to be left alone is tried
 	until      time.Time // when no more is taken up; zero where there is no such time
 	byItself   bool      // nobody asked for it, so that a pause ends it
+	byHand     *byHand   // a person chose what to take up; nil where it is what is pending
 
 	mu       sync.Mutex
 	taken    map[int64]ledger.Set // per manifest, what this pass need not look at again
@@ -64,6 +65,9 @@ func newPass(n *Night) *pass {
 // since they were last looked at, expired items, which may be at the destination all the same. What met an error at the
 // destination before comes after all else.
 func (p *pass) choose() (work, error) {
+	if p.byHand != nil {
+		return p.chooseByHand()
+	}
 	if p.paused() {
 		return work{}, nil
 	}
@@ -267,6 +271,7 @@ func (p *pass) addFault(manifest int64, items ledger.Set, f fault.Fault) {
 		p.faults[manifest] = make(faultSet)
 	}
 	p.faults[manifest][f] = p.faults[manifest][f].Union(items)
+	p.metByHand(manifest, items, f)
 }
 
 // reportFaults is how many faults one report carries.
@@ -356,7 +361,7 @@ func (p *pass) stillAwaited() (again, waiting bool, err error) {
 
 // leftOver says why items are still pending after a pass that did all it could.
 func (p *pass) leftOver(pending int64) error {
-	if pending == 0 || p.onlyClosed {
+	if pending == 0 || p.onlyClosed || p.byHand != nil {
 		return nil
 	}
 	if p.paused() {

@@ -173,6 +173,7 @@ func (c *check) canary(ctx context.Context, canary *dest.Canary) {
 		}
 		c.good(step.subject, step.found)
 	}
+	c.told(SubjectChecksum)
 	if c.abandoned != nil {
 		c.unknown(SubjectDelete, "the file is deleted when the place answers again, by the next check at the latest")
 		return

@@ -315,6 +315,7 @@ func TestFacts(t *testing.T) {
 		{Subject: dest.SubjectHostKey, Text: "ssh-ed25519 SHA256:abc"},
 		{Subject: dest.SubjectSync, Text: "the server offers fsync"},
 		{Subject: dest.SubjectQuota, Text: "10 GiB of 1 TiB are left"},
+		{Subject: dest.SubjectChecksum, Text: "the service took a wrong MD5, so everything is read back", Warning: true},
 	}}))
 	c.Login = true
 	report := run(t, New(c))
@@ -324,6 +325,7 @@ func TestFacts(t *testing.T) {
 		{SubjectHostKey, backup.CheckGood, []string{"SHA256:abc"}},
 		{SubjectSync, backup.CheckGood, []string{"durable; the server offers fsync"}},
 		{SubjectQuota, backup.CheckGood, []string{"10 GiB"}},
+		{SubjectChecksum, backup.CheckWarning, []string{"took a wrong MD5"}},
 		{SubjectAccount, backup.CheckGood, nil},
 	} {
 		w.in(t, report)

@@ -18,25 +18,26 @@ import (
 
 // What lines are about, in the order in which it is looked at.
 const (
-	SubjectPlace       = dest.SubjectPlace   // the place answers; who it takes the agent for
-	SubjectPath        = "path"              // the configured path leads there: mounted, and for the service too
-	SubjectAccount     = "account"           // the place takes the user and password, or key
-	SubjectHostKey     = dest.SubjectHostKey // the server is the one whose key is pinned
-	SubjectProgram     = dest.SubjectProgram // a program that is needed, and its version
-	SubjectMarker      = "marker"            // it is the place of this log
-	SubjectHistory     = "history"           // it has not gone back in time
-	SubjectSpace       = "space"             // what is pending fits beside the reserve
-	SubjectInodes      = "inodes"            // so many files fit
-	SubjectQuota       = dest.SubjectQuota   // what this user may still store
-	SubjectWrite       = "write"             // a file is written
-	SubjectSync        = dest.SubjectSync    // and made durable
-	SubjectRename      = dest.SubjectRename  // and takes a name without replacing
-	SubjectReadBack    = "read-back"         // and reads back the same
-	SubjectDelete      = "delete"            // and can be deleted
-	SubjectState       = "state"             // room on the volume of the agent's own state
-	SubjectServer      = "server"            // wolkvox answers, and nobody is in between
-	SubjectCertificate = "certificate"       // the agent's own, for wolkvox
-	SubjectClock       = "clock"             // this machine's
+	SubjectPlace       = dest.SubjectPlace    // the place answers; who it takes the agent for
+	SubjectPath        = "path"               // the configured path leads there: mounted, and for the service too
+	SubjectAccount     = "account"            // the place takes the user and password, or key
+	SubjectHostKey     = dest.SubjectHostKey  // the server is the one whose key is pinned
+	SubjectProgram     = dest.SubjectProgram  // a program that is needed, and its version
+	SubjectMarker      = "marker"             // it is the place of this log
+	SubjectHistory     = "history"            // it has not gone back in time
+	SubjectSpace       = "space"              // what is pending fits beside the reserve
+	SubjectInodes      = "inodes"             // so many files fit
+	SubjectQuota       = dest.SubjectQuota    // what this user may still store
+	SubjectWrite       = "write"              // a file is written
+	SubjectSync        = dest.SubjectSync     // and made durable
+	SubjectRename      = dest.SubjectRename   // and takes a name without replacing
+	SubjectReadBack    = "read-back"          // and reads back the same
+	SubjectChecksum    = dest.SubjectChecksum // whether what the place says of its contents is believed
+	SubjectDelete      = "delete"             // and can be deleted
+	SubjectState       = "state"              // room on the volume of the agent's own state
+	SubjectServer      = "server"             // wolkvox answers, and nobody is in between
+	SubjectCertificate = "certificate"        // the agent's own, for wolkvox
+	SubjectClock       = "clock"              // this machine's
 )
 
 // Config is what a Probe looks at. It is not changed after [New]. Functions may be called from any goroutine; those without a

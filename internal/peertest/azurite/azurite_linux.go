@@ -170,33 +170,48 @@ func find(name string) (string, error) {
 // MakeContainer makes a container, which may be there already.
 func (s *Server) MakeContainer(t testing.TB, name string) {
 	t.Helper()
-	s.do(t, http.MethodPut, name, url.Values{"restype": {"container"}}, http.StatusCreated, http.StatusConflict)
+	if err := s.do(http.MethodPut, name, url.Values{"restype": {"container"}}, nil, http.StatusCreated, http.StatusConflict); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // RemoveContainer deletes a container and all that is in it.
 func (s *Server) RemoveContainer(t testing.TB, name string) {
 	t.Helper()
-	s.do(t, http.MethodDelete, name, url.Values{"restype": {"container"}}, http.StatusAccepted)
+	if err := s.do(http.MethodDelete, name, url.Values{"restype": {"container"}}, nil, http.StatusAccepted); err != nil {
+		t.Fatal(err)
+	}
 }
 
-// do sends a request of the administrator, without a body.
-func (s *Server) do(t testing.TB, method, container string, query url.Values, want ...int) {
+// Put has somebody else write a blob, in place of what is there. It may be called by several goroutines at once.
+func (s *Server) Put(t testing.TB, name string, data []byte) {
 	t.Helper()
+	at := s.Container + "/" + (&url.URL{Path: name}).EscapedPath()
+	if err := s.do(http.MethodPut, at, url.Values{}, data, http.StatusCreated); err != nil {
+		t.Error(err)
+	}
+}
+
+// do sends a request of the administrator; data is nil where it is not about a blob.
+func (s *Server) do(method, name string, query url.Values, data []byte, want ...int) error {
 	signature := s.SAS(time.Now().Add(time.Hour), "rwdlac")
-	request, err := http.NewRequestWithContext(t.Context(), method, s.Endpoint()+"/"+container+"?"+query.Encode()+"&"+signature, http.NoBody)
+	request, err := http.NewRequest(method, s.Endpoint()+"/"+name+"?"+query.Encode()+"&"+signature, bytes.NewReader(data))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	request.Header.Set("x-ms-version", sasVersion)
+	if data != nil {
+		request.Header.Set("x-ms-blob-type", "BlockBlob")
+	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer answer.Body.Close()
-	if slices.Contains(want, answer.StatusCode) {
-		return
+	if !slices.Contains(want, answer.StatusCode) {
+		return fmt.Errorf("%s of %s: %s %s", method, name, answer.Status, answer.Header.Get("x-ms-error-code"))
 	}
-	t.Fatalf("%s of the container %s: %s %s", method, container, answer.Status, answer.Header.Get("x-ms-error-code"))
+	return nil
 }
 
 // sasVersion is the version of the service whose form signatures have.

@@ -30,7 +30,8 @@ type Proxy struct {
 	server *httptest.Server
 }
 
-// Start starts a proxy before the server whose URL is target; without a hook it passes everything. It ends with the test.
+// Start starts a proxy before the server whose URL is target; without a hook it passes everything. Where the server does not
+// answer, the connection breaks. It ends with the test.
 func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
 	to, err := url.Parse(target)
@@ -45,7 +46,8 @@ func Start(t testing.TB, target string) *Proxy {
 				r.Out.Header.Set("User-Agent", "")
 			}
 		},
-		ErrorLog: log.New(io.Discard, "", 0),
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:     log.New(io.Discard, "", 0),
 	}
 	p := &Proxy{}
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

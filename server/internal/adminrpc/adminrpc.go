@@ -30,7 +30,7 @@ type Hearer interface {
 	Heard(tenant, agent string) (registry.Heartbeat, error)
 }
 
-// Service is AdminService. Its fields are set before the first call and all required but Door; its methods may be
+// Service is AdminService. Its fields are set before the first call and all required but Door and Witnessed; its methods may be
 // called concurrently.
 type Service struct {
 	backupv1.UnsafeAdminServiceServer
@@ -48,6 +48,8 @@ type Service struct {
 	Sources     *sources.Opener
 	Door        Door // nil where the server has none
 	Logger      *slog.Logger
+	// Witnessed returns what third parties signed of a log, as witness.txt of an export; of no bytes where they signed nothing.
+	Witnessed func(ledger.Origin) ([]byte, error)
 	// StateFiles calls each for the files of the state directory that belong into a backup, with their paths in it.
 	StateFiles func(each func(path string, data []byte) error) error
 }

@@ -35,6 +35,13 @@ func (s *Service) ExportLedger(req *backupv1.ExportLedgerRequest, stream grpc.Se
 	if err != nil {
 		return s.failed(stream.Context(), err)
 	}
+	// What witnesses signed is read first too, for the same reason.
+	var witnessed []byte
+	if s.Witnessed != nil {
+		if witnessed, err = s.Witnessed(seq.Origin()); err != nil {
+			return s.failed(stream.Context(), err)
+		}
+	}
 	hasHead := false
 	send := func(piece *backupv1.ExportedFile) error {
 		hasHead = hasHead || piece.GetPath() == ledger.ExportedHead
@@ -43,8 +50,13 @@ func (s *Service) ExportLedger(req *backupv1.ExportLedgerRequest, stream grpc.Se
 	if err := seq.Ledger().Export(wire.ExportTo(send)); err != nil {
 		return s.failed(stream.Context(), err)
 	}
-	if hasHead {
+	if !hasHead {
+		if err := send(&backupv1.ExportedFile{Path: ledger.ExportedHead, Data: head}); err != nil {
+			return err
+		}
+	}
+	if len(witnessed) == 0 {
 		return nil
 	}
-	return send(&backupv1.ExportedFile{Path: ledger.ExportedHead, Data: head})
+	return send(&backupv1.ExportedFile{Path: ledger.ExportedWitness, Data: witnessed})
 }

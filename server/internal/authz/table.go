@@ -63,9 +63,14 @@ var methods = map[string]Rule{
 	backupv1.AdminService_ListAlarms_FullMethodName:       {Callers: ofTenant},
 	backupv1.AdminService_VerifyLedger_FullMethodName:     {Callers: ofTenant},
 	backupv1.AdminService_ExportLedger_FullMethodName:     {Callers: ofTenant},
+	backupv1.AdminService_ProveLedgerItem_FullMethodName:  {Callers: ofTenant},
 	backupv1.AdminService_ReadAdminLog_FullMethodName:     {Callers: Operator | Auditor},
 
-	backupv1.AdminService_ListDoorKeys_FullMethodName:  {Callers: ofTenant},
+	backupv1.AdminService_ReadExpiryCertificate_FullMethodName: {Callers: ofTenant},
+
+	backupv1.AdminService_ListDoorKeys_FullMethodName:   {Callers: ofTenant},
+	backupv1.AdminService_ListUnrecorded_FullMethodName: {Callers: ofTenant},
+
 	backupv1.AdminService_AddDoorKey_FullMethodName:    {Callers: Operator | Client, Changes: true},
 	backupv1.AdminService_RemoveDoorKey_FullMethodName: {Callers: Operator | Client, Changes: true},
 

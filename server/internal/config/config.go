@@ -42,6 +42,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// Door is where people read recordings over SFTP.
 	Door Door `yaml:"door"`
+	// Witnesses are third parties that are asked to cosign the agreed heads of all ledgers; none where not set.
+	Witnesses []Witness `yaml:"witnesses"`
 	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed; and on that of StorageDir.
 	// 256 MiB where not set.
 	StateReserve *size.Size `yaml:"state_reserve"`
@@ -178,6 +180,9 @@ func (c *Config) check() error {
 		if host, _, _ := net.SplitHostPort(c.Address); !slices.Contains(c.Names, host) {
 			return fmt.Errorf("address is %q, but names has no %q; add it, so that the server's certificate is good for it", c.Address, host)
 		}
+	}
+	if err := checkWitnesses(c.Witnesses); err != nil {
+		return err
 	}
 	return c.Limits.check()
 }

@@ -19,11 +19,11 @@ import (
 func (a *app) ledgerCommand() *cobra.Command {
 	command := group(&cobra.Command{
 		Use:   "ledger",
-		Short: "Verify, export, restart and rekey the ledger of a destination",
+		Short: "Verify, export, prove, restart and rekey the ledger of a destination",
 		Example: `  wolkvox-server ledger verify acme nas
   wolkvox-server ledger export acme nas --to ./acme-nas`,
 	})
-	command.AddCommand(a.ledgerVerifyCommand(), a.ledgerExportCommand(), a.ledgerRestartCommand(), a.ledgerRekeyCommand())
+	command.AddCommand(a.ledgerVerifyCommand(), a.ledgerExportCommand(), a.ledgerProveCommand(), a.ledgerRestartCommand(), a.ledgerRekeyCommand())
 	return command
 }
 

@@ -102,6 +102,8 @@ of them; those of a tenant's clients and auditors may look at what is the tenant
 		a.adminLogCommand(),
 		a.storageCommand(),
 		a.doorKeyCommand(),
+		a.nightCommand(),
+		a.unrecordedCommand(),
 	)
 	return root
 }

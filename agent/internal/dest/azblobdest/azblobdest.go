@@ -10,6 +10,7 @@ package azblobdest
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -88,8 +89,11 @@ func (a *Azblob) Open(ctx context.Context) (dest.Driver, error) {
 	h := &handle{azblob: a, client: client, close: close}
 	if err := h.enter(ctx); err != nil {
 		close()
-		if ctx.Err() != nil {
+		switch _, known := errors.AsType[*dest.UnreachableError](err); {
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		case known:
+			return nil, err
 		}
 		return nil, &dest.UnreachableError{Place: a.place(), Cause: err}
 	}

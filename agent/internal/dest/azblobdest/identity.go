@@ -17,6 +17,8 @@ import (
 
 // identity is who this machine is to Microsoft Entra. It keeps its tokens as long as the process lives.
 type identity struct {
+	transport policy.Transporter // to Microsoft Entra and the machine's own service; nil for the library's
+
 	mu    sync.Mutex
 	found azcore.TokenCredential // nil before the first use
 }
@@ -25,7 +27,7 @@ func (i *identity) token() (azcore.TokenCredential, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.found == nil {
-		found, err := azidentity.NewDefaultAzureCredential(nil)
+		found, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: i.transport}})
 		if err != nil {
 			return nil, &dest.CodeError{Space: dest.SpaceDriver, Name: dest.CodeAuth, Cause: fmt.Errorf("find an identity of Microsoft Entra: %w", err)}
 		}

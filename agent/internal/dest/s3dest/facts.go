@@ -68,10 +68,10 @@ func (h *handle) Facts(ctx context.Context) []dest.Fact {
 func checksumFact(honest bool, o Options) dest.Fact {
 	switch {
 	case !honest:
-		return dest.Fact{Subject: dest.SubjectSync, Warning: true,
+		return dest.Fact{Subject: dest.SubjectChecksum, Warning: true,
 			Text: "the service stores contents whose SHA-256 is not the one that it is told; every file is read back, which takes longer and may cost: use one that checks"}
 	case o.Readback:
-		return dest.Fact{Subject: dest.SubjectSync, Text: "the service refuses contents with a wrong SHA-256; every file is read back, as configured"}
+		return dest.Fact{Subject: dest.SubjectChecksum, Text: "the service refuses contents with a wrong SHA-256; every file is read back, as configured"}
 	}
-	return dest.Fact{Subject: dest.SubjectSync, Text: fmt.Sprintf("the service refuses contents with a wrong SHA-256 (%s; %s)", backup.ProviderSHA256, backup.ProviderSHA256Parts(o.PartBytes))}
+	return dest.Fact{Subject: dest.SubjectChecksum, Text: fmt.Sprintf("the service refuses contents with a wrong SHA-256 (%s; %s)", backup.ProviderSHA256, backup.ProviderSHA256Parts(o.PartBytes))}
 }

@@ -69,7 +69,7 @@ func TestGullible(t *testing.T) {
 	}
 	warned := false
 	for _, fact := range place.Facts(t.Context()) {
-		warned = warned || fact.Warning && fact.Subject == dest.SubjectSync
+		warned = warned || fact.Warning && fact.Subject == dest.SubjectChecksum
 	}
 	if !warned {
 		t.Errorf("nobody is warned: %v", place.Facts(t.Context()))

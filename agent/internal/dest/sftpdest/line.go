@@ -79,6 +79,12 @@ func (l *line) ended() bool {
 	}
 }
 
+// answers asks the server anything at all, and reports whether it answered. It may take until watch finds the line dead.
+func (l *line) answers() bool {
+	_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
+	return err == nil
+}
+
 // watch closes a connection that is dead.
 func (l *line) watch() {
 	tick := time.NewTicker(l.timing.keepalive)

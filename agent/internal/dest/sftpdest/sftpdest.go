@@ -133,7 +133,7 @@ func (h *handle) start(ctx context.Context) error {
 	defer h.begin(ctx)()
 	var err error
 	if h.client, err = sftp.NewClient(h.line.client); err != nil {
-		if h.line.ended() {
+		if !h.line.answers() { // the library's error says of a line that broke meanwhile what it says of a server that refuses
 			return h.line.lose(err)
 		}
 		return &dest.CodeError{Space: dest.SpaceDriver, Name: dest.CodeUnsupported,

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	backupv1 "github.com/wolkvox/backup/gen/wolkvox/backup/v1"
@@ -84,10 +86,18 @@ func (h *handle) compared(ctx context.Context, item dest.CopyItem, c dest.Copied
 	}
 	got, err := h.readBack(ctx, item.Name)
 	if err == nil && got != item.Digest {
-		err = fmt.Errorf("%w: %q is %v, wanted is %v", dest.ErrReadBack, item.Name, got, item.Digest)
+		err = differs(item.Name, got, item.Digest)
 	}
 	c.Err = err
 	return c
+}
+
+// differs says that a file reads back differently, as the server would.
+func differs(name string, got, want backup.Digest) error {
+	return &dest.CodeError{
+		Space: dest.SpaceWolkvox, Name: wire.ReasonReadBack,
+		Cause: fmt.Errorf("%w: %q is %v, wanted is %v", dest.ErrReadBack, name, got, want),
+	}
 }
 
 // copiedOf is what a verdict says.
@@ -115,7 +125,9 @@ func copiedOf(v backupv1.CopyVerdict) (dest.Copied, error) {
 	case backupv1.CopyVerdict_COPY_VERDICT_READ_BACK:
 		return failed(wire.ReasonReadBack, fmt.Errorf("the server found it when it compared: %w", dest.ErrReadBack))
 	case backupv1.CopyVerdict_COPY_VERDICT_FAILED:
-		return failed("", errors.New("the server could not store the file; its own log says why"))
+		return dest.Copied{Err: &dest.CodeError{
+			Space: dest.SpaceWolkvox, Number: int64(codes.Internal), Cause: errors.New("the server could not store the file; its own log says why"),
+		}}, nil
 	}
 	return dest.Copied{}, fmt.Errorf("have items copied: the server's verdict %d is not known here", v)
 }

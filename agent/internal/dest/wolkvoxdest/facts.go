@@ -74,7 +74,7 @@ func (h *handle) Facts(ctx context.Context) []dest.Fact {
 	}
 	if method, err := h.method(ctx); err == nil && method != backup.ProviderSHA256 && !h.storage.options.Readback {
 		facts = append(facts, dest.Fact{
-			Subject: dest.SubjectPlace, Warning: true,
+			Subject: dest.SubjectChecksum, Warning: true,
 			Text: "the server took a file under a wrong digest: everything is read back over the line instead; tell wolkvox",
 		})
 	}

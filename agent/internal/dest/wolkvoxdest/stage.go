@@ -3,7 +3,6 @@ package wolkvoxdest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"sync"
@@ -188,7 +187,7 @@ func (s *stage) Check(ctx context.Context, moves []dest.Move) ([]dest.Checked, e
 		}
 		got, err := s.handle.readBack(ctx, move.Name)
 		if err == nil && got != outcome.want {
-			err = fmt.Errorf("%w: %q is %v, wanted is %v", dest.ErrReadBack, move.Name, got, outcome.want)
+			err = differs(move.Name, got, outcome.want)
 		}
 		checked[i].Err = err
 	}

@@ -151,8 +151,9 @@ func (h *handle) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stream, err := h.storage.client.ReadFile(ctx, &backupv1.ReadFileRequest{Tenant: h.tenant(), Destination: h.place(), Name: name})
 	if err != nil {
+		err = ended(ctx, answered("read a file", err)) // before this call's own end
 		cancel(nil)
-		return nil, ended(ctx, answered("read a file", err))
+		return nil, err
 	}
 	r := &reader{ctx: ctx, cancel: cancel, stream: stream}
 	if err := r.next(); err != nil {

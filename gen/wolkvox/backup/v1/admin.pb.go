@@ -3327,7 +3327,7 @@ var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"wolkvox/backup/v1/credential.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/outage.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#wolkvox/backup/v1/certificate.proto\x1a\"wolkvox/backup/v1/credential.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a#wolkvox/backup/v1/interaction.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/outage.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
@@ -3532,7 +3532,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
 	"\x0fALARM_KIND_FORK\x10\x02\x12\x18\n" +
 	"\x14ALARM_KIND_TAIL_LOST\x10\x03\x12\x15\n" +
-	"\x11ALARM_KIND_COUNTS\x10\x042\xb3\x18\n" +
+	"\x11ALARM_KIND_COUNTS\x10\x042\x84\x1b\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +
@@ -3572,7 +3572,10 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"AddDoorKey\x12$.wolkvox.backup.v1.AddDoorKeyRequest\x1a%.wolkvox.backup.v1.AddDoorKeyResponse\x12_\n" +
 	"\fListDoorKeys\x12&.wolkvox.backup.v1.ListDoorKeysRequest\x1a'.wolkvox.backup.v1.ListDoorKeysResponse\x12b\n" +
-	"\rRemoveDoorKey\x12'.wolkvox.backup.v1.RemoveDoorKeyRequest\x1a(.wolkvox.backup.v1.RemoveDoorKeyResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\rRemoveDoorKey\x12'.wolkvox.backup.v1.RemoveDoorKeyRequest\x1a(.wolkvox.backup.v1.RemoveDoorKeyResponse\x12h\n" +
+	"\x0fProveLedgerItem\x12).wolkvox.backup.v1.ProveLedgerItemRequest\x1a*.wolkvox.backup.v1.ProveLedgerItemResponse\x12|\n" +
+	"\x15ReadExpiryCertificate\x12/.wolkvox.backup.v1.ReadExpiryCertificateRequest\x1a0.wolkvox.backup.v1.ReadExpiryCertificateResponse0\x01\x12g\n" +
+	"\x0eListUnrecorded\x12(.wolkvox.backup.v1.ListUnrecordedRequest\x1a).wolkvox.backup.v1.ListUnrecordedResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_admin_proto_rawDescOnce sync.Once
@@ -3589,91 +3592,97 @@ func file_wolkvox_backup_v1_admin_proto_rawDescGZIP() []byte {
 var file_wolkvox_backup_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_wolkvox_backup_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
-	(AlarmKind)(0),                    // 0: wolkvox.backup.v1.AlarmKind
-	(*Tenant)(nil),                    // 1: wolkvox.backup.v1.Tenant
-	(*CreateTenantRequest)(nil),       // 2: wolkvox.backup.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),      // 3: wolkvox.backup.v1.CreateTenantResponse
-	(*ListTenantsRequest)(nil),        // 4: wolkvox.backup.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),       // 5: wolkvox.backup.v1.ListTenantsResponse
-	(*Source)(nil),                    // 6: wolkvox.backup.v1.Source
-	(*AddSourceRequest)(nil),          // 7: wolkvox.backup.v1.AddSourceRequest
-	(*AddSourceResponse)(nil),         // 8: wolkvox.backup.v1.AddSourceResponse
-	(*ListSourcesRequest)(nil),        // 9: wolkvox.backup.v1.ListSourcesRequest
-	(*ListSourcesResponse)(nil),       // 10: wolkvox.backup.v1.ListSourcesResponse
-	(*Destination)(nil),               // 11: wolkvox.backup.v1.Destination
-	(*CreateDestinationRequest)(nil),  // 12: wolkvox.backup.v1.CreateDestinationRequest
-	(*CreateDestinationResponse)(nil), // 13: wolkvox.backup.v1.CreateDestinationResponse
-	(*ListDestinationsRequest)(nil),   // 14: wolkvox.backup.v1.ListDestinationsRequest
-	(*ListDestinationsResponse)(nil),  // 15: wolkvox.backup.v1.ListDestinationsResponse
-	(*CreateTokenRequest)(nil),        // 16: wolkvox.backup.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 17: wolkvox.backup.v1.CreateTokenResponse
-	(*ListAgentsRequest)(nil),         // 18: wolkvox.backup.v1.ListAgentsRequest
-	(*AgentSummary)(nil),              // 19: wolkvox.backup.v1.AgentSummary
-	(*ListAgentsResponse)(nil),        // 20: wolkvox.backup.v1.ListAgentsResponse
-	(*SealNightRequest)(nil),          // 21: wolkvox.backup.v1.SealNightRequest
-	(*SealResult)(nil),                // 22: wolkvox.backup.v1.SealResult
-	(*SealNightResponse)(nil),         // 23: wolkvox.backup.v1.SealNightResponse
-	(*ListNightsRequest)(nil),         // 24: wolkvox.backup.v1.ListNightsRequest
-	(*ListNightsResponse)(nil),        // 25: wolkvox.backup.v1.ListNightsResponse
-	(*ListItemsRequest)(nil),          // 26: wolkvox.backup.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),         // 27: wolkvox.backup.v1.ListItemsResponse
-	(*RequestRunRequest)(nil),         // 28: wolkvox.backup.v1.RequestRunRequest
-	(*RequestRunResponse)(nil),        // 29: wolkvox.backup.v1.RequestRunResponse
-	(*VerifyLedgerRequest)(nil),       // 30: wolkvox.backup.v1.VerifyLedgerRequest
-	(*VerifyLedgerResponse)(nil),      // 31: wolkvox.backup.v1.VerifyLedgerResponse
-	(*ExportLedgerRequest)(nil),       // 32: wolkvox.backup.v1.ExportLedgerRequest
-	(*ExportLedgerResponse)(nil),      // 33: wolkvox.backup.v1.ExportLedgerResponse
-	(*Alarm)(nil),                     // 34: wolkvox.backup.v1.Alarm
-	(*ListAlarmsRequest)(nil),         // 35: wolkvox.backup.v1.ListAlarmsRequest
-	(*ListAlarmsResponse)(nil),        // 36: wolkvox.backup.v1.ListAlarmsResponse
-	(*ClearAlarmRequest)(nil),         // 37: wolkvox.backup.v1.ClearAlarmRequest
-	(*ClearAlarmResponse)(nil),        // 38: wolkvox.backup.v1.ClearAlarmResponse
-	(*RestartLogRequest)(nil),         // 39: wolkvox.backup.v1.RestartLogRequest
-	(*RestartLogResponse)(nil),        // 40: wolkvox.backup.v1.RestartLogResponse
-	(*RekeyLogRequest)(nil),           // 41: wolkvox.backup.v1.RekeyLogRequest
-	(*RekeyLogResponse)(nil),          // 42: wolkvox.backup.v1.RekeyLogResponse
-	(*RetireDestinationRequest)(nil),  // 43: wolkvox.backup.v1.RetireDestinationRequest
-	(*RetireDestinationResponse)(nil), // 44: wolkvox.backup.v1.RetireDestinationResponse
-	(*RetireTenantRequest)(nil),       // 45: wolkvox.backup.v1.RetireTenantRequest
-	(*RetireTenantResponse)(nil),      // 46: wolkvox.backup.v1.RetireTenantResponse
-	(*RevokeAgentRequest)(nil),        // 47: wolkvox.backup.v1.RevokeAgentRequest
-	(*RevokeAgentResponse)(nil),       // 48: wolkvox.backup.v1.RevokeAgentResponse
-	(*ReadAdminLogRequest)(nil),       // 49: wolkvox.backup.v1.ReadAdminLogRequest
-	(*AdminRecord)(nil),               // 50: wolkvox.backup.v1.AdminRecord
-	(*ReadAdminLogResponse)(nil),      // 51: wolkvox.backup.v1.ReadAdminLogResponse
-	(*CreateBackupRequest)(nil),       // 52: wolkvox.backup.v1.CreateBackupRequest
-	(*CreateBackupResponse)(nil),      // 53: wolkvox.backup.v1.CreateBackupResponse
-	(*SetStorageQuotaRequest)(nil),    // 54: wolkvox.backup.v1.SetStorageQuotaRequest
-	(*SetStorageQuotaResponse)(nil),   // 55: wolkvox.backup.v1.SetStorageQuotaResponse
-	(*NightWindow)(nil),               // 56: wolkvox.backup.v1.NightWindow
-	(*durationpb.Duration)(nil),       // 57: google.protobuf.Duration
-	(*SFTPSource)(nil),                // 58: wolkvox.backup.v1.SFTPSource
-	(*S3Source)(nil),                  // 59: wolkvox.backup.v1.S3Source
-	(StorageKind)(0),                  // 60: wolkvox.backup.v1.StorageKind
-	(*LogPosition)(nil),               // 61: wolkvox.backup.v1.LogPosition
-	(*timestamppb.Timestamp)(nil),     // 62: google.protobuf.Timestamp
-	(*DestinationReport)(nil),         // 63: wolkvox.backup.v1.DestinationReport
-	(*Night)(nil),                     // 64: wolkvox.backup.v1.Night
-	(ItemState)(0),                    // 65: wolkvox.backup.v1.ItemState
-	(*Item)(nil),                      // 66: wolkvox.backup.v1.Item
-	(*LedgerReport)(nil),              // 67: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 68: wolkvox.backup.v1.ExportedFile
-	(*ExtendDeadlinesRequest)(nil),    // 69: wolkvox.backup.v1.ExtendDeadlinesRequest
-	(*ListOutagesRequest)(nil),        // 70: wolkvox.backup.v1.ListOutagesRequest
-	(*IssueCredentialRequest)(nil),    // 71: wolkvox.backup.v1.IssueCredentialRequest
-	(*ListCredentialsRequest)(nil),    // 72: wolkvox.backup.v1.ListCredentialsRequest
-	(*RevokeCredentialRequest)(nil),   // 73: wolkvox.backup.v1.RevokeCredentialRequest
-	(*AddDoorKeyRequest)(nil),         // 74: wolkvox.backup.v1.AddDoorKeyRequest
-	(*ListDoorKeysRequest)(nil),       // 75: wolkvox.backup.v1.ListDoorKeysRequest
-	(*RemoveDoorKeyRequest)(nil),      // 76: wolkvox.backup.v1.RemoveDoorKeyRequest
-	(*ExtendDeadlinesResponse)(nil),   // 77: wolkvox.backup.v1.ExtendDeadlinesResponse
-	(*ListOutagesResponse)(nil),       // 78: wolkvox.backup.v1.ListOutagesResponse
-	(*IssueCredentialResponse)(nil),   // 79: wolkvox.backup.v1.IssueCredentialResponse
-	(*ListCredentialsResponse)(nil),   // 80: wolkvox.backup.v1.ListCredentialsResponse
-	(*RevokeCredentialResponse)(nil),  // 81: wolkvox.backup.v1.RevokeCredentialResponse
-	(*AddDoorKeyResponse)(nil),        // 82: wolkvox.backup.v1.AddDoorKeyResponse
-	(*ListDoorKeysResponse)(nil),      // 83: wolkvox.backup.v1.ListDoorKeysResponse
-	(*RemoveDoorKeyResponse)(nil),     // 84: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(AlarmKind)(0),                        // 0: wolkvox.backup.v1.AlarmKind
+	(*Tenant)(nil),                        // 1: wolkvox.backup.v1.Tenant
+	(*CreateTenantRequest)(nil),           // 2: wolkvox.backup.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),          // 3: wolkvox.backup.v1.CreateTenantResponse
+	(*ListTenantsRequest)(nil),            // 4: wolkvox.backup.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),           // 5: wolkvox.backup.v1.ListTenantsResponse
+	(*Source)(nil),                        // 6: wolkvox.backup.v1.Source
+	(*AddSourceRequest)(nil),              // 7: wolkvox.backup.v1.AddSourceRequest
+	(*AddSourceResponse)(nil),             // 8: wolkvox.backup.v1.AddSourceResponse
+	(*ListSourcesRequest)(nil),            // 9: wolkvox.backup.v1.ListSourcesRequest
+	(*ListSourcesResponse)(nil),           // 10: wolkvox.backup.v1.ListSourcesResponse
+	(*Destination)(nil),                   // 11: wolkvox.backup.v1.Destination
+	(*CreateDestinationRequest)(nil),      // 12: wolkvox.backup.v1.CreateDestinationRequest
+	(*CreateDestinationResponse)(nil),     // 13: wolkvox.backup.v1.CreateDestinationResponse
+	(*ListDestinationsRequest)(nil),       // 14: wolkvox.backup.v1.ListDestinationsRequest
+	(*ListDestinationsResponse)(nil),      // 15: wolkvox.backup.v1.ListDestinationsResponse
+	(*CreateTokenRequest)(nil),            // 16: wolkvox.backup.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),           // 17: wolkvox.backup.v1.CreateTokenResponse
+	(*ListAgentsRequest)(nil),             // 18: wolkvox.backup.v1.ListAgentsRequest
+	(*AgentSummary)(nil),                  // 19: wolkvox.backup.v1.AgentSummary
+	(*ListAgentsResponse)(nil),            // 20: wolkvox.backup.v1.ListAgentsResponse
+	(*SealNightRequest)(nil),              // 21: wolkvox.backup.v1.SealNightRequest
+	(*SealResult)(nil),                    // 22: wolkvox.backup.v1.SealResult
+	(*SealNightResponse)(nil),             // 23: wolkvox.backup.v1.SealNightResponse
+	(*ListNightsRequest)(nil),             // 24: wolkvox.backup.v1.ListNightsRequest
+	(*ListNightsResponse)(nil),            // 25: wolkvox.backup.v1.ListNightsResponse
+	(*ListItemsRequest)(nil),              // 26: wolkvox.backup.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),             // 27: wolkvox.backup.v1.ListItemsResponse
+	(*RequestRunRequest)(nil),             // 28: wolkvox.backup.v1.RequestRunRequest
+	(*RequestRunResponse)(nil),            // 29: wolkvox.backup.v1.RequestRunResponse
+	(*VerifyLedgerRequest)(nil),           // 30: wolkvox.backup.v1.VerifyLedgerRequest
+	(*VerifyLedgerResponse)(nil),          // 31: wolkvox.backup.v1.VerifyLedgerResponse
+	(*ExportLedgerRequest)(nil),           // 32: wolkvox.backup.v1.ExportLedgerRequest
+	(*ExportLedgerResponse)(nil),          // 33: wolkvox.backup.v1.ExportLedgerResponse
+	(*Alarm)(nil),                         // 34: wolkvox.backup.v1.Alarm
+	(*ListAlarmsRequest)(nil),             // 35: wolkvox.backup.v1.ListAlarmsRequest
+	(*ListAlarmsResponse)(nil),            // 36: wolkvox.backup.v1.ListAlarmsResponse
+	(*ClearAlarmRequest)(nil),             // 37: wolkvox.backup.v1.ClearAlarmRequest
+	(*ClearAlarmResponse)(nil),            // 38: wolkvox.backup.v1.ClearAlarmResponse
+	(*RestartLogRequest)(nil),             // 39: wolkvox.backup.v1.RestartLogRequest
+	(*RestartLogResponse)(nil),            // 40: wolkvox.backup.v1.RestartLogResponse
+	(*RekeyLogRequest)(nil),               // 41: wolkvox.backup.v1.RekeyLogRequest
+	(*RekeyLogResponse)(nil),              // 42: wolkvox.backup.v1.RekeyLogResponse
+	(*RetireDestinationRequest)(nil),      // 43: wolkvox.backup.v1.RetireDestinationRequest
+	(*RetireDestinationResponse)(nil),     // 44: wolkvox.backup.v1.RetireDestinationResponse
+	(*RetireTenantRequest)(nil),           // 45: wolkvox.backup.v1.RetireTenantRequest
+	(*RetireTenantResponse)(nil),          // 46: wolkvox.backup.v1.RetireTenantResponse
+	(*RevokeAgentRequest)(nil),            // 47: wolkvox.backup.v1.RevokeAgentRequest
+	(*RevokeAgentResponse)(nil),           // 48: wolkvox.backup.v1.RevokeAgentResponse
+	(*ReadAdminLogRequest)(nil),           // 49: wolkvox.backup.v1.ReadAdminLogRequest
+	(*AdminRecord)(nil),                   // 50: wolkvox.backup.v1.AdminRecord
+	(*ReadAdminLogResponse)(nil),          // 51: wolkvox.backup.v1.ReadAdminLogResponse
+	(*CreateBackupRequest)(nil),           // 52: wolkvox.backup.v1.CreateBackupRequest
+	(*CreateBackupResponse)(nil),          // 53: wolkvox.backup.v1.CreateBackupResponse
+	(*SetStorageQuotaRequest)(nil),        // 54: wolkvox.backup.v1.SetStorageQuotaRequest
+	(*SetStorageQuotaResponse)(nil),       // 55: wolkvox.backup.v1.SetStorageQuotaResponse
+	(*NightWindow)(nil),                   // 56: wolkvox.backup.v1.NightWindow
+	(*durationpb.Duration)(nil),           // 57: google.protobuf.Duration
+	(*SFTPSource)(nil),                    // 58: wolkvox.backup.v1.SFTPSource
+	(*S3Source)(nil),                      // 59: wolkvox.backup.v1.S3Source
+	(StorageKind)(0),                      // 60: wolkvox.backup.v1.StorageKind
+	(*LogPosition)(nil),                   // 61: wolkvox.backup.v1.LogPosition
+	(*timestamppb.Timestamp)(nil),         // 62: google.protobuf.Timestamp
+	(*DestinationReport)(nil),             // 63: wolkvox.backup.v1.DestinationReport
+	(*Night)(nil),                         // 64: wolkvox.backup.v1.Night
+	(ItemState)(0),                        // 65: wolkvox.backup.v1.ItemState
+	(*Item)(nil),                          // 66: wolkvox.backup.v1.Item
+	(*LedgerReport)(nil),                  // 67: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),                  // 68: wolkvox.backup.v1.ExportedFile
+	(*ExtendDeadlinesRequest)(nil),        // 69: wolkvox.backup.v1.ExtendDeadlinesRequest
+	(*ListOutagesRequest)(nil),            // 70: wolkvox.backup.v1.ListOutagesRequest
+	(*IssueCredentialRequest)(nil),        // 71: wolkvox.backup.v1.IssueCredentialRequest
+	(*ListCredentialsRequest)(nil),        // 72: wolkvox.backup.v1.ListCredentialsRequest
+	(*RevokeCredentialRequest)(nil),       // 73: wolkvox.backup.v1.RevokeCredentialRequest
+	(*AddDoorKeyRequest)(nil),             // 74: wolkvox.backup.v1.AddDoorKeyRequest
+	(*ListDoorKeysRequest)(nil),           // 75: wolkvox.backup.v1.ListDoorKeysRequest
+	(*RemoveDoorKeyRequest)(nil),          // 76: wolkvox.backup.v1.RemoveDoorKeyRequest
+	(*ProveLedgerItemRequest)(nil),        // 77: wolkvox.backup.v1.ProveLedgerItemRequest
+	(*ReadExpiryCertificateRequest)(nil),  // 78: wolkvox.backup.v1.ReadExpiryCertificateRequest
+	(*ListUnrecordedRequest)(nil),         // 79: wolkvox.backup.v1.ListUnrecordedRequest
+	(*ExtendDeadlinesResponse)(nil),       // 80: wolkvox.backup.v1.ExtendDeadlinesResponse
+	(*ListOutagesResponse)(nil),           // 81: wolkvox.backup.v1.ListOutagesResponse
+	(*IssueCredentialResponse)(nil),       // 82: wolkvox.backup.v1.IssueCredentialResponse
+	(*ListCredentialsResponse)(nil),       // 83: wolkvox.backup.v1.ListCredentialsResponse
+	(*RevokeCredentialResponse)(nil),      // 84: wolkvox.backup.v1.RevokeCredentialResponse
+	(*AddDoorKeyResponse)(nil),            // 85: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),          // 86: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),         // 87: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(*ProveLedgerItemResponse)(nil),       // 88: wolkvox.backup.v1.ProveLedgerItemResponse
+	(*ReadExpiryCertificateResponse)(nil), // 89: wolkvox.backup.v1.ReadExpiryCertificateResponse
+	(*ListUnrecordedResponse)(nil),        // 90: wolkvox.backup.v1.ListUnrecordedResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	56, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
@@ -3750,40 +3759,46 @@ var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	74, // 71: wolkvox.backup.v1.AdminService.AddDoorKey:input_type -> wolkvox.backup.v1.AddDoorKeyRequest
 	75, // 72: wolkvox.backup.v1.AdminService.ListDoorKeys:input_type -> wolkvox.backup.v1.ListDoorKeysRequest
 	76, // 73: wolkvox.backup.v1.AdminService.RemoveDoorKey:input_type -> wolkvox.backup.v1.RemoveDoorKeyRequest
-	3,  // 74: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	5,  // 75: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	8,  // 76: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	10, // 77: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	13, // 78: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	15, // 79: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	17, // 80: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	20, // 81: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	23, // 82: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	25, // 83: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	27, // 84: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	29, // 85: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	31, // 86: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	33, // 87: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	36, // 88: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	38, // 89: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	40, // 90: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	42, // 91: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	44, // 92: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	46, // 93: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	77, // 94: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	78, // 95: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	48, // 96: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	79, // 97: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	80, // 98: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	81, // 99: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	51, // 100: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	53, // 101: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	55, // 102: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
-	82, // 103: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
-	83, // 104: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
-	84, // 105: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
-	74, // [74:106] is the sub-list for method output_type
-	42, // [42:74] is the sub-list for method input_type
+	77, // 74: wolkvox.backup.v1.AdminService.ProveLedgerItem:input_type -> wolkvox.backup.v1.ProveLedgerItemRequest
+	78, // 75: wolkvox.backup.v1.AdminService.ReadExpiryCertificate:input_type -> wolkvox.backup.v1.ReadExpiryCertificateRequest
+	79, // 76: wolkvox.backup.v1.AdminService.ListUnrecorded:input_type -> wolkvox.backup.v1.ListUnrecordedRequest
+	3,  // 77: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	5,  // 78: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	8,  // 79: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	10, // 80: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	13, // 81: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	15, // 82: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	17, // 83: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	20, // 84: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	23, // 85: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	25, // 86: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	27, // 87: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	29, // 88: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	31, // 89: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	33, // 90: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	36, // 91: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	38, // 92: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	40, // 93: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	42, // 94: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	44, // 95: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	46, // 96: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	80, // 97: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	81, // 98: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	48, // 99: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	82, // 100: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	83, // 101: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	84, // 102: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	51, // 103: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	53, // 104: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	55, // 105: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
+	85, // 106: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	86, // 107: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	87, // 108: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	88, // 109: wolkvox.backup.v1.AdminService.ProveLedgerItem:output_type -> wolkvox.backup.v1.ProveLedgerItemResponse
+	89, // 110: wolkvox.backup.v1.AdminService.ReadExpiryCertificate:output_type -> wolkvox.backup.v1.ReadExpiryCertificateResponse
+	90, // 111: wolkvox.backup.v1.AdminService.ListUnrecorded:output_type -> wolkvox.backup.v1.ListUnrecordedResponse
+	77, // [77:112] is the sub-list for method output_type
+	42, // [42:77] is the sub-list for method input_type
 	42, // [42:42] is the sub-list for extension type_name
 	42, // [42:42] is the sub-list for extension extendee
 	0,  // [0:42] is the sub-list for field type_name
@@ -3794,11 +3809,14 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	if File_wolkvox_backup_v1_admin_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_certificate_proto_init()
 	file_wolkvox_backup_v1_credential_proto_init()
 	file_wolkvox_backup_v1_door_proto_init()
 	file_wolkvox_backup_v1_heartbeat_proto_init()
+	file_wolkvox_backup_v1_interaction_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_outage_proto_init()
+	file_wolkvox_backup_v1_prove_proto_init()
 	file_wolkvox_backup_v1_source_proto_init()
 	file_wolkvox_backup_v1_admin_proto_msgTypes[5].OneofWrappers = []any{
 		(*Source_Sftp)(nil),

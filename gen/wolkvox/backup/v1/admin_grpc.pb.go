@@ -19,38 +19,41 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateTenant_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateTenant"
-	AdminService_ListTenants_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListTenants"
-	AdminService_AddSource_FullMethodName         = "/wolkvox.backup.v1.AdminService/AddSource"
-	AdminService_ListSources_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListSources"
-	AdminService_CreateDestination_FullMethodName = "/wolkvox.backup.v1.AdminService/CreateDestination"
-	AdminService_ListDestinations_FullMethodName  = "/wolkvox.backup.v1.AdminService/ListDestinations"
-	AdminService_CreateToken_FullMethodName       = "/wolkvox.backup.v1.AdminService/CreateToken"
-	AdminService_ListAgents_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListAgents"
-	AdminService_SealNight_FullMethodName         = "/wolkvox.backup.v1.AdminService/SealNight"
-	AdminService_ListNights_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListNights"
-	AdminService_ListItems_FullMethodName         = "/wolkvox.backup.v1.AdminService/ListItems"
-	AdminService_RequestRun_FullMethodName        = "/wolkvox.backup.v1.AdminService/RequestRun"
-	AdminService_VerifyLedger_FullMethodName      = "/wolkvox.backup.v1.AdminService/VerifyLedger"
-	AdminService_ExportLedger_FullMethodName      = "/wolkvox.backup.v1.AdminService/ExportLedger"
-	AdminService_ListAlarms_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListAlarms"
-	AdminService_ClearAlarm_FullMethodName        = "/wolkvox.backup.v1.AdminService/ClearAlarm"
-	AdminService_RestartLog_FullMethodName        = "/wolkvox.backup.v1.AdminService/RestartLog"
-	AdminService_RekeyLog_FullMethodName          = "/wolkvox.backup.v1.AdminService/RekeyLog"
-	AdminService_RetireDestination_FullMethodName = "/wolkvox.backup.v1.AdminService/RetireDestination"
-	AdminService_RetireTenant_FullMethodName      = "/wolkvox.backup.v1.AdminService/RetireTenant"
-	AdminService_ExtendDeadlines_FullMethodName   = "/wolkvox.backup.v1.AdminService/ExtendDeadlines"
-	AdminService_ListOutages_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListOutages"
-	AdminService_RevokeAgent_FullMethodName       = "/wolkvox.backup.v1.AdminService/RevokeAgent"
-	AdminService_IssueCredential_FullMethodName   = "/wolkvox.backup.v1.AdminService/IssueCredential"
-	AdminService_ListCredentials_FullMethodName   = "/wolkvox.backup.v1.AdminService/ListCredentials"
-	AdminService_RevokeCredential_FullMethodName  = "/wolkvox.backup.v1.AdminService/RevokeCredential"
-	AdminService_ReadAdminLog_FullMethodName      = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
-	AdminService_CreateBackup_FullMethodName      = "/wolkvox.backup.v1.AdminService/CreateBackup"
-	AdminService_SetStorageQuota_FullMethodName   = "/wolkvox.backup.v1.AdminService/SetStorageQuota"
-	AdminService_AddDoorKey_FullMethodName        = "/wolkvox.backup.v1.AdminService/AddDoorKey"
-	AdminService_ListDoorKeys_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
-	AdminService_RemoveDoorKey_FullMethodName     = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
+	AdminService_CreateTenant_FullMethodName          = "/wolkvox.backup.v1.AdminService/CreateTenant"
+	AdminService_ListTenants_FullMethodName           = "/wolkvox.backup.v1.AdminService/ListTenants"
+	AdminService_AddSource_FullMethodName             = "/wolkvox.backup.v1.AdminService/AddSource"
+	AdminService_ListSources_FullMethodName           = "/wolkvox.backup.v1.AdminService/ListSources"
+	AdminService_CreateDestination_FullMethodName     = "/wolkvox.backup.v1.AdminService/CreateDestination"
+	AdminService_ListDestinations_FullMethodName      = "/wolkvox.backup.v1.AdminService/ListDestinations"
+	AdminService_CreateToken_FullMethodName           = "/wolkvox.backup.v1.AdminService/CreateToken"
+	AdminService_ListAgents_FullMethodName            = "/wolkvox.backup.v1.AdminService/ListAgents"
+	AdminService_SealNight_FullMethodName             = "/wolkvox.backup.v1.AdminService/SealNight"
+	AdminService_ListNights_FullMethodName            = "/wolkvox.backup.v1.AdminService/ListNights"
+	AdminService_ListItems_FullMethodName             = "/wolkvox.backup.v1.AdminService/ListItems"
+	AdminService_RequestRun_FullMethodName            = "/wolkvox.backup.v1.AdminService/RequestRun"
+	AdminService_VerifyLedger_FullMethodName          = "/wolkvox.backup.v1.AdminService/VerifyLedger"
+	AdminService_ExportLedger_FullMethodName          = "/wolkvox.backup.v1.AdminService/ExportLedger"
+	AdminService_ListAlarms_FullMethodName            = "/wolkvox.backup.v1.AdminService/ListAlarms"
+	AdminService_ClearAlarm_FullMethodName            = "/wolkvox.backup.v1.AdminService/ClearAlarm"
+	AdminService_RestartLog_FullMethodName            = "/wolkvox.backup.v1.AdminService/RestartLog"
+	AdminService_RekeyLog_FullMethodName              = "/wolkvox.backup.v1.AdminService/RekeyLog"
+	AdminService_RetireDestination_FullMethodName     = "/wolkvox.backup.v1.AdminService/RetireDestination"
+	AdminService_RetireTenant_FullMethodName          = "/wolkvox.backup.v1.AdminService/RetireTenant"
+	AdminService_ExtendDeadlines_FullMethodName       = "/wolkvox.backup.v1.AdminService/ExtendDeadlines"
+	AdminService_ListOutages_FullMethodName           = "/wolkvox.backup.v1.AdminService/ListOutages"
+	AdminService_RevokeAgent_FullMethodName           = "/wolkvox.backup.v1.AdminService/RevokeAgent"
+	AdminService_IssueCredential_FullMethodName       = "/wolkvox.backup.v1.AdminService/IssueCredential"
+	AdminService_ListCredentials_FullMethodName       = "/wolkvox.backup.v1.AdminService/ListCredentials"
+	AdminService_RevokeCredential_FullMethodName      = "/wolkvox.backup.v1.AdminService/RevokeCredential"
+	AdminService_ReadAdminLog_FullMethodName          = "/wolkvox.backup.v1.AdminService/ReadAdminLog"
+	AdminService_CreateBackup_FullMethodName          = "/wolkvox.backup.v1.AdminService/CreateBackup"
+	AdminService_SetStorageQuota_FullMethodName       = "/wolkvox.backup.v1.AdminService/SetStorageQuota"
+	AdminService_AddDoorKey_FullMethodName            = "/wolkvox.backup.v1.AdminService/AddDoorKey"
+	AdminService_ListDoorKeys_FullMethodName          = "/wolkvox.backup.v1.AdminService/ListDoorKeys"
+	AdminService_RemoveDoorKey_FullMethodName         = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
+	AdminService_ProveLedgerItem_FullMethodName       = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
+	AdminService_ReadExpiryCertificate_FullMethodName = "/wolkvox.backup.v1.AdminService/ReadExpiryCertificate"
+	AdminService_ListUnrecorded_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListUnrecorded"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -191,6 +194,19 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
 	// Who may call: an operator; a client for their own tenant.
 	RemoveDoorKey(ctx context.Context, in *RemoveDoorKeyRequest, opts ...grpc.CallOption) (*RemoveDoorKeyResponse, error)
+	// ProveLedgerItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ProveLedgerItem(ctx context.Context, in *ProveLedgerItemRequest, opts ...grpc.CallOption) (*ProveLedgerItemResponse, error)
+	// ReadExpiryCertificate streams what became of a manifest whose time has passed: what is expired, and why.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ReadExpiryCertificate(ctx context.Context, in *ReadExpiryCertificateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiryCertificateResponse], error)
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error)
 }
 
 type adminServiceClient struct {
@@ -557,6 +573,54 @@ func (c *adminServiceClient) RemoveDoorKey(ctx context.Context, in *RemoveDoorKe
 	return out, nil
 }
 
+func (c *adminServiceClient) ProveLedgerItem(ctx context.Context, in *ProveLedgerItemRequest, opts ...grpc.CallOption) (*ProveLedgerItemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveLedgerItemResponse)
+	err := c.cc.Invoke(ctx, AdminService_ProveLedgerItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ReadExpiryCertificate(ctx context.Context, in *ReadExpiryCertificateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiryCertificateResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_ReadExpiryCertificate_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadExpiryCertificateRequest, ReadExpiryCertificateResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ReadExpiryCertificateClient = grpc.ServerStreamingClient[ReadExpiryCertificateResponse]
+
+func (c *adminServiceClient) ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[5], AdminService_ListUnrecorded_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListUnrecordedRequest, ListUnrecordedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedClient = grpc.ServerStreamingClient[ListUnrecordedResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -695,6 +759,19 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DOOR_KEY.
 	// Who may call: an operator; a client for their own tenant.
 	RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error)
+	// ProveLedgerItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ProveLedgerItem(context.Context, *ProveLedgerItemRequest) (*ProveLedgerItemResponse, error)
+	// ReadExpiryCertificate streams what became of a manifest whose time has passed: what is expired, and why.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -800,6 +877,15 @@ func (UnimplementedAdminServiceServer) ListDoorKeys(context.Context, *ListDoorKe
 }
 func (UnimplementedAdminServiceServer) RemoveDoorKey(context.Context, *RemoveDoorKeyRequest) (*RemoveDoorKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveDoorKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ProveLedgerItem(context.Context, *ProveLedgerItemRequest) (*ProveLedgerItemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProveLedgerItem not implemented")
+}
+func (UnimplementedAdminServiceServer) ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadExpiryCertificate not implemented")
+}
+func (UnimplementedAdminServiceServer) ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListUnrecorded not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1370,6 +1456,46 @@ func _AdminService_RemoveDoorKey_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ProveLedgerItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveLedgerItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ProveLedgerItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ProveLedgerItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ProveLedgerItem(ctx, req.(*ProveLedgerItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ReadExpiryCertificate_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadExpiryCertificateRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ReadExpiryCertificate(m, &grpc.GenericServerStream[ReadExpiryCertificateRequest, ReadExpiryCertificateResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ReadExpiryCertificateServer = grpc.ServerStreamingServer[ReadExpiryCertificateResponse]
+
+func _AdminService_ListUnrecorded_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListUnrecordedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ListUnrecorded(m, &grpc.GenericServerStream[ListUnrecordedRequest, ListUnrecordedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedServer = grpc.ServerStreamingServer[ListUnrecordedResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1489,6 +1615,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "RemoveDoorKey",
 			Handler:    _AdminService_RemoveDoorKey_Handler,
 		},
+		{
+			MethodName: "ProveLedgerItem",
+			Handler:    _AdminService_ProveLedgerItem_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1509,6 +1639,16 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "CreateBackup",
 			Handler:       _AdminService_CreateBackup_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadExpiryCertificate",
+			Handler:       _AdminService_ReadExpiryCertificate_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListUnrecorded",
+			Handler:       _AdminService_ListUnrecorded_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -203,7 +203,9 @@ type DestinationStatus struct {
 	// Set while it is paused.
 	Pause *Pause `protobuf:"bytes,15,opt,name=pause,proto3" json:"pause,omitempty"`
 	// Set while the destination is left alone after a fault.
-	Circuit       *Circuit `protobuf:"bytes,16,opt,name=circuit,proto3" json:"circuit,omitempty"`
+	Circuit *Circuit `protobuf:"bytes,16,opt,name=circuit,proto3" json:"circuit,omitempty"`
+	// How far the evidence at the destination reaches; unset where nothing is known of any.
+	Evidence      *EvidenceStatus `protobuf:"bytes,19,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +348,13 @@ func (x *DestinationStatus) GetPause() *Pause {
 func (x *DestinationStatus) GetCircuit() *Circuit {
 	if x != nil {
 		return x.Circuit
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetEvidence() *EvidenceStatus {
+	if x != nil {
+		return x.Evidence
 	}
 	return nil
 }
@@ -1656,7 +1665,7 @@ var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/report.proto\"\x12\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a wolkvox/backup/v1/evidence.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/report.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
@@ -1667,7 +1676,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\fdestinations\x18\x06 \x03(\v2$.wolkvox.backup.v1.DestinationStatusR\fdestinations\x12A\n" +
 	"\fclock_offset\x18\a \x01(\v2\x19.google.protobuf.DurationH\x00R\vclockOffset\x88\x01\x01\x12\x1a\n" +
 	"\bproblems\x18\b \x03(\tR\bproblemsB\x0f\n" +
-	"\r_clock_offset\"\xd8\x05\n" +
+	"\r_clock_offset\"\x97\x06\n" +
 	"\x11DestinationStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
@@ -1687,7 +1696,8 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\rlast_run_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vlastRunTime\x124\n" +
 	"\x05check\x18\x0e \x01(\v2\x1e.wolkvox.backup.v1.CheckReportR\x05check\x12.\n" +
 	"\x05pause\x18\x0f \x01(\v2\x18.wolkvox.backup.v1.PauseR\x05pause\x124\n" +
-	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuitB\r\n" +
+	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuit\x12=\n" +
+	"\bevidence\x18\x13 \x01(\v2!.wolkvox.backup.v1.EvidenceStatusR\bevidenceB\r\n" +
 	"\v_free_bytes\".\n" +
 	"\n" +
 	"RunRequest\x12 \n" +
@@ -1771,7 +1781,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"MoveResult\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\x95\t\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xb6\x0e\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
@@ -1783,7 +1793,15 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\aPlanRun\x12!.wolkvox.backup.v1.PlanRunRequest\x1a\".wolkvox.backup.v1.PlanRunResponse\x12k\n" +
 	"\x10PauseDestination\x12*.wolkvox.backup.v1.PauseDestinationRequest\x1a+.wolkvox.backup.v1.PauseDestinationResponse\x12n\n" +
 	"\x11ResumeDestination\x12+.wolkvox.backup.v1.ResumeDestinationRequest\x1a,.wolkvox.backup.v1.ResumeDestinationResponse\x12j\n" +
-	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01\x12O\n" +
+	"\x0fMoveDestination\x12).wolkvox.backup.v1.MoveDestinationRequest\x1a*.wolkvox.backup.v1.MoveDestinationResponse0\x01\x12V\n" +
+	"\tProveItem\x12#.wolkvox.backup.v1.ProveItemRequest\x1a$.wolkvox.backup.v1.ProveItemResponse\x12^\n" +
+	"\vListExpired\x12%.wolkvox.backup.v1.ListExpiredRequest\x1a&.wolkvox.backup.v1.ListExpiredResponse0\x01\x12a\n" +
+	"\fFetchExpired\x12&.wolkvox.backup.v1.FetchExpiredRequest\x1a'.wolkvox.backup.v1.FetchExpiredResponse0\x01\x12^\n" +
+	"\vReadExpired\x12%.wolkvox.backup.v1.ReadExpiredRequest\x1a&.wolkvox.backup.v1.ReadExpiredResponse0\x01\x12Y\n" +
+	"\n" +
+	"WaiveItems\x12$.wolkvox.backup.v1.WaiveItemsRequest\x1a%.wolkvox.backup.v1.WaiveItemsResponse\x12`\n" +
+	"\vImportFiles\x12%.wolkvox.backup.v1.ImportFilesRequest\x1a&.wolkvox.backup.v1.ImportFilesResponse(\x010\x01\x12g\n" +
+	"\x0eExportEvidence\x12(.wolkvox.backup.v1.ExportEvidenceRequest\x1a).wolkvox.backup.v1.ExportEvidenceResponse0\x01\x12O\n" +
 	"\x06Report\x12 .wolkvox.backup.v1.ReportRequest\x1a!.wolkvox.backup.v1.ReportResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
@@ -1835,11 +1853,26 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*CheckReport)(nil),               // 32: wolkvox.backup.v1.CheckReport
 	(*Pause)(nil),                     // 33: wolkvox.backup.v1.Pause
 	(*Circuit)(nil),                   // 34: wolkvox.backup.v1.Circuit
-	(*LedgerReport)(nil),              // 35: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 36: wolkvox.backup.v1.ExportedFile
-	(*CheckLine)(nil),                 // 37: wolkvox.backup.v1.CheckLine
-	(*ReportRequest)(nil),             // 38: wolkvox.backup.v1.ReportRequest
-	(*ReportResponse)(nil),            // 39: wolkvox.backup.v1.ReportResponse
+	(*EvidenceStatus)(nil),            // 35: wolkvox.backup.v1.EvidenceStatus
+	(*LedgerReport)(nil),              // 36: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),              // 37: wolkvox.backup.v1.ExportedFile
+	(*CheckLine)(nil),                 // 38: wolkvox.backup.v1.CheckLine
+	(*ProveItemRequest)(nil),          // 39: wolkvox.backup.v1.ProveItemRequest
+	(*ListExpiredRequest)(nil),        // 40: wolkvox.backup.v1.ListExpiredRequest
+	(*FetchExpiredRequest)(nil),       // 41: wolkvox.backup.v1.FetchExpiredRequest
+	(*ReadExpiredRequest)(nil),        // 42: wolkvox.backup.v1.ReadExpiredRequest
+	(*WaiveItemsRequest)(nil),         // 43: wolkvox.backup.v1.WaiveItemsRequest
+	(*ImportFilesRequest)(nil),        // 44: wolkvox.backup.v1.ImportFilesRequest
+	(*ExportEvidenceRequest)(nil),     // 45: wolkvox.backup.v1.ExportEvidenceRequest
+	(*ReportRequest)(nil),             // 46: wolkvox.backup.v1.ReportRequest
+	(*ProveItemResponse)(nil),         // 47: wolkvox.backup.v1.ProveItemResponse
+	(*ListExpiredResponse)(nil),       // 48: wolkvox.backup.v1.ListExpiredResponse
+	(*FetchExpiredResponse)(nil),      // 49: wolkvox.backup.v1.FetchExpiredResponse
+	(*ReadExpiredResponse)(nil),       // 50: wolkvox.backup.v1.ReadExpiredResponse
+	(*WaiveItemsResponse)(nil),        // 51: wolkvox.backup.v1.WaiveItemsResponse
+	(*ImportFilesResponse)(nil),       // 52: wolkvox.backup.v1.ImportFilesResponse
+	(*ExportEvidenceResponse)(nil),    // 53: wolkvox.backup.v1.ExportEvidenceResponse
+	(*ReportResponse)(nil),            // 54: wolkvox.backup.v1.ReportResponse
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
@@ -1854,46 +1887,61 @@ var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	32, // 9: wolkvox.backup.v1.DestinationStatus.check:type_name -> wolkvox.backup.v1.CheckReport
 	33, // 10: wolkvox.backup.v1.DestinationStatus.pause:type_name -> wolkvox.backup.v1.Pause
 	34, // 11: wolkvox.backup.v1.DestinationStatus.circuit:type_name -> wolkvox.backup.v1.Circuit
-	5,  // 12: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
-	30, // 13: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	35, // 14: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	36, // 15: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	37, // 16: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
-	32, // 17: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
-	18, // 18: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
-	27, // 19: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
-	26, // 20: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
-	33, // 21: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
-	25, // 22: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
-	0,  // 23: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
-	3,  // 24: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
-	6,  // 25: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
-	8,  // 26: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
-	10, // 27: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
-	12, // 28: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
-	14, // 29: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
-	16, // 30: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
-	19, // 31: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
-	21, // 32: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
-	23, // 33: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
-	38, // 34: wolkvox.backup.v1.AgentService.Report:input_type -> wolkvox.backup.v1.ReportRequest
-	1,  // 35: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 36: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 37: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 38: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 39: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 40: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	15, // 41: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
-	17, // 42: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
-	20, // 43: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
-	22, // 44: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
-	24, // 45: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
-	39, // 46: wolkvox.backup.v1.AgentService.Report:output_type -> wolkvox.backup.v1.ReportResponse
-	35, // [35:47] is the sub-list for method output_type
-	23, // [23:35] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	35, // 12: wolkvox.backup.v1.DestinationStatus.evidence:type_name -> wolkvox.backup.v1.EvidenceStatus
+	5,  // 13: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
+	30, // 14: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	36, // 15: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	37, // 16: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	38, // 17: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
+	32, // 18: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
+	18, // 19: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
+	27, // 20: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
+	26, // 21: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
+	33, // 22: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
+	25, // 23: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
+	0,  // 24: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
+	3,  // 25: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
+	6,  // 26: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
+	8,  // 27: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
+	10, // 28: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
+	12, // 29: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
+	14, // 30: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
+	16, // 31: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
+	19, // 32: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
+	21, // 33: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
+	23, // 34: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
+	39, // 35: wolkvox.backup.v1.AgentService.ProveItem:input_type -> wolkvox.backup.v1.ProveItemRequest
+	40, // 36: wolkvox.backup.v1.AgentService.ListExpired:input_type -> wolkvox.backup.v1.ListExpiredRequest
+	41, // 37: wolkvox.backup.v1.AgentService.FetchExpired:input_type -> wolkvox.backup.v1.FetchExpiredRequest
+	42, // 38: wolkvox.backup.v1.AgentService.ReadExpired:input_type -> wolkvox.backup.v1.ReadExpiredRequest
+	43, // 39: wolkvox.backup.v1.AgentService.WaiveItems:input_type -> wolkvox.backup.v1.WaiveItemsRequest
+	44, // 40: wolkvox.backup.v1.AgentService.ImportFiles:input_type -> wolkvox.backup.v1.ImportFilesRequest
+	45, // 41: wolkvox.backup.v1.AgentService.ExportEvidence:input_type -> wolkvox.backup.v1.ExportEvidenceRequest
+	46, // 42: wolkvox.backup.v1.AgentService.Report:input_type -> wolkvox.backup.v1.ReportRequest
+	1,  // 43: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 44: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 45: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 46: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 47: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 48: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 49: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 50: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 51: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 52: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 53: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	47, // 54: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
+	48, // 55: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
+	49, // 56: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
+	50, // 57: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
+	51, // 58: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
+	52, // 59: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
+	53, // 60: wolkvox.backup.v1.AgentService.ExportEvidence:output_type -> wolkvox.backup.v1.ExportEvidenceResponse
+	54, // 61: wolkvox.backup.v1.AgentService.Report:output_type -> wolkvox.backup.v1.ReportResponse
+	43, // [43:62] is the sub-list for method output_type
+	24, // [24:43] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_agent_proto_init() }
@@ -1901,7 +1949,10 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 	if File_wolkvox_backup_v1_agent_proto != nil {
 		return
 	}
+	file_wolkvox_backup_v1_byhand_proto_init()
+	file_wolkvox_backup_v1_evidence_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
+	file_wolkvox_backup_v1_prove_proto_init()
 	file_wolkvox_backup_v1_report_proto_init()
 	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[2].OneofWrappers = []any{}

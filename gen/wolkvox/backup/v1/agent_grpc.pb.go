@@ -30,6 +30,13 @@ const (
 	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
 	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
 	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
+	AgentService_ProveItem_FullMethodName         = "/wolkvox.backup.v1.AgentService/ProveItem"
+	AgentService_ListExpired_FullMethodName       = "/wolkvox.backup.v1.AgentService/ListExpired"
+	AgentService_FetchExpired_FullMethodName      = "/wolkvox.backup.v1.AgentService/FetchExpired"
+	AgentService_ReadExpired_FullMethodName       = "/wolkvox.backup.v1.AgentService/ReadExpired"
+	AgentService_WaiveItems_FullMethodName        = "/wolkvox.backup.v1.AgentService/WaiveItems"
+	AgentService_ImportFiles_FullMethodName       = "/wolkvox.backup.v1.AgentService/ImportFiles"
+	AgentService_ExportEvidence_FullMethodName    = "/wolkvox.backup.v1.AgentService/ExportEvidence"
 	AgentService_Report_FullMethodName            = "/wolkvox.backup.v1.AgentService/Report"
 )
 
@@ -87,6 +94,36 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(ctx context.Context, in *MoveDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[MoveDestinationResponse], error)
+	// ProveItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ProveItem(ctx context.Context, in *ProveItemRequest, opts ...grpc.CallOption) (*ProveItemResponse, error)
+	// ListExpired streams what is not tried any more, and why.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	ListExpired(ctx context.Context, in *ListExpiredRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiredResponse], error)
+	// FetchExpired copies expired recordings as a night would, outside the window too, and streams progress until it has ended.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_ITEM, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	FetchExpired(ctx context.Context, in *FetchExpiredRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchExpiredResponse], error)
+	// ReadExpired streams the contents of expired recordings from the server to whoever calls; nothing is written or signed.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_MANIFEST, INVALID_ARGUMENT BAD_INDEXES.
+	// Who may call: whoever may open the socket.
+	ReadExpired(ctx context.Context, in *ReadExpiredRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiredResponse], error)
+	// WaiveItems declines expired recordings, and returns when the log says so.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_ITEM, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	WaiveItems(ctx context.Context, in *WaiveItemsRequest, opts ...grpc.CallOption) (*WaiveItemsResponse, error)
+	// ImportFiles takes files that a person has, wherever they come from, where they are recordings that are missing: it asks
+	// for those alone, writes them where they belong, reads them back, and signs for them.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ImportFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse], error)
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error)
 	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
 	// on demand each recording. It asks the agent's own log only.
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
@@ -248,9 +285,118 @@ func (c *agentServiceClient) MoveDestination(ctx context.Context, in *MoveDestin
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationClient = grpc.ServerStreamingClient[MoveDestinationResponse]
 
+func (c *agentServiceClient) ProveItem(ctx context.Context, in *ProveItemRequest, opts ...grpc.CallOption) (*ProveItemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveItemResponse)
+	err := c.cc.Invoke(ctx, AgentService_ProveItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentServiceClient) ListExpired(ctx context.Context, in *ListExpiredRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiredResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[4], AgentService_ListExpired_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListExpiredRequest, ListExpiredResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ListExpiredClient = grpc.ServerStreamingClient[ListExpiredResponse]
+
+func (c *agentServiceClient) FetchExpired(ctx context.Context, in *FetchExpiredRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchExpiredResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[5], AgentService_FetchExpired_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FetchExpiredRequest, FetchExpiredResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_FetchExpiredClient = grpc.ServerStreamingClient[FetchExpiredResponse]
+
+func (c *agentServiceClient) ReadExpired(ctx context.Context, in *ReadExpiredRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiredResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[6], AgentService_ReadExpired_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadExpiredRequest, ReadExpiredResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReadExpiredClient = grpc.ServerStreamingClient[ReadExpiredResponse]
+
+func (c *agentServiceClient) WaiveItems(ctx context.Context, in *WaiveItemsRequest, opts ...grpc.CallOption) (*WaiveItemsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WaiveItemsResponse)
+	err := c.cc.Invoke(ctx, AgentService_WaiveItems_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentServiceClient) ImportFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[7], AgentService_ImportFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportFilesRequest, ImportFilesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ImportFilesClient = grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse]
+
+func (c *agentServiceClient) ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[8], AgentService_ExportEvidence_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportEvidenceRequest, ExportEvidenceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceClient = grpc.ServerStreamingClient[ExportEvidenceResponse]
+
 func (c *agentServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[4], AgentService_Report_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[9], AgentService_Report_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -321,6 +467,36 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, FAILED_PRECONDITION FOREIGN_MARKER, DESTINATION_UNFIT, UNAVAILABLE DESTINATION_UNREACHABLE.
 	// Who may call: whoever may open the socket.
 	MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error
+	// ProveItem makes the proof of one recording, up to the last agreed head. Where several fit it names them.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_RECORDING; FAILED_PRECONDITION NOT_PROVABLE; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ProveItem(context.Context, *ProveItemRequest) (*ProveItemResponse, error)
+	// ListExpired streams what is not tried any more, and why.
+	// Errors: NOT_FOUND NO_DESTINATION.
+	// Who may call: whoever may open the socket.
+	ListExpired(*ListExpiredRequest, grpc.ServerStreamingServer[ListExpiredResponse]) error
+	// FetchExpired copies expired recordings as a night would, outside the window too, and streams progress until it has ended.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_ITEM, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	FetchExpired(*FetchExpiredRequest, grpc.ServerStreamingServer[FetchExpiredResponse]) error
+	// ReadExpired streams the contents of expired recordings from the server to whoever calls; nothing is written or signed.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_MANIFEST, INVALID_ARGUMENT BAD_INDEXES.
+	// Who may call: whoever may open the socket.
+	ReadExpired(*ReadExpiredRequest, grpc.ServerStreamingServer[ReadExpiredResponse]) error
+	// WaiveItems declines expired recordings, and returns when the log says so.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_ITEM, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	WaiveItems(context.Context, *WaiveItemsRequest) (*WaiveItemsResponse, error)
+	// ImportFiles takes files that a person has, wherever they come from, where they are recordings that are missing: it asks
+	// for those alone, writes them where they belong, reads them back, and signs for them.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error
 	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
 	// on demand each recording. It asks the agent's own log only.
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
@@ -368,6 +544,27 @@ func (UnimplementedAgentServiceServer) ResumeDestination(context.Context, *Resum
 }
 func (UnimplementedAgentServiceServer) MoveDestination(*MoveDestinationRequest, grpc.ServerStreamingServer[MoveDestinationResponse]) error {
 	return status.Error(codes.Unimplemented, "method MoveDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) ProveItem(context.Context, *ProveItemRequest) (*ProveItemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProveItem not implemented")
+}
+func (UnimplementedAgentServiceServer) ListExpired(*ListExpiredRequest, grpc.ServerStreamingServer[ListExpiredResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListExpired not implemented")
+}
+func (UnimplementedAgentServiceServer) FetchExpired(*FetchExpiredRequest, grpc.ServerStreamingServer[FetchExpiredResponse]) error {
+	return status.Error(codes.Unimplemented, "method FetchExpired not implemented")
+}
+func (UnimplementedAgentServiceServer) ReadExpired(*ReadExpiredRequest, grpc.ServerStreamingServer[ReadExpiredResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadExpired not implemented")
+}
+func (UnimplementedAgentServiceServer) WaiveItems(context.Context, *WaiveItemsRequest) (*WaiveItemsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WaiveItems not implemented")
+}
+func (UnimplementedAgentServiceServer) ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportFiles not implemented")
+}
+func (UnimplementedAgentServiceServer) ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportEvidence not implemented")
 }
 func (UnimplementedAgentServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Report not implemented")
@@ -563,6 +760,93 @@ func _AgentService_MoveDestination_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_MoveDestinationServer = grpc.ServerStreamingServer[MoveDestinationResponse]
 
+func _AgentService_ProveItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).ProveItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_ProveItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).ProveItem(ctx, req.(*ProveItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AgentService_ListExpired_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListExpiredRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).ListExpired(m, &grpc.GenericServerStream[ListExpiredRequest, ListExpiredResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ListExpiredServer = grpc.ServerStreamingServer[ListExpiredResponse]
+
+func _AgentService_FetchExpired_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FetchExpiredRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).FetchExpired(m, &grpc.GenericServerStream[FetchExpiredRequest, FetchExpiredResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_FetchExpiredServer = grpc.ServerStreamingServer[FetchExpiredResponse]
+
+func _AgentService_ReadExpired_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadExpiredRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).ReadExpired(m, &grpc.GenericServerStream[ReadExpiredRequest, ReadExpiredResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReadExpiredServer = grpc.ServerStreamingServer[ReadExpiredResponse]
+
+func _AgentService_WaiveItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WaiveItemsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).WaiveItems(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_WaiveItems_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).WaiveItems(ctx, req.(*WaiveItemsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AgentService_ImportFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AgentServiceServer).ImportFiles(&grpc.GenericServerStream[ImportFilesRequest, ImportFilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ImportFilesServer = grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]
+
+func _AgentService_ExportEvidence_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportEvidenceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).ExportEvidence(m, &grpc.GenericServerStream[ExportEvidenceRequest, ExportEvidenceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceServer = grpc.ServerStreamingServer[ExportEvidenceResponse]
+
 func _AgentService_Report_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReportRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -609,6 +893,14 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ResumeDestination",
 			Handler:    _AgentService_ResumeDestination_Handler,
 		},
+		{
+			MethodName: "ProveItem",
+			Handler:    _AgentService_ProveItem_Handler,
+		},
+		{
+			MethodName: "WaiveItems",
+			Handler:    _AgentService_WaiveItems_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -629,6 +921,32 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "MoveDestination",
 			Handler:       _AgentService_MoveDestination_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListExpired",
+			Handler:       _AgentService_ListExpired_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FetchExpired",
+			Handler:       _AgentService_FetchExpired_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadExpired",
+			Handler:       _AgentService_ReadExpired_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ImportFiles",
+			Handler:       _AgentService_ImportFiles_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "ExportEvidence",
+			Handler:       _AgentService_ExportEvidence_Handler,
 			ServerStreams: true,
 		},
 		{

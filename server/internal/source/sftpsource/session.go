@@ -44,7 +44,12 @@ type session struct {
 func (h *Host) newSession(conn *watched, client *ssh.Client) (*session, error) {
 	files, err := sftp.NewClient(client)
 	if err != nil {
+		// The library's error says of a connection that broke meanwhile what it says of a server that refuses.
+		_, _, broke := client.SendRequest("keepalive@openssh.com", true, nil)
 		client.Close()
+		if broke != nil {
+			return nil, fmt.Errorf("the connection broke when SFTP was asked for: %w: %w", broke, err)
+		}
 		return nil, fmt.Errorf("the server has no SFTP for %s: %w", h.config.User, err)
 	}
 	s := &session{ssh: client, sftp: files, conn: conn, timing: h.timing, turns: make(chan struct{}, requestsAtOnce), over: make(chan struct{})}

@@ -1,0 +1,506 @@
+package evidence_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/dest"
+	"github.com/wolkvox/backup/agent/internal/dest/memdest"
+	"github.com/wolkvox/backup/agent/internal/evidence"
+	"github.com/wolkvox/backup/internal/ledger"
+	"github.com/wolkvox/backup/internal/store"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const origin = ledger.Origin("wolkvox.com/backup/acme/nas/00112233445566778899aabbccddeeff")
+
+var at = time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC)
+
+// fixture is a log that a test appends to as both sides do.
+type fixture struct {
+	t             testing.TB
+	log           *store.Ledger
+	server, agent *ledger.SigningKey
+	last          []byte // the last receipt
+	number        int64
+}
+
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
+	db, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	log, err := db.Ledger(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, log: log, server: key(t, string(origin), "server"), agent: key(t, origin.AgentKeyName("0123456789abcdef"), "agent")}
+	request, err := ledger.SignRequest(origin, f.agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.append(ledger.Genesis{Storage: backup.StorageRSYNC, WindowDays: 15, ServerKey: f.server.Verifier()}, f.server)
+	f.append(ledger.Assigned{Request: request}, f.server)
+	return f
+}
+
+func key(t testing.TB, name, seed string) *ledger.SigningKey {
+	t.Helper()
+	sum := sha256.Sum256([]byte(seed))
+	k, err := ledger.NewSigningKey(name, ed25519.NewKeyFromSeed(sum[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func (f *fixture) append(body ledger.Body, by *ledger.SigningKey) {
+	f.t.Helper()
+	leaf, err := ledger.Sign(ledger.Entry{Origin: origin, Time: at, Body: body}, by)
+	if err == nil {
+		err = f.log.Append(leaf)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if _, ok := ledger.ReceiptOf(body); ok {
+		f.last = leaf
+	}
+}
+
+// seal seals a manifest whose recordings have their own paths as contents.
+func (f *fixture) seal(day int, paths ...string) (manifest int64) {
+	f.t.Helper()
+	f.log.View(func(log *ledger.Log) { manifest = int64(len(log.Manifests)) + 1 })
+	writer, err := f.log.StageManifest(manifest)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, path := range paths {
+		line, err := ledger.FormatLine(backup.Item{Path: path, Kind: backup.KindGSM,
+			Digest: backup.Digest{SHA256: sha256.Sum256([]byte(path)), SizeBytes: int64(len(path))}})
+		if err == nil {
+			err = writer.Add(line)
+		}
+		if err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	root, items, sizeBytes, err := writer.Commit()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.append(ledger.Sealed{Manifest: manifest, Root: root, Night: backup.Date{Year: 2026, Month: 11, Day: day}, Items: items, Bytes: sizeBytes,
+		Deadline: at.AddDate(0, 0, 15)}, f.server)
+	return manifest
+}
+
+func (f *fixture) receipt(manifest int64, indexes string) ledger.Receipt {
+	f.t.Helper()
+	set, err := ledger.ParseSet(indexes)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	r := ledger.Receipt{Manifest: manifest, Root: f.root(manifest), Number: f.number + 1, Indexes: set}
+	if f.last != nil {
+		r.Previous = sha256.Sum256(f.last)
+	}
+	f.number++
+	return r
+}
+
+func (f *fixture) root(manifest int64) (root tlog.Hash) {
+	f.log.View(func(log *ledger.Log) { root = log.Manifests[manifest-1].Root })
+	return root
+}
+
+func (f *fixture) delivered(manifest int64, indexes string) {
+	f.t.Helper()
+	f.append(ledger.Delivered{Receipt: f.receipt(manifest, indexes), Method: backup.ReadbackUncached, Brought: ledger.BroughtAutomatic}, f.agent)
+}
+
+func (f *fixture) lost(manifest int64, indexes string) {
+	f.t.Helper()
+	f.append(ledger.Lost{Receipt: f.receipt(manifest, indexes), Finding: ledger.LostMissing}, f.agent)
+}
+
+// agree lets both sides sign the head.
+func (f *fixture) agree() int64 {
+	f.t.Helper()
+	size, root := f.log.Position()
+	head, err := ledger.SignHead(ledger.Head{Origin: origin, Size: size, Root: root}, f.server)
+	if err == nil {
+		head, err = ledger.Cosign(head, f.server.Verifier(), f.agent, at)
+	}
+	if err == nil {
+		err = f.log.PutAgreed(head)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return size
+}
+
+// files is a folder on a disk in memory. Nothing may be written twice. It fails at one call.
+type files struct {
+	t     testing.TB
+	place *dest.Place
+	disk  *memdest.Disk
+	fail  int // the write that fails, counted from 1; 0 for none
+	done  bool
+	count int
+}
+
+var errPower = errors.New("the power is gone")
+
+func newFiles(t testing.TB) *files {
+	t.Helper()
+	f := &files{t: t, disk: memdest.New()}
+	place, err := dest.New(f.disk, "memory", string(origin))
+	if err == nil {
+		_, err = place.Init(t.Context())
+	}
+	if err == nil {
+		f.place, err = place.Open(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.place.Close() })
+	return f
+}
+
+func name(n string) dest.OwnFile { return dest.OwnFile(evidence.Folder(origin) + "/" + n) }
+
+func (f *files) Read(ctx context.Context, n string) ([]byte, error) {
+	return f.place.ReadOwn(ctx, name(n))
+}
+
+func (f *files) Write(ctx context.Context, n string, data []byte) error {
+	if _, err := f.Read(ctx, n); !errors.Is(err, fs.ErrNotExist) {
+		f.t.Errorf("%s is written although it is there: %v", n, err)
+	}
+	if len(data) > dest.MaxOwnBytes {
+		f.t.Errorf("%s has %d bytes", n, len(data))
+	}
+	f.count++
+	if f.count == f.fail && !f.done {
+		return errPower
+	}
+	err := f.place.WriteOwn(ctx, name(n), data)
+	if f.count == f.fail {
+		return errPower
+	}
+	return err
+}
+
+// all returns the evidence by name.
+func (f *files) all() map[string]string {
+	all := make(map[string]string)
+	for n, data := range f.disk.Files() {
+		if n, ok := strings.CutPrefix(n, ".wolkvox/"+evidence.Folder(origin)+"/"); ok {
+			all[n] = string(data)
+		}
+	}
+	return all
+}
+
+// checkText compares the pieces of the log and of manifests with an export of the log.
+func (f *files) checkText(log *store.Ledger) {
+	f.t.Helper()
+	all := f.all()
+	joined := make(map[string]string)
+	for _, n := range slices.Sorted(maps.Keys(all)) {
+		switch kind, _, _ := strings.Cut(n, "/"); kind {
+		case "ledger":
+			joined["ledger.txt"] += all[n]
+		case "manifests":
+			joined[n[:strings.LastIndex(n, "/")]+".txt"] += all[n]
+		}
+	}
+	err := log.Export(func(path string) (io.WriteCloser, error) { return &wanted{f: f, path: path, got: joined}, nil })
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+type wanted struct {
+	bytes.Buffer
+	f    *files
+	path string
+	got  map[string]string
+}
+
+func (w *wanted) Close() error {
+	if w.path != ledger.ExportedHead && w.String() != w.got[w.path] {
+		w.f.t.Errorf("%s is %d bytes, exported are %d", w.path, len(w.got[w.path]), w.Len())
+	}
+	return nil
+}
+
+// sums returns what the SHA256SUMS of a night at a size lists: the recordings, and the files of the evidence.
+func (f *files) sums(day int, size int64) (recordings, own []string) {
+	f.t.Helper()
+	folder := fmt.Sprintf("nights/2026-11-%02d/%010d/", day, size)
+	all := f.all()
+	for _, n := range slices.Sorted(maps.Keys(all)) {
+		if !strings.HasPrefix(n, folder) {
+			continue
+		}
+		for line := range strings.Lines(all[n]) {
+			sum, path, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+			contents, isOwn := strings.CutPrefix(path, ".wolkvox/"+evidence.Folder(origin)+"/")
+			if isOwn {
+				own = append(own, contents)
+				if _, finished := all[fmt.Sprintf("heads/%010d.txt", size)]; !finished {
+					continue
+				}
+				contents = all[contents]
+			} else {
+				recordings = append(recordings, path)
+				contents = path
+			}
+			if want := sha256.Sum256([]byte(contents)); !ok || sum != hex.EncodeToString(want[:]) {
+				f.t.Errorf("%s: %q is not the sum", n, line)
+			}
+		}
+	}
+	return recordings, own
+}
+
+func wantList(t testing.TB, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s lists %q, want %q", what, got, want)
+	}
+}
+
+func TestNights(t *testing.T) {
+	t.Parallel()
+	f, out := newFixture(t), newFiles(t)
+	write := func(since int64) int64 {
+		t.Helper()
+		size, err := evidence.NewWriter(f.log, out).Write(t.Context(), since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size > 0 {
+			out.checkText(f.log)
+		}
+		return size
+	}
+	if size := write(0); size != 0 || len(out.all()) > 0 {
+		t.Errorf("before anything is agreed: %d, %q", size, out.all())
+	}
+	f.seal(20, "a.gsm", "ñ b.gsm")
+	f.seal(21, "c.gsm")
+	f.delivered(1, "0")
+	at5 := write(agreed(t, f, 5))
+	if recordings, _ := out.sums(20, 5); recordings != nil {
+		t.Errorf("a night with something pending has sums of %q", recordings)
+	}
+	f.delivered(1, "1")
+	f.delivered(2, "0")
+	agreed(t, f, 7)
+	at7 := write(at5)
+	recordings, own := out.sums(20, 7)
+	wantList(t, "night 20", recordings, "a.gsm", "ñ b.gsm")
+	wantList(t, "night 20's evidence", own, "manifests/1/0000000000.txt", "ledger/0000000005.txt", "heads/0000000007.txt")
+	recordings, _ = out.sums(21, 7)
+	wantList(t, "night 21", recordings, "c.gsm")
+
+	f.lost(1, "0") // pending again: what was written stays
+	at8 := write(agreedFrom(t, f, at7))
+	f.delivered(1, "0") // as it was before
+	agreed(t, f, 9)
+	at9 := write(at8)
+	if recordings, _ := out.sums(20, 8); recordings != nil {
+		t.Errorf("an unsettled night has sums of %q", recordings)
+	}
+	recordings, own = out.sums(20, 9)
+	wantList(t, "night 20 after a repair", recordings, "a.gsm", "ñ b.gsm")
+	wantList(t, "its evidence", own, "manifests/1/0000000000.txt", "ledger/0000000008.txt", "heads/0000000009.txt")
+	if _, own := out.sums(21, 9); own != nil {
+		t.Error("night 21 has sums, though nothing is new about it")
+	}
+	before := out.count
+	if write(at9); out.count != before {
+		t.Error("what is written is written again")
+	}
+	// Somebody who does not know how far it came compares, and adds nothing that is there.
+	f.seal(22)
+	agreed(t, f, 10)
+	write(0)
+	if recordings, own := out.sums(22, 10); recordings != nil || len(own) == 0 {
+		t.Errorf("a night without recordings has sums of %q and %q", recordings, own)
+	}
+}
+
+// TestGone writes all of it anew where the head that it reached is not there: at another place, or after somebody deleted it.
+func TestGone(t *testing.T) {
+	t.Parallel()
+	f, first := newFixture(t), newFiles(t)
+	f.seal(20, "a.gsm")
+	f.delivered(1, "0")
+	f.agree()
+	since, err := evidence.NewWriter(f.log, first).Write(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.seal(21, "b.gsm")
+	f.delivered(2, "0")
+	f.agree()
+	other := newFiles(t)
+	if size, err := evidence.NewWriter(f.log, other).Write(t.Context(), since); err != nil || size != 6 {
+		t.Errorf("at another place: %d, %v", size, err)
+	}
+	other.checkText(f.log)
+	for day, want := range map[int]string{20: "a.gsm", 21: "b.gsm"} {
+		recordings, _ := other.sums(day, 6)
+		wantList(t, fmt.Sprintf("night %d", day), recordings, want)
+	}
+}
+
+// agreed agrees at a size that must be the log's, and returns 0: where a first writer begins.
+func agreed(t testing.TB, f *fixture, size int64) int64 {
+	t.Helper()
+	if got := f.agree(); got != size {
+		t.Fatalf("the log has %d entries, want %d", got, size)
+	}
+	return 0
+}
+
+func agreedFrom(t testing.TB, f *fixture, since int64) int64 {
+	t.Helper()
+	f.agree()
+	return since
+}
+
+// TestCrash lets the power go at every write, before and after it, and what is there at the end is always whole, and was never
+// written twice. The log grows between.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	for fail := 1; ; fail++ {
+		met := false
+		for _, done := range []bool{false, true} {
+			f, out := newFixture(t), newFiles(t)
+			out.fail, out.done = fail, done
+			f.seal(20, many(9000)...)
+			f.delivered(1, "0-8999")
+			f.agree()
+			_, err := evidence.NewWriter(f.log, out).Write(t.Context(), 0)
+			if met = errors.Is(err, errPower); !met && err != nil {
+				t.Fatal(err)
+			}
+			out.fail = 0
+			f.seal(21, "x.gsm")
+			f.delivered(2, "0")
+			f.agree()
+			size, err := evidence.NewWriter(f.log, out).Write(t.Context(), 0)
+			if err != nil || size != 6 {
+				t.Fatalf("after write %d: %d, %v", fail, size, err)
+			}
+			out.checkText(f.log)
+			recordings, _ := out.sums(20, 4)
+			if _, ok := out.all()["heads/0000000004.txt"]; !ok {
+				recordings, _ = out.sums(20, 6)
+			}
+			if len(recordings) != 9000 {
+				t.Errorf("after write %d: night 20 lists %d recordings", fail, len(recordings))
+			}
+		}
+		if !met {
+			if fail < 6 {
+				t.Errorf("only %d writes", fail-1)
+			}
+			return
+		}
+	}
+}
+
+func many(n int) []string {
+	paths := make([]string, n)
+	for i := range paths {
+		paths[i] = fmt.Sprintf("2026/11/20/agent-%04d/%s_%06d.gsm", i/100, strings.Repeat("x", 60), i)
+	}
+	return paths
+}
+
+// TestForeign leaves what is there and is not what the log says.
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	for altered, since := range map[string]int64{"ledger/0000000000.txt": 0, "manifests/1/0000000000.txt": 0, "heads/0000000004.txt": 4} {
+		f, out := newFixture(t), newFiles(t)
+		f.seal(20, "a.gsm")
+		f.delivered(1, "0")
+		f.agree()
+		if _, err := evidence.NewWriter(f.log, out).Write(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Replace(out.all()[altered], "a", "b", 1)
+		out.disk.SetOwn(string(name(altered)), []byte(text))
+		f.seal(21, "b.gsm")
+		f.agree()
+		size, err := evidence.NewWriter(f.log, out).Write(t.Context(), since)
+		if err == nil || size != since || out.all()[altered] != text {
+			t.Errorf("with another %s: %d, %v", altered, size, err)
+		}
+	}
+}
+
+// TestKit has the month's nights, and what there is of others is left out.
+func TestKit(t *testing.T) {
+	t.Parallel()
+	f, out := newFixture(t), newFiles(t)
+	month := evidence.Month{Year: 2026, Month: time.November}
+	if err := evidence.WriteKit(t.Context(), f.log, out, month); !errors.Is(err, evidence.ErrNothingAgreed) {
+		t.Errorf("with nothing agreed: %v", err)
+	}
+	f.seal(20, "a.gsm", "b.gsm")
+	f.delivered(1, "1")
+	f.agree()
+	f.delivered(1, "0") // not agreed
+	if err := evidence.WriteKit(t.Context(), f.log, out, evidence.Month{Year: 2026, Month: time.October}); !errors.Is(err, evidence.ErrNoNight) {
+		t.Errorf("of a month without nights: %v", err)
+	}
+	if err := evidence.WriteKit(t.Context(), f.log, out, month); err != nil {
+		t.Fatal(err)
+	}
+	recordings, own := out.sums(20, 4)
+	wantList(t, "the night", recordings, "b.gsm")
+	wantList(t, "the night's evidence", own)
+	want := fmt.Sprintf("wolkvox-backup evidence kit v1\norigin %s\nmonth 2026-11\nserver-fingerprint %s\nagent-fingerprint %s\n",
+		origin, f.server.Verifier().Fingerprint(), f.agent.Verifier().Fingerprint())
+	if got := out.all()["kit.txt"]; got != want {
+		t.Errorf("kit.txt is %q, want %q", got, want)
+	}
+	wantList(t, "the kit", slices.Sorted(maps.Keys(out.all())), "heads/0000000004.txt", "kit.txt", "ledger/0000000000.txt",
+		"manifests/1/0000000000.txt", "nights/2026-11-20/0000000004/SHA256SUMS")
+}
+
+func TestMonth(t *testing.T) {
+	t.Parallel()
+	if m, err := evidence.ParseMonth("2026-11"); err != nil || m.String() != "2026-11" {
+		t.Errorf("2026-11 is %v, %v", m, err)
+	}
+	for _, bad := range []string{"", "2026", "2026-13", "2026-1", "2026-11-01", "26-11"} {
+		if m, err := evidence.ParseMonth(bad); err == nil {
+			t.Errorf("%q is %v", bad, m)
+		}
+	}
+}
