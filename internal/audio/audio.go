@@ -52,7 +52,7 @@ func (m *Meter) Write(p []byte) (int, error) {
 // takes no time, and that is known.
 func (m *Meter) Duration() (time.Duration, bool) {
 	if m.part == nil {
-		return 0, true
+		return OfSize(m.kind, 0)
 	}
 	return m.part.duration()
 }

@@ -100,6 +100,7 @@ var recordings = []struct {
 	{"nothing of an mp3", backup.KindMP3, nil, -1},
 	{"a conversation", backup.KindChat, []byte("hola"), 0},
 	{"anything", backup.KindOther, noise(100), 0},
+	{"of no kind", 0, noise(100), -1},
 }
 
 func TestDuration(t *testing.T) {
