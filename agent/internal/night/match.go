@@ -35,7 +35,7 @@ type Match struct {
 const maxPaths = 10
 
 // Match compares files that a person has with all that was ever sealed: by contents, and where those are unknown by name and size,
-// so that a person can be told which recording it looks like.
+// so that a person can be told which recording it looks like. See [Night.Learn].
 func (n *Night) Match(offers []Offer) ([]Match, error) {
 	m := newMatcher(offers)
 	for _, sealed := range n.sealed() {
