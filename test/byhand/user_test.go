@@ -15,7 +15,7 @@ import (
 // TestOtherUser has a service that runs as nobody take files that only the administrator can read, before they expire.
 func TestOtherUser(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("it starts a service as another user: only root can")
+		t.Fatal("it starts a service as another user: only root can")
 	}
 	f := fleet.New(t, fleet.Options{Agent: "heartbeat: 1s\n"})
 	f.Record(t, 2, 8, 1, 20_000)
