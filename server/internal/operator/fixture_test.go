@@ -31,7 +31,7 @@ type fakeAdmin struct {
 	nights []*backupv1.Night
 
 	unrecorded [][]*backupv1.UnrecordedInteraction
-	err    error // of streams, after what they have
+	err        error // of streams, after what they have
 }
 
 func (f *fakeAdmin) VerifyLedger(context.Context, *backupv1.VerifyLedgerRequest) (*backupv1.VerifyLedgerResponse, error) {
