@@ -457,7 +457,7 @@ func TestForeign(t *testing.T) {
 		f.seal(21, "b.gsm")
 		f.agree()
 		size, err := evidence.NewWriter(f.log, out).Write(t.Context(), since)
-		if err == nil || size != since || out.all()[altered] != text {
+		if differs, ok := errors.AsType[*evidence.DiffersError](err); !ok || differs.Name != altered || size != since || out.all()[altered] != text {
 			t.Errorf("with another %s: %d, %v", altered, size, err)
 		}
 	}
