@@ -5,6 +5,7 @@ package evidence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 
@@ -31,6 +32,17 @@ type Writer struct {
 	wanted func(backup.Date) bool
 	kit    bool
 }
+
+// DiffersError says that a file that is there is not what the log says. It is left as it is.
+type DiffersError struct {
+	Name string // of the file, in the [Folder]
+}
+
+// Error names the file.
+func (e *DiffersError) Error() string { return "the evidence " + e.Name + " is not what the log says" }
+
+// ErrAhead says that what is there goes on where the log here ends. It is left as it is.
+var ErrAhead = errors.New("the evidence goes on where the log here ends")
 
 // Folder returns the folder of a log's evidence among the agent's own files at a destination.
 func Folder(origin ledger.Origin) string {

@@ -98,15 +98,15 @@ func (p *piece) compare(r row, take func() ([]byte, error)) error {
 			return err
 		}
 		if record == nil {
-			return errors.New("what is there goes on where the log here ends; it is left as it is, and looked at again when the log has grown")
+			return ErrAhead
 		}
 		var ok bool
 		if rest, ok = r.cut(rest, record); !ok {
-			return errors.New("what is there is not what the log says; it is left as it is: move it away, and it is written anew")
+			return &DiffersError{p.name}
 		}
 	}
 	if p.next == p.first {
-		return errors.New("what is there is empty; delete it, and it is written anew")
+		return &DiffersError{p.name} // it is empty
 	}
 	return nil
 }

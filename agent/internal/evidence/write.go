@@ -79,14 +79,14 @@ func (w *Writer) reached(ctx context.Context, size int64) (bool, error) {
 	}
 	head, _, err := ledger.ParseHead(text)
 	if err != nil {
-		return false, fmt.Errorf("evidence %s: %w", headName(size), err)
+		return false, errors.Join(&DiffersError{headName(size)}, err)
 	}
 	root, err := w.log.RootAt(size)
 	if err != nil {
 		return false, err
 	}
 	if head.Origin != w.log.Origin() || head.Size != size || head.Root != root {
-		return false, fmt.Errorf("evidence %s: what is there is not what the log says; it is left as it is", headName(size))
+		return false, &DiffersError{headName(size)}
 	}
 	return true, nil
 }

@@ -3,6 +3,7 @@ package night
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/evidence"
+	"github.com/wolkvox/backup/agent/internal/fault"
 	"github.com/wolkvox/backup/internal/durable"
 	"github.com/wolkvox/backup/internal/ledger"
 )
@@ -117,6 +119,12 @@ func (n *Night) writeEvidence(ctx context.Context) error {
 	before := n.evidence.Size
 	n.mu.Unlock()
 	size, err := evidence.NewWriter(n.Log, ownFolder{place, evidence.Folder(n.Log.Origin())}).Write(ctx, before)
+	if differs, ok := errors.AsType[*evidence.DiffersError](err); ok {
+		return n.differs(differs)
+	}
+	if errors.Is(err, evidence.ErrAhead) {
+		return err
+	}
 	if err != nil {
 		return n.atPlace(err)
 	}
@@ -128,6 +136,15 @@ func (n *Night) writeEvidence(ctx context.Context) error {
 		n.keepReached(ctx, size)
 	}
 	return nil
+}
+
+// differs says in the language of the configuration that somebody changed the evidence, and what to do.
+func (n *Night) differs(err *evidence.DiffersError) error {
+	sentence := "the evidence at %s differs from the ledger in %s: it is left as it is. Find out who changed it; then move the folder %s away, and it is written anew: %w"
+	if n.Faults.Language == fault.Spanish {
+		sentence = "la evidencia en %s difiere del registro en %s: se deja como está. Averigüe quién la cambió; después aparte la carpeta %s, y se escribirá de nuevo: %w"
+	}
+	return fmt.Errorf(sentence, n.Faults.Place, err.Name, backup.OwnPrefix+"/"+evidence.Folder(n.Log.Origin()), err)
 }
 
 // settledThrough returns the last of the nights sealed below size before the first one that has something pending now.

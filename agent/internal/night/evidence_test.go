@@ -2,6 +2,7 @@ package night
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -76,4 +77,61 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("%d heads and %d SHA256SUMS, want at least 2, and 3", heads, sums)
 	}
 	m.check("at the end")
+}
+
+// TestEvidenceAltered leaves what somebody changed and says so, and writes all of it anew when the folder is gone.
+func TestEvidenceAltered(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	m := newMachine(t, p, "")
+	p.seal(recordings(3), contentOf)
+	run := func(n *Night) {
+		t.Helper()
+		if outcome, err := n.RunNow(t.Context()); err != nil || !outcome.Complete {
+			t.Errorf("the pass: %+v, %v", outcome, err)
+		}
+	}
+	files := func() (names []string) {
+		for name := range m.disk.Files() {
+			if strings.HasPrefix(name, evidenceFolder) {
+				names = append(names, strings.TrimPrefix(name, backup.OwnPrefix+"/"))
+			}
+		}
+		return names
+	}
+	var altered string
+	err := m.loop(func(n *Night) {
+		m.await("the night", func(log *store.Ledger) bool { size, _ := log.Position(); return size >= 3 })
+		run(n)
+		m.await("the evidence", func(log *store.Ledger) bool { return n.Evidence().Through.Day == 1 && n.settled() })
+		m.await("all of it", func(log *store.Ledger) bool { size, _ := log.Position(); return n.Evidence().Size == size })
+		altered = fmt.Sprintf("%s/heads/%010d.txt", evidence.Folder(testOrigin), n.Evidence().Size)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	m.disk.SetOwn(altered, []byte("somebody else's"))
+	err = m.loop(func(n *Night) {
+		m.await("a problem", func(*store.Ledger) bool {
+			_, ok := errors.AsType[*evidence.DiffersError](n.Evidence().Problem)
+			return ok
+		})
+		if said := n.Evidence().Problem.Error(); !strings.Contains(said, "heads/") || !strings.Contains(said, "move the folder "+strings.TrimSuffix(evidenceFolder, "/")+" away") {
+			t.Errorf("it says %q", said)
+		}
+		if string(m.disk.Files()[backup.OwnPrefix+"/"+altered]) != "somebody else's" {
+			t.Error("what was changed is gone")
+		}
+		for _, name := range files() {
+			m.disk.SetOwn(name, nil)
+		}
+		run(n)
+		m.await("the evidence again", func(*store.Ledger) bool { e := n.Evidence(); return e.Through.Day == 1 && e.Problem == nil })
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if len(files()) < 4 {
+		t.Errorf("there are only %q", files())
+	}
 }
