@@ -2,8 +2,9 @@
 
 // Command bench measures what the product costs beside what people would otherwise use. It copies the same recordings in
 // turn by the built binaries, by `rsync -a` and by `rsync -a --fsync`; to an SFTP server beside `rclone copy` and `sftp -r`, to
-// an rsync daemon beside `rsync -a`, to an SMB server beside smbclient and rclone, to an S3 server beside rclone and s5cmd, to an Azure emulator beside rclone; and samples
-// the agent's memory for nights of many small files and of one large file. `make bench` runs it. It asserts that every copy is whole, and nothing about time; it
+// an rsync daemon beside `rsync -a`, to an SMB server beside smbclient and rclone, to an S3 server beside rclone and s5cmd, to an Azure
+// emulator beside rclone; has a copy audited beside sha256sum; and samples the agent's memory for nights of
+// many small files and of one large file. `make bench` runs it. It asserts that every copy is whole, and nothing about time; it
 // measures one machine, and no network.
 package main
 
@@ -48,10 +49,11 @@ const (
 	partSMB   = "smb"
 	partS3    = "s3"
 	partAzure = "azure"
+	partAudit = "audit"
 )
 
 func allParts() []string {
-	return []string{partCopy, partSmall, partLarge, partSFTP, partRsync, partSMB, partS3, partAzure}
+	return []string{partCopy, partSmall, partLarge, partSFTP, partRsync, partSMB, partS3, partAzure, partAudit}
 }
 
 // The programs.
@@ -81,7 +83,7 @@ func parseOptions(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	parts := flags.String("part", strings.Join(allParts(), ","), "what to measure, joined by commas")
 	programs := flags.String("program", strings.Join([]string{programProduct, programRsync, programRsyncFsync}, ","), "what to compare in the part copy")
-	flags.IntVar(&o.files, "files", 20_000, "files to copy in the part copy")
+	flags.IntVar(&o.files, "files", 20_000, "files to copy in the parts copy and audit")
 	flags.IntVar(&o.meanBytes, "mean", 150_000, "their mean size in bytes; sizes are log-normal")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each program copies them")
 	flags.IntVar(&o.smallFiles, "small", 200_000, "files in the part small, of 2 kB on average")
@@ -151,6 +153,8 @@ func run(ctx context.Context, o options) (err error) {
 			err = b.memory(ctx, fmt.Sprintf("one file of %.1f GiB", float64(o.largeBytes)/(1<<30)), func(dir string) (tree, error) {
 				return makeLarge(dir, 1, o.largeBytes)
 			})
+		case partAudit:
+			err = b.audit(ctx)
 		default:
 			err = b.push(ctx, part)
 		}

@@ -19,8 +19,8 @@ var errBudget = errors.New("the slice of the rolling audit has been read")
 const sliceEvery = 10 * time.Minute
 
 // AuditLoop reads every stored byte again within so many days, in slices beside the nights, until ctx ends; limiter bounds what is
-// read in a second, nil for no bound. Nothing is read during a pause, while the destination is left alone, or while somebody
-// has an audit made.
+// read in a second, nil for no bound. Nothing is read during a pause, while the destination is left alone, or has ended, and no
+// slice begins while somebody has an audit made.
 func (n *Night) AuditLoop(ctx context.Context, everyDays int, limiter *rate.Limiter) {
 	tick := time.NewTicker(sliceEvery)
 	defer tick.Stop()
@@ -38,7 +38,7 @@ func (n *Night) AuditLoop(ctx context.Context, everyDays int, limiter *rate.Limi
 			budget, err = n.due(everyDays)
 		}
 		again = 0
-		if err == nil && budget > 0 && !n.paused() {
+		if err == nil && budget > 0 && !n.paused() && !n.retired() && !n.isAuditing() {
 			err = n.AuditSlice(ctx, budget, limiter)
 		}
 		if errors.Is(err, ErrMassLoss) {
@@ -48,6 +48,15 @@ func (n *Night) AuditLoop(ctx context.Context, everyDays int, limiter *rate.Limi
 			n.logWarn(ctx, "the rolling audit waits", err)
 		}
 	}
+}
+
+// isAuditing reports whether somebody has an audit made.
+func (n *Night) isAuditing() bool {
+	if !n.auditing.TryLock() {
+		return true
+	}
+	n.auditing.Unlock()
+	return false
 }
 
 // judgeRate says where the rate is too low for the days.
@@ -103,12 +112,12 @@ func (n *Night) heldBytes() (total int64, err error) {
 }
 
 // AuditSlice goes on with the rolling audit for about so many bytes. What it finds lost is signed as of any audit; where that cannot be
-// done now, or is [ErrMassLoss], the next slice reads the same again.
+// done now, or is [ErrMassLoss], the next slice reads the same again. It is [ErrAuditing] while another slice is being read.
 func (n *Night) AuditSlice(ctx context.Context, budget int64, limiter *rate.Limiter) error {
-	if !n.auditing.TryLock() {
+	if !n.slicing.TryLock() {
 		return ErrAuditing
 	}
-	defer n.auditing.Unlock()
+	defer n.slicing.Unlock()
 	a := newAuditor(n, n.Rounds, AuditRequest{
 		Options: audit.Options{Level: audit.Read, Percent: 100}, Limiter: limiter,
 		Found: func(audit.Finding) error { return nil }, Watch: func(audit.Counts) {},

@@ -28,6 +28,9 @@ func TestAuditSlices(t *testing.T) {
 	slices, done := 0, false
 	for range 2 { // two processes
 		m.at("memory", func(ctx context.Context, n *Night) {
+			if due, err := n.due(1); slices == 0 && (err != nil || due <= 0 || due > int64(total)/100) {
+				t.Errorf("at the start %d of %d bytes are due, %v", due, total, err)
+			}
 			for range 4 {
 				before := slices
 				err := n.AuditSlice(ctx, int64(total/7), nil)

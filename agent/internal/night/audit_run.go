@@ -16,7 +16,7 @@ import (
 	"github.com/wolkvox/backup/internal/ledger"
 )
 
-// ErrAuditing says that another audit of the destination is under way.
+// ErrAuditing says that another audit of the destination is under way. One that somebody asks for does not wait for the rolling one.
 var ErrAuditing = errors.New("an audit of this destination is under way")
 
 // AuditRequest says what to audit, and who is told.

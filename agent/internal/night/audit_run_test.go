@@ -111,7 +111,7 @@ func TestAudit(t *testing.T) {
 			t.Errorf("kept is %+v, %v, %v", last, ok, err)
 		}
 		m.wantConfirmed("after the audit", 595)
-		m.refuse = nil
+		m.refuseFrom(nil)
 		if outcome, err := n.RunNow(ctx); err != nil || !outcome.Complete || outcome.Progress.ConfirmedItems != 5 {
 			t.Errorf("the next pass: %+v, %v", outcome, err)
 		}
@@ -205,12 +205,12 @@ func TestAuditUnreachable(t *testing.T) {
 		a := m.audit(ctx, n, read)
 		a.want(t, "cut", audit.Unreachable, 0, map[audit.Class][]string{audit.Missing: names[:1]})
 		m.wantConfirmed("after the line broke", 2500)
-		m.refuse = func(op desttest.Op, name string) error {
+		m.refuseFrom(func(op desttest.Op, name string) error {
 			if op == desttest.OpOpen {
 				opened++
 			}
 			return nil
-		}
+		})
 		opened = 0
 		m.disk.Remove(names[2499])
 		a = m.audit(ctx, n, read)

@@ -22,14 +22,15 @@ import (
 
 // machine is the agent's machine: its disk for recordings, its store, and the power that both need.
 type machine struct {
-	t      testing.TB
-	peer   *peer
-	disk   *memdest.Disk
-	db     *store.DB
-	dir    string // of the store; empty for one in memory, which no power cut reaches
-	outage outage
-	refuse func(op desttest.Op, name string) error // what the destination answers; nil for what the disk does
-	blind  bool                                    // the session does not see what the destination keeps
+	t        testing.TB
+	peer     *peer
+	disk     *memdest.Disk
+	db       *store.DB
+	dir      string // of the store; empty for one in memory, which no power cut reaches
+	outage   outage
+	refusing sync.Mutex
+	refuse   func(op desttest.Op, name string) error // what the destination answers; nil for what the disk does
+	blind    bool                                    // the session does not see what the destination keeps
 	// paused and measured are those of the configuration of nights that loop.
 	paused   func(time.Time) bool
 	measured func(bytesPerSecond int64)

@@ -30,10 +30,8 @@ func (m *machine) at(label string, use func(ctx context.Context, n *Night)) {
 	log, err := m.db.Ledger(testOrigin)
 	check(m.t, err)
 	opener := desttest.WithFaults(m.disk, func(op desttest.Op, name string) (bool, error) {
-		if m.refuse != nil {
-			if err := m.refuse(op, name); err != nil {
-				return false, err
-			}
+		if err := m.answer(op, name); err != nil {
+			return false, err
 		}
 		return m.outage.step(string(op))
 	})
@@ -60,6 +58,23 @@ func (m *machine) at(label string, use func(ctx context.Context, n *Night)) {
 	use(ctx, n)
 	cancel()
 	parts.Wait()
+}
+
+// answer is what the destination answers; one call at a time.
+func (m *machine) answer(op desttest.Op, name string) error {
+	m.refusing.Lock()
+	defer m.refusing.Unlock()
+	if m.refuse == nil {
+		return nil
+	}
+	return m.refuse(op, name)
+}
+
+// refuseFrom changes what the destination answers while it is in use.
+func (m *machine) refuseFrom(refuse func(op desttest.Op, name string) error) {
+	m.refusing.Lock()
+	defer m.refusing.Unlock()
+	m.refuse = refuse
 }
 
 // move moves to the place that the configuration names so.

@@ -75,7 +75,8 @@ type Night struct {
 	agreedNow    chan struct{}
 	evidenceTurn chan struct{} // holds one message while evidence is written
 
-	auditing sync.Mutex // held by the audit that is under way
+	auditing sync.Mutex // held by the audit that somebody asked for and that is under way
+	slicing  sync.Mutex // held by the slice of the rolling audit that is being read
 	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
 	marks    marks      // guarded by receipts
 	forked   bool       // receipts are to be signed anew before any other; guarded by receipts
