@@ -80,6 +80,8 @@ var exceptions = map[string][]string{
 	"wolkvox.backup.v1.AdminService.ExportLedger":          {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ProveLedgerItem":       {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ReadAdminLog":          {admin, auditor},
+	"wolkvox.backup.v1.AdminService.ReadExpiryCertificate": {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.ListUnrecorded":        {admin, client, auditor},
 	"wolkvox.backup.v1.StorageService.StatFiles":           {agent, client, auditor},
 	"wolkvox.backup.v1.StorageService.ListFiles":           {agent, client, auditor},
 	"wolkvox.backup.v1.StorageService.ReadFile":            {agent, client, auditor},

@@ -2,7 +2,7 @@ package door
 
 import (
 	"net"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -13,23 +13,36 @@ const writeTimeout = 2 * time.Minute
 // where the other side does not take what is sent.
 type quietConn struct {
 	net.Conn
-	until time.Time    // for the login
-	idle  atomic.Int64 // nanoseconds; 0 before the login
+	until time.Time // for the login
+
+	mu   sync.Mutex    // held while the deadline is set
+	idle time.Duration // 0 before the login
 }
 
-// loggedIn says that the login is done.
-func (c *quietConn) loggedIn(idle time.Duration) { c.idle.Store(int64(idle)) }
+// loggedIn says that the login is done. What is already being waited for has until idle from now.
+func (c *quietConn) loggedIn(idle time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = idle
+	c.SetReadDeadline(time.Now().Add(idle)) // where the connection is gone, reading says so
+}
 
 // Read implements net.Conn.
 func (c *quietConn) Read(p []byte) (int, error) {
-	until := c.until
-	if idle := c.idle.Load(); idle != 0 {
-		until = time.Now().Add(time.Duration(idle))
-	}
-	if err := c.SetReadDeadline(until); err != nil {
+	if err := c.wait(); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
+}
+
+// wait sets until when something has to be heard.
+func (c *quietConn) wait() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle == 0 {
+		return c.SetReadDeadline(c.until)
+	}
+	return c.SetReadDeadline(time.Now().Add(c.idle))
 }
 
 // Write implements net.Conn.
