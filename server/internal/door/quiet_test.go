@@ -13,18 +13,29 @@ func TestQuietAfterLogin(t *testing.T) {
 	defer here.Close()
 	defer there.Close()
 	login := time.Now().Add(time.Second)
-	conn := &quietConn{Conn: here, until: login}
+	reads := make(chan struct{}, 1)
+	conn := &quietConn{Conn: tellingConn{here, reads}, until: login}
 	read := make(chan error, 1)
 	go func() {
 		_, err := conn.Read(make([]byte, 1))
 		read <- err
 	}()
+	<-reads
 	conn.loggedIn(time.Minute)
 	time.Sleep(time.Until(login) + 100*time.Millisecond)
-	if _, err := there.Write([]byte("x")); err != nil {
-		t.Error(err)
-	}
+	go there.Write([]byte("x"))
 	if err := <-read; err != nil {
 		t.Errorf("beyond the time for the login: %v", err)
 	}
+}
+
+// tellingConn says when it is read from; the deadline is set by then.
+type tellingConn struct {
+	net.Conn
+	reads chan<- struct{}
+}
+
+func (c tellingConn) Read(p []byte) (int, error) {
+	c.reads <- struct{}{}
+	return c.Conn.Read(p)
 }
