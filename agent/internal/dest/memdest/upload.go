@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"sync"
 
 	"github.com/wolkvox/backup"
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -17,7 +16,7 @@ import (
 // when it is checked.
 type uploads struct {
 	*stage
-	group sync.WaitGroup
+	going dest.Underway
 	ended map[string]error // by key, how each upload ended; guarded by the disk's lock
 }
 
@@ -53,7 +52,7 @@ func (f *upload) Close() error {
 	if err := f.stagedFile.Close(); err != nil {
 		return err
 	}
-	f.uploads.group.Go(f.put)
+	f.uploads.going.Go(f.put)
 	return nil
 }
 
@@ -73,7 +72,9 @@ func (f *upload) put() {
 
 // Sync implements dest.Stage.
 func (u *uploads) Sync(ctx context.Context) error {
-	u.group.Wait()
+	if err := u.going.Wait(ctx); err != nil {
+		return err
+	}
 	unlock, err := u.handle.lock(ctx)
 	defer unlock()
 	return err
@@ -122,8 +123,7 @@ func (u *uploads) Remove(string) error { return nil }
 
 // Discard implements dest.Stage.
 func (u *uploads) Discard() error {
-	u.group.Wait()
-	return nil
+	return u.going.Wait(context.Background())
 }
 
 func sum(data []byte) backup.Digest {

@@ -26,7 +26,7 @@ type stage struct {
 	handle *handle
 	ctx    context.Context // of what is on its way, until the stage is discarded
 	cancel context.CancelCauseFunc
-	group  sync.WaitGroup
+	going  dest.Underway
 
 	mu    sync.Mutex         // guards what follows
 	ended map[string]outcome // by key, of the files that were closed
@@ -94,7 +94,7 @@ func (f *upload) Write(p []byte) (int, error) {
 
 // Close implements dest.StagedFile: the outcome is that of Publish.
 func (f *upload) Close() error {
-	f.stage.group.Go(func() {
+	f.stage.going.Go(func() {
 		var err error
 		if f.long == nil {
 			err = f.stage.handle.sendSmall(f.stage.ctx, f.header)
@@ -125,19 +125,12 @@ func (f *upload) release() {
 
 // Sync implements dest.Stage.
 func (s *stage) Sync(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		s.group.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		s.cancel(context.Cause(ctx))
-		<-done
-		return context.Cause(ctx)
+	err := s.going.Wait(ctx)
+	if err != nil {
+		s.cancel(err)
+		s.wait()
 	}
+	return err
 }
 
 // Publish implements dest.Stage: it says how each upload ended.
@@ -205,6 +198,9 @@ func (s *stage) Remove(key string) error {
 // Discard implements dest.Stage. What was acknowledged stays.
 func (s *stage) Discard() error {
 	s.cancel(errors.New("the stage was discarded"))
-	s.group.Wait()
+	s.wait()
 	return nil
 }
+
+// wait returns when nothing is on its way any more.
+func (s *stage) wait() { s.going.Wait(context.Background()) }
