@@ -53,6 +53,7 @@ const (
 	AdminService_RemoveDoorKey_FullMethodName         = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
 	AdminService_ProveLedgerItem_FullMethodName       = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
 	AdminService_ReadExpiryCertificate_FullMethodName = "/wolkvox.backup.v1.AdminService/ReadExpiryCertificate"
+	AdminService_ListExpiring_FullMethodName          = "/wolkvox.backup.v1.AdminService/ListExpiring"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -201,6 +202,11 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ReadExpiryCertificate(ctx context.Context, in *ReadExpiryCertificateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiryCertificateResponse], error)
+	// ListExpiring streams who has recordings that expire soon, which, why, and how many of them will if nights go on as they
+	// did: by tenant and destination.
+	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListExpiring(ctx context.Context, in *ListExpiringRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiringResponse], error)
 }
 
 type adminServiceClient struct {
@@ -596,6 +602,25 @@ func (c *adminServiceClient) ReadExpiryCertificate(ctx context.Context, in *Read
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadExpiryCertificateClient = grpc.ServerStreamingClient[ReadExpiryCertificateResponse]
 
+func (c *adminServiceClient) ListExpiring(ctx context.Context, in *ListExpiringRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiringResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[5], AdminService_ListExpiring_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListExpiringRequest, ListExpiringResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListExpiringClient = grpc.ServerStreamingClient[ListExpiringResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -742,6 +767,11 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error
+	// ListExpiring streams who has recordings that expire soon, which, why, and how many of them will if nights go on as they
+	// did: by tenant and destination.
+	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListExpiring(*ListExpiringRequest, grpc.ServerStreamingServer[ListExpiringResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -853,6 +883,9 @@ func (UnimplementedAdminServiceServer) ProveLedgerItem(context.Context, *ProveLe
 }
 func (UnimplementedAdminServiceServer) ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error {
 	return status.Error(codes.Unimplemented, "method ReadExpiryCertificate not implemented")
+}
+func (UnimplementedAdminServiceServer) ListExpiring(*ListExpiringRequest, grpc.ServerStreamingServer[ListExpiringResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListExpiring not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1452,6 +1485,17 @@ func _AdminService_ReadExpiryCertificate_Handler(srv interface{}, stream grpc.Se
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadExpiryCertificateServer = grpc.ServerStreamingServer[ReadExpiryCertificateResponse]
 
+func _AdminService_ListExpiring_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListExpiringRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ListExpiring(m, &grpc.GenericServerStream[ListExpiringRequest, ListExpiringResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListExpiringServer = grpc.ServerStreamingServer[ListExpiringResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1600,6 +1644,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadExpiryCertificate",
 			Handler:       _AdminService_ReadExpiryCertificate_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListExpiring",
+			Handler:       _AdminService_ListExpiring_Handler,
 			ServerStreams: true,
 		},
 	},
