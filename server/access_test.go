@@ -79,6 +79,7 @@ var exceptions = map[string][]string{
 	"wolkvox.backup.v1.AdminService.VerifyLedger":          {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ExportLedger":          {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ListExpiring":          {admin, client, auditor},
+	"wolkvox.backup.v1.AdminService.FindRecordings":        {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ReadAdminLog":          {admin, auditor},
 	"wolkvox.backup.v1.StorageService.StatFiles":           {agent, client, auditor},
 	"wolkvox.backup.v1.StorageService.ListFiles":           {agent, client, auditor},

@@ -68,6 +68,7 @@ var methods = map[string]Rule{
 
 	backupv1.AdminService_ReadExpiryCertificate_FullMethodName: {Callers: ofTenant},
 	backupv1.AdminService_ListExpiring_FullMethodName:          {Callers: ofTenant},
+	backupv1.AdminService_FindRecordings_FullMethodName:        {Callers: ofTenant},
 
 	backupv1.AdminService_ListDoorKeys_FullMethodName:  {Callers: ofTenant},
 	backupv1.AdminService_AddDoorKey_FullMethodName:    {Callers: Operator | Client, Changes: true},

@@ -63,7 +63,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heard := func(string, string) (registry.Heartbeat, error) { return registry.Heartbeat{At: noon.Add(-time.Hour)}, nil }
+	heard := func(string, string) (registry.Heartbeat, error) {
+		return registry.Heartbeat{At: noon.Add(-time.Hour)}, nil
+	}
 	w := &world{Reader: &expiring.Reader{Registry: r, Sequencers: set, Heard: heard}, seq: seq}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -54,6 +54,7 @@ const (
 	AdminService_ProveLedgerItem_FullMethodName       = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
 	AdminService_ReadExpiryCertificate_FullMethodName = "/wolkvox.backup.v1.AdminService/ReadExpiryCertificate"
 	AdminService_ListExpiring_FullMethodName          = "/wolkvox.backup.v1.AdminService/ListExpiring"
+	AdminService_FindRecordings_FullMethodName        = "/wolkvox.backup.v1.AdminService/FindRecordings"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -207,6 +208,10 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListExpiring(ctx context.Context, in *ListExpiringRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiringResponse], error)
+	// FindRecordings streams where recordings are, in all of a tenant's destinations, and what became of them.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	FindRecordings(ctx context.Context, in *FindRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindRecordingsResponse], error)
 }
 
 type adminServiceClient struct {
@@ -621,6 +626,25 @@ func (c *adminServiceClient) ListExpiring(ctx context.Context, in *ListExpiringR
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ListExpiringClient = grpc.ServerStreamingClient[ListExpiringResponse]
 
+func (c *adminServiceClient) FindRecordings(ctx context.Context, in *FindRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindRecordingsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[6], AdminService_FindRecordings_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FindRecordingsRequest, FindRecordingsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_FindRecordingsClient = grpc.ServerStreamingClient[FindRecordingsResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -772,6 +796,10 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListExpiring(*ListExpiringRequest, grpc.ServerStreamingServer[ListExpiringResponse]) error
+	// FindRecordings streams where recordings are, in all of a tenant's destinations, and what became of them.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	FindRecordings(*FindRecordingsRequest, grpc.ServerStreamingServer[FindRecordingsResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -886,6 +914,9 @@ func (UnimplementedAdminServiceServer) ReadExpiryCertificate(*ReadExpiryCertific
 }
 func (UnimplementedAdminServiceServer) ListExpiring(*ListExpiringRequest, grpc.ServerStreamingServer[ListExpiringResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListExpiring not implemented")
+}
+func (UnimplementedAdminServiceServer) FindRecordings(*FindRecordingsRequest, grpc.ServerStreamingServer[FindRecordingsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FindRecordings not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1496,6 +1527,17 @@ func _AdminService_ListExpiring_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ListExpiringServer = grpc.ServerStreamingServer[ListExpiringResponse]
 
+func _AdminService_FindRecordings_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FindRecordingsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).FindRecordings(m, &grpc.GenericServerStream[FindRecordingsRequest, FindRecordingsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_FindRecordingsServer = grpc.ServerStreamingServer[FindRecordingsResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1649,6 +1691,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListExpiring",
 			Handler:       _AdminService_ListExpiring_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FindRecordings",
+			Handler:       _AdminService_FindRecordings_Handler,
 			ServerStreams: true,
 		},
 	},

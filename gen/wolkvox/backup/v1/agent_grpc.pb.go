@@ -19,23 +19,24 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AgentService_GetStatus_FullMethodName         = "/wolkvox.backup.v1.AgentService/GetStatus"
-	AgentService_Run_FullMethodName               = "/wolkvox.backup.v1.AgentService/Run"
-	AgentService_InitDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/InitDestination"
-	AgentService_VerifyAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/VerifyAgentLedger"
-	AgentService_ExportAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/ExportAgentLedger"
-	AgentService_AcceptLosses_FullMethodName      = "/wolkvox.backup.v1.AgentService/AcceptLosses"
-	AgentService_Check_FullMethodName             = "/wolkvox.backup.v1.AgentService/Check"
-	AgentService_PlanRun_FullMethodName           = "/wolkvox.backup.v1.AgentService/PlanRun"
-	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
-	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
-	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
-	AgentService_ProveItem_FullMethodName         = "/wolkvox.backup.v1.AgentService/ProveItem"
-	AgentService_ListExpired_FullMethodName       = "/wolkvox.backup.v1.AgentService/ListExpired"
-	AgentService_FetchExpired_FullMethodName      = "/wolkvox.backup.v1.AgentService/FetchExpired"
-	AgentService_ReadExpired_FullMethodName       = "/wolkvox.backup.v1.AgentService/ReadExpired"
-	AgentService_WaiveItems_FullMethodName        = "/wolkvox.backup.v1.AgentService/WaiveItems"
-	AgentService_ImportFiles_FullMethodName       = "/wolkvox.backup.v1.AgentService/ImportFiles"
+	AgentService_GetStatus_FullMethodName           = "/wolkvox.backup.v1.AgentService/GetStatus"
+	AgentService_Run_FullMethodName                 = "/wolkvox.backup.v1.AgentService/Run"
+	AgentService_InitDestination_FullMethodName     = "/wolkvox.backup.v1.AgentService/InitDestination"
+	AgentService_VerifyAgentLedger_FullMethodName   = "/wolkvox.backup.v1.AgentService/VerifyAgentLedger"
+	AgentService_ExportAgentLedger_FullMethodName   = "/wolkvox.backup.v1.AgentService/ExportAgentLedger"
+	AgentService_AcceptLosses_FullMethodName        = "/wolkvox.backup.v1.AgentService/AcceptLosses"
+	AgentService_Check_FullMethodName               = "/wolkvox.backup.v1.AgentService/Check"
+	AgentService_PlanRun_FullMethodName             = "/wolkvox.backup.v1.AgentService/PlanRun"
+	AgentService_PauseDestination_FullMethodName    = "/wolkvox.backup.v1.AgentService/PauseDestination"
+	AgentService_ResumeDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/ResumeDestination"
+	AgentService_MoveDestination_FullMethodName     = "/wolkvox.backup.v1.AgentService/MoveDestination"
+	AgentService_ProveItem_FullMethodName           = "/wolkvox.backup.v1.AgentService/ProveItem"
+	AgentService_ListExpired_FullMethodName         = "/wolkvox.backup.v1.AgentService/ListExpired"
+	AgentService_FetchExpired_FullMethodName        = "/wolkvox.backup.v1.AgentService/FetchExpired"
+	AgentService_ReadExpired_FullMethodName         = "/wolkvox.backup.v1.AgentService/ReadExpired"
+	AgentService_WaiveItems_FullMethodName          = "/wolkvox.backup.v1.AgentService/WaiveItems"
+	AgentService_ImportFiles_FullMethodName         = "/wolkvox.backup.v1.AgentService/ImportFiles"
+	AgentService_FindAgentRecordings_FullMethodName = "/wolkvox.backup.v1.AgentService/FindAgentRecordings"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -117,6 +118,10 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ImportFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse], error)
+	// FindAgentRecordings streams where recordings are, in all destinations, and what became of them.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	FindAgentRecordings(ctx context.Context, in *FindAgentRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindAgentRecordingsResponse], error)
 }
 
 type agentServiceClient struct {
@@ -363,6 +368,25 @@ func (c *agentServiceClient) ImportFiles(ctx context.Context, opts ...grpc.CallO
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ImportFilesClient = grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse]
 
+func (c *agentServiceClient) FindAgentRecordings(ctx context.Context, in *FindAgentRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindAgentRecordingsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[8], AgentService_FindAgentRecordings_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FindAgentRecordingsRequest, FindAgentRecordingsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_FindAgentRecordingsClient = grpc.ServerStreamingClient[FindAgentRecordingsResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -442,6 +466,10 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error
+	// FindAgentRecordings streams where recordings are, in all destinations, and what became of them.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	FindAgentRecordings(*FindAgentRecordingsRequest, grpc.ServerStreamingServer[FindAgentRecordingsResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -502,6 +530,9 @@ func (UnimplementedAgentServiceServer) WaiveItems(context.Context, *WaiveItemsRe
 }
 func (UnimplementedAgentServiceServer) ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportFiles not implemented")
+}
+func (UnimplementedAgentServiceServer) FindAgentRecordings(*FindAgentRecordingsRequest, grpc.ServerStreamingServer[FindAgentRecordingsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FindAgentRecordings not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -770,6 +801,17 @@ func _AgentService_ImportFiles_Handler(srv interface{}, stream grpc.ServerStream
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ImportFilesServer = grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]
 
+func _AgentService_FindAgentRecordings_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FindAgentRecordingsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).FindAgentRecordings(m, &grpc.GenericServerStream[FindAgentRecordingsRequest, FindAgentRecordingsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_FindAgentRecordingsServer = grpc.ServerStreamingServer[FindAgentRecordingsResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -855,6 +897,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _AgentService_ImportFiles_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "FindAgentRecordings",
+			Handler:       _AgentService_FindAgentRecordings_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "wolkvox/backup/v1/agent.proto",
