@@ -86,7 +86,7 @@ func Measure(ctx context.Context, log *store.Ledger, firstEnd time.Time) (Rate, 
 		if !wanted {
 			until = b.last
 		}
-		sealed, err := sealedAt(log, m)
+		sealed, err := SealedAt(log, m)
 		if err != nil {
 			return Rate{}, err
 		}
@@ -171,11 +171,37 @@ func manifests(log *store.Ledger) (all []ledger.Manifest) {
 	return all
 }
 
-func sealedAt(log *store.Ledger, m ledger.Manifest) (time.Time, error) {
+// SealedAt returns when a manifest was sealed.
+func SealedAt(log *store.Ledger, m ledger.Manifest) (time.Time, error) {
 	leaf, err := log.Entry(m.SealedAt)
 	if err != nil {
 		return time.Time{}, err
 	}
 	entry, err := ledger.ParseEntry(leaf)
 	return entry.Time, err
+}
+
+// LastDelivered returns when the last receipt that confirms something was signed, by the agent's clock; zero where none was
+// after since. It reads the log from its end.
+func LastDelivered(log *store.Ledger, since time.Time) (last time.Time, err error) {
+	for end, _ := log.Position(); end > 0 && last.IsZero(); end -= min(block, end) {
+		older := true
+		for leaf, err := range log.Entries(max(end-block, 0), end) {
+			if err != nil {
+				return time.Time{}, err
+			}
+			entry, err := ledger.ParseEntry(leaf)
+			if err != nil {
+				return time.Time{}, err
+			}
+			older = older && entry.Time.Before(since)
+			if _, ok := entry.Body.(ledger.Delivered); ok && entry.Time.After(since) && entry.Time.After(last) {
+				last = entry.Time
+			}
+		}
+		if older {
+			break
+		}
+	}
+	return last, nil
 }
