@@ -19,6 +19,8 @@ const (
 	// keptFor is how long is tried to deliver a message; after that newer ones say what it said.
 	keptFor = 3 * 24 * time.Hour
 	maxWait = time.Hour
+	// stopGrace is how long a delivery may go on after the server was told to stop.
+	stopGrace = 3 * time.Second
 )
 
 // Options are how alerts are given. All are required but Mailer, where no recipient has an address.
@@ -128,7 +130,13 @@ func (a *Alerts) Deliver(ctx context.Context, at time.Time) error {
 	return nil
 }
 
+// send delivers a message. One that is under way when ctx ends may still be taken within [stopGrace]: cut off, it would be
+// sent twice.
 func (a *Alerts) send(ctx context.Context, r Recipient, m Message, at time.Time) error {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })()
+	ctx = lasting
 	if r.Webhook != nil {
 		return r.Webhook.send(ctx, m, at)
 	}

@@ -335,3 +335,34 @@ func TestRefused(t *testing.T) {
 		t.Error("mail was taken")
 	}
 }
+
+// A server that is told to stop while a message is taken does not send it again afterwards; one that hangs is left alone.
+func TestStopWhileSending(t *testing.T) {
+	t.Parallel()
+	for _, hangs := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hangs %v", hangs), func(t *testing.T) {
+			t.Parallel()
+			e := newEnds(t, false)
+			ctx, cancel := context.WithCancel(t.Context())
+			over := make(chan struct{})
+			web := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				if cancel(); hangs {
+					<-over
+				}
+			}))
+			t.Cleanup(web.Close)
+			t.Cleanup(func() { close(over) })
+			e.hook.URL = web.URL
+			a := open(t, e, filepath.Join(t.TempDir(), "alerts.json"), func() []Alert { return []Alert{expiringAt(noon.Add(200 * time.Hour))} }, Recipient{Webhook: e.hook})
+			if err := a.LookOnce(t.Context(), noon); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Deliver(ctx, noon); err != nil {
+				t.Fatal(err)
+			}
+			if wait := len(a.state.Queue) != 0; wait != hangs {
+				t.Errorf("it waits: %v", wait)
+			}
+		})
+	}
+}
