@@ -6,6 +6,8 @@ export RECORDINGS
 FUZZTIME ?= 30s
 # PEERS_TIMEOUT bounds the peer tests of one package.
 PEERS_TIMEOUT ?= 40m
+# SOAK is how long soak looks for faults.
+SOAK ?= 1h
 
 # The version of buf stands in generate.go alone.
 BUF         = go run $(shell sed -n 's,^//go:generate go run \(github.com/bufbuild/buf/[^ ]*\) .*,\1,p' generate.go)
@@ -37,13 +39,17 @@ test-peers: build peers ## run all tests with the race detector, against real pe
 peers: ## install what test-peers and bench need: Debian packages, pinned Go programs
 	test/peers/install.sh
 
+.PHONY: soak
+soak: ## simulate schedules of faults that nobody has run before, for SOAK (1h)
+	CGO_ENABLED=0 GOGC=400 go test -v -count=1 -timeout 0 -run '^TestSoak$$' ./test/simulation -args -soak $(SOAK)
+
 .PHONY: test-windows
 test-windows: ## run tests as Windows programs under Wine; installs Wine
 	test/windows/install.sh
 	test/windows/run.sh ./internal/ledger ./internal/durable ./internal/store ./agent/internal/state ./agent/internal/dest/localdest ./agent/internal/secret
 
 .PHONY: bench
-bench: build peers ## measure a night's copy beside rsync, rclone, sftp and smbclient; BENCH=sftp,... for some parts
+bench: build peers ## measure a night's copy beside rsync, rclone, sftp, smbclient and s5cmd; BENCH=sftp,... for some parts
 	PATH="$(CURDIR)/bin/peers:$$PATH" CGO_ENABLED=0 go run ./test/bench $(if $(BENCH),-part $(BENCH))
 
 .PHONY: fuzz

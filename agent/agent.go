@@ -132,6 +132,7 @@ func (a *Agent) run(ctx context.Context, listener net.Listener) error {
 		group.Go(func() error { d.watchSpace(ctx); return nil })
 		group.Go(func() error { d.probe.Loop(ctx, d.window); return nil })
 		group.Go(func() error { d.followClock(ctx); return nil })
+		group.Go(func() error { d.watchStored(ctx); return nil })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/wolkvox/backup/agent/internal/audit"
 	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/config"
 	"github.com/wolkvox/backup/agent/internal/dest"
@@ -67,10 +69,13 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 	}
 	d.store.Continue(func() string { return previousOf(log, who.ServerKey) })
 	d.session = uplink.NewSession(a.client, log, d.keptHead, stateRoom(a.options.Config), logger)
+	audits := filepath.Join(a.options.Config.StateDir, audit.Dir)
 	d.night = night.New(night.Config{
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
 		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Circuit: breaker, Patience: patience, Slog: logger,
-		Paused: func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
+		EvidenceFile: filepath.Join(a.options.Config.StateDir, "evidence-"+who.Origin.LogID()),
+		Paused:       func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
+		Audits: audit.NewJournal(audits, c.Name), Rounds: audit.NewRounds(audits, c.Name), Repair: c.Audit.Repairs(), RetainDays: c.Retention.OlderThanDays, Zone: d.zone,
 	})
 	d.probe = a.newProbe(d, logger)
 	return d, nil
@@ -196,4 +201,11 @@ func (d *destination) report() uplink.Report {
 		r.FreeBytes, r.FreeInodes = space.FreeBytes, space.FreeInodes
 	}
 	return r
+}
+
+// watchStored reads what is stored again within the days of the configuration, until ctx ends.
+func (d *destination) watchStored(ctx context.Context) {
+	if days := d.config.Audit.EveryDays; days > 0 {
+		d.night.AuditLoop(ctx, days, audit.NewLimiter(d.config.Audit.Rate()))
+	}
 }

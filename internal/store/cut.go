@@ -142,6 +142,7 @@ func (c *cut) finish() error {
 		l.id.key(tableEntries, c.log.Size), l.id.key(tableHashes, c.log.Size),
 		l.id.key(tableManifest, last+1), l.id.key(tableStaged, last+1), l.id.key(tableChunks, last+1),
 		l.id.key(tableItems, last+1), l.id.key(tableFaults, last+1),
+		l.id.key(tableDurations, last+1),
 	} {
 		if err := l.deleteFrom(from); err != nil {
 			return err

@@ -33,8 +33,10 @@
 //	l ID g                                the latest agreed head held
 //	l ID f MANIFEST(8) GROUP(8)           faultRecord: a fault and the items that it is about (JSON)
 //	l ID n                                sessionRecord: the current number and the last identifiers (JSON)
+//	l ID d MANIFEST(8) GROUP(8)           how long 4096 items sound: a varint each, milliseconds and one, 0 for not known
 //	l ID x                                how many entries stay, decimal, while the log is being cut
 //
+// The table d can be lost: nobody else knows what stands there, and nothing but reports want it.
 // The tables m (its counts) and i are a cache of what the entries add up to and can be folded again; everything
 // else is what it is. Records in JSON ignore fields that they do not know; what an older version could not
 // read at all raises the schema version.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -130,6 +132,26 @@ func FuzzTableIndex(f *testing.F) {
 		sections, err := sectionsOf(data)
 		if err == nil && len(sections) > len(data) {
 			t.Errorf("%x has %d blocks", data, len(sections))
+		}
+	})
+}
+
+// FuzzDurations reads how long items sound: it is refused as damaged, or is written and read again as the same.
+func FuzzDurations(f *testing.F) {
+	l := &Ledger{origin: testOrigin}
+	f.Add([]byte{0, 1, 0x81, 1})
+	f.Add(encodeDurations([]time.Duration{UnknownDuration, 0, maxDuration}))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		durations, err := l.decodeDurations(1, 0, value)
+		if err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Errorf("%x: %v, want ErrDamaged", value, err)
+			}
+			return
+		}
+		again, err := l.decodeDurations(1, 0, encodeDurations(durations))
+		if err != nil || !slices.Equal(durations, again) {
+			t.Errorf("%x is read again as other durations: %v", value, err)
 		}
 	})
 }

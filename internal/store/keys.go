@@ -11,20 +11,21 @@ import (
 type table byte
 
 const (
-	tableLog      table = 'a'
-	tableEntries  table = 'e'
-	tableHashes   table = 'h'
-	tableManifest table = 'm'
-	tableStaged   table = 't'
-	tableChunks   table = 'c'
-	tableItems    table = 'i'
-	tableWaiting  table = 'w'
-	tablePrepared table = 'p'
-	tableHead     table = 'k'
-	tableAgreed   table = 'g'
-	tableFaults   table = 'f'
-	tableSessions table = 'n'
-	tableCut      table = 'x'
+	tableLog       table = 'a'
+	tableEntries   table = 'e'
+	tableHashes    table = 'h'
+	tableManifest  table = 'm'
+	tableStaged    table = 't'
+	tableChunks    table = 'c'
+	tableItems     table = 'i'
+	tableWaiting   table = 'w'
+	tablePrepared  table = 'p'
+	tableHead      table = 'k'
+	tableAgreed    table = 'g'
+	tableFaults    table = 'f'
+	tableSessions  table = 'n'
+	tableCut       table = 'x'
+	tableDurations table = 'd'
 )
 
 const (

@@ -30,10 +30,13 @@ const (
 	ReasonFork      = "FORK"       // agents hold two histories of the log: people decide
 	ReasonTailLost  = "TAIL_LOST"  // nobody can supply a head that the destination keeps: people decide
 	ReasonRevoked   = "REVOKED"    // the certificate was revoked, or replaced by a later one
+	ReasonAuditing  = "AUDITING"   // another audit of the destination is under way
 	ReasonNoLosses  = "NO_LOSSES"  // no audit waits for a person's decision
 
 	ReasonNoRecording = "NO_RECORDING" // no manifest of the log has it
 	ReasonNotProvable = "NOT_PROVABLE" // no agreed head has its sealing yet, or its line was erased
+	ReasonNoNight     = "NO_NIGHT"     // no night of that month is in the agreed log
+	ReasonNotAgreed   = "NOT_AGREED"   // both sides have signed no head yet
 
 	ReasonTooManyRecordings = "TOO_MANY_RECORDINGS" // a night, or an interaction, has as many announcements as are kept
 )

@@ -15,7 +15,7 @@ const (
 
 // Limits of StorageService.
 const (
-	MaxStorageDataBytes = 1 << 20  // of a file in one message
-	MaxStorageNames     = 1000     // in one call, or one answer
-	MaxStorageOwnBytes  = 64 << 10 // of one of the agent's own small files
+	MaxStorageDataBytes = 1 << 20 // of a file in one message
+	MaxStorageNames     = 1000    // in one call, or one answer
+	MaxStorageOwnBytes  = 1 << 20 // of one of the agent's own small files
 )

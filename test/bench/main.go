@@ -2,7 +2,8 @@
 
 // Command bench measures what the product costs beside what people would otherwise use. It copies the same recordings in
 // turn by the built binaries, by `rsync -a` and by `rsync -a --fsync`; to an SFTP server beside `rclone copy` and `sftp -r`, to
-// an rsync daemon beside `rsync -a`, to an SMB server beside smbclient and rclone, to an S3 server beside rclone and s5cmd; and samples the agent's memory for nights of
+// an rsync daemon beside `rsync -a`, to an SMB server beside smbclient and rclone, to an S3 server beside rclone and s5cmd, to an Azure
+// emulator beside rclone; has a copy audited beside sha256sum; and samples the agent's memory for nights of
 // many small files and of one large file. `make bench` runs it. It asserts that every copy is whole, and nothing about time; it
 // measures one machine, and no network.
 package main
@@ -31,6 +32,8 @@ type options struct {
 	largeBytes int64
 	pushFiles  int
 	pushSmall  int
+	bigFiles   int
+	bigBytes   int64
 	dir        string
 	bin        string
 	seed       uint64
@@ -45,10 +48,12 @@ const (
 	partRsync = "rsync"
 	partSMB   = "smb"
 	partS3    = "s3"
+	partAzure = "azure"
+	partAudit = "audit"
 )
 
 func allParts() []string {
-	return []string{partCopy, partSmall, partLarge, partSFTP, partRsync, partSMB, partS3}
+	return []string{partCopy, partSmall, partLarge, partSFTP, partRsync, partSMB, partS3, partAzure, partAudit}
 }
 
 // The programs.
@@ -78,13 +83,15 @@ func parseOptions(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	parts := flags.String("part", strings.Join(allParts(), ","), "what to measure, joined by commas")
 	programs := flags.String("program", strings.Join([]string{programProduct, programRsync, programRsyncFsync}, ","), "what to compare in the part copy")
-	flags.IntVar(&o.files, "files", 20_000, "files to copy in the part copy")
+	flags.IntVar(&o.files, "files", 20_000, "files to copy in the parts copy and audit")
 	flags.IntVar(&o.meanBytes, "mean", 150_000, "their mean size in bytes; sizes are log-normal")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each program copies them")
 	flags.IntVar(&o.smallFiles, "small", 200_000, "files in the part small, of 2 kB on average")
-	flags.Int64Var(&o.largeBytes, "large", 5<<30, "bytes of the one large file; in the parts with a server less where the disk has no room")
-	flags.IntVar(&o.pushFiles, "push", 2000, "files to copy to the servers of the parts sftp, rsync, smb and s3")
+	flags.Int64Var(&o.largeBytes, "large", 5<<30, "bytes of the one large file; in the parts sftp, rsync and smb less where the disk has no room")
+	flags.IntVar(&o.pushFiles, "push", 2000, "files to copy to the servers of the parts sftp, rsync, smb, s3 and azure")
 	flags.IntVar(&o.pushSmall, "pushsmall", 10_000, "files of 2 kB on average to copy to each of them by the product")
+	flags.IntVar(&o.bigFiles, "big", 4, "large files that each program copies in the parts s3 and azure")
+	flags.Int64Var(&o.bigBytes, "bigbytes", 512<<20, "bytes of each of them; less where the disk has no room for all copies")
 	flags.StringVar(&o.dir, "dir", filepath.Join("bin", "bench"), "where sources and copies lie while it runs: on the disk that is to be measured")
 	flags.StringVar(&o.bin, "bin", "bin", "where wolkvox-server and wolkvox-agent are")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the sizes and contents")
@@ -106,7 +113,7 @@ func parseOptions(args []string) (options, error) {
 			}
 		}
 	}
-	if flags.NArg() > 0 || o.files < 1 || o.meanBytes < 1 || o.rounds < 1 || o.smallFiles < 1 || o.pushFiles < 1 || o.pushSmall < 1 || o.largeBytes < 1 {
+	if flags.NArg() > 0 || o.files < 1 || o.meanBytes < 1 || o.rounds < 1 || o.smallFiles < 1 || o.pushFiles < 1 || o.pushSmall < 1 || o.bigFiles < 1 || o.largeBytes < 1 || o.bigBytes < 1 {
 		return options{}, errors.New("give flags only, and numbers above 0; see -help")
 	}
 	var err error
@@ -144,8 +151,10 @@ func run(ctx context.Context, o options) (err error) {
 			})
 		case partLarge:
 			err = b.memory(ctx, fmt.Sprintf("one file of %.1f GiB", float64(o.largeBytes)/(1<<30)), func(dir string) (tree, error) {
-				return makeLarge(dir, o.largeBytes)
+				return makeLarge(dir, 1, o.largeBytes)
 			})
+		case partAudit:
+			err = b.audit(ctx)
 		default:
 			err = b.push(ctx, part)
 		}
@@ -159,5 +168,6 @@ func run(ctx context.Context, o options) (err error) {
 // bench is one part.
 type bench struct {
 	options
-	dir string
+	dir  string
+	peer *peer // what is copied to; nil for a folder
 }

@@ -19,6 +19,8 @@ type peer struct {
 	service *service
 	where   func(to string) string // what the agent's configuration has to say of a folder below root
 	copiers []copier               // other programs that copy to it
+	// holds returns what is in a folder, where that is not to be seen in the file system.
+	holds func(ctx context.Context, to string) (tree, error)
 }
 
 // below returns a folder below root as the peer's clients name it.
@@ -63,7 +65,7 @@ func startPeer(ctx context.Context, part, dir, root string, source tree) (*peer,
 		return nil, err
 	}
 	start := map[string]func(context.Context, string, string, tree) (*peer, error){
-		partSFTP: startSFTP, partRsync: startRsyncDaemon, partSMB: startSamba, partS3: startS3,
+		partSFTP: startSFTP, partRsync: startRsyncDaemon, partSMB: startSamba, partS3: startS3, partAzure: startAzure,
 	}
 	return start[part](ctx, dir, root, source)
 }

@@ -12,37 +12,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pushStep is one tree that is copied to a server.
+type pushStep struct {
+	what  string
+	build func(dir string) (tree, error)
+	all   bool // by all programs, not by the product alone
+}
+
 // push copies to a server that stands where a client's would: the product and others in turn, and then what the agent's memory
-// is for many small files and for a large one.
+// is for many small files and for a large one. To an object store, which takes large files in parts, the others copy some too.
 func (b *bench) push(ctx context.Context, part string) error {
-	for _, step := range []struct {
-		what  string
-		build func(dir string) (tree, error)
-		all   bool // all programs, not the product alone
-	}{
+	steps := []pushStep{
 		{fmt.Sprintf("%d files", b.pushFiles), func(dir string) (tree, error) { return makeTree(ctx, dir, b.pushFiles, b.meanBytes, b.seed) }, true},
 		{fmt.Sprintf("%d files of 2 kB on average", b.pushSmall), func(dir string) (tree, error) { return makeTree(ctx, dir, b.pushSmall, 2000, b.seed) }, false},
-		{"one large file", func(dir string) (tree, error) { return b.makeLarge(dir) }, false},
-	} {
-		if err := b.pushStep(ctx, part, step.what, step.build, step.all); err != nil {
+	}
+	if part == partS3 || part == partAzure {
+		const programs = 3 // at most
+		steps = append(steps, pushStep{fmt.Sprintf("%d large files", b.bigFiles), func(dir string) (tree, error) {
+			return b.makeLarge(dir, b.bigFiles, b.bigBytes, 2*programs*b.rounds)
+		}, true})
+	} else {
+		steps = append(steps, pushStep{"one large file", func(dir string) (tree, error) { return b.makeLarge(dir, 1, b.largeBytes, 4) }, false})
+	}
+	for _, step := range steps {
+		if err := b.pushOne(ctx, part, step); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) pushStep(ctx context.Context, part, what string, build func(dir string) (tree, error), all bool) (err error) {
+func (b *bench) pushOne(ctx context.Context, part string, s pushStep) (err error) {
 	dir, err := os.MkdirTemp(b.dir, "step-")
 	if err != nil {
 		return err
 	}
-	step := bench{b.options, filepath.Join(dir, "served")}
+	step := bench{options: b.options, dir: filepath.Join(dir, "served")}
 	if err := os.Mkdir(step.dir, 0o755); err != nil {
 		return err
 	}
 	spread(ctx, step.dir)
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	source, err := build(filepath.Join(dir, "source"))
+	source, err := s.build(filepath.Join(dir, "source"))
 	if err != nil {
 		return err
 	}
@@ -56,13 +67,13 @@ func (b *bench) pushStep(ctx context.Context, part, what string, build func(dir 
 		return err
 	}
 	defer func() { err = errors.Join(err, ours.stop()) }()
-	ours.peer = p
-	if !all {
+	ours.peer, step.peer = p, p
+	if !s.all {
 		m, err := step.copyOnce(ctx, source, ours)
 		if err != nil {
 			return err
 		}
-		return reportMemory(os.Stdout, part+": "+what, source, m)
+		return reportMemory(os.Stdout, part+": "+s.what, source, m)
 	}
 	copiers := append([]copier{ours}, p.copiers...)
 	if err := step.checkSpace(source, b.rounds*len(copiers)); err != nil {
@@ -72,11 +83,11 @@ func (b *bench) pushStep(ctx context.Context, part, what string, build func(dir 
 	return step.inTurn(ctx, source, copiers)
 }
 
-// makeLarge makes the large file: as large as it is wanted, or smaller where there is no room for it, a spool and its copy.
-func (b *bench) makeLarge(dir string) (tree, error) {
+// makeLarge makes large files: as large as they are wanted, or smaller where there is no room for so many copies of them.
+func (b *bench) makeLarge(dir string, files int, wantedBytes int64, copies int) (tree, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(b.dir, &st); err != nil {
 		return tree{}, fmt.Errorf("statfs %s: %w", b.dir, err)
 	}
-	return makeLarge(dir, min(b.largeBytes, int64(st.Bavail)*st.Frsize/4))
+	return makeLarge(dir, files, min(wantedBytes, int64(st.Bavail)*st.Frsize/int64(files*copies)))
 }

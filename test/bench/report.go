@@ -6,9 +6,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -45,6 +47,17 @@ func describeMachine(ctx context.Context, w io.Writer, o options) error {
 			return err
 		}
 		fmt.Fprintf(w, "with     %s\n", version)
+	}
+	for _, program := range []string{"versitygw", "s5cmd"} { // neither knows its own version
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return err
+		}
+		info, err := buildinfo.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read what %s is built of: %w", path, err)
+		}
+		fmt.Fprintf(w, "with     %s %s\n", program, info.Main.Version)
 	}
 	_, err = fmt.Fprintln(w)
 	return err

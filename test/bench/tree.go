@@ -72,21 +72,28 @@ func writeAt(path string, data []byte, made time.Time) error {
 	return os.Chtimes(path, made, made)
 }
 
-// makeLarge writes one sparse file below dir, made yesterday.
-func makeLarge(dir string, sizeBytes int64) (tree, error) {
-	progress("making one file of %d bytes", sizeBytes)
-	path := filepath.Join(dir, "long-call.gsm")
+// makeLarge writes sparse files of different sizes, each a few bytes more than sizeBytes at most, below dir, made yesterday.
+func makeLarge(dir string, files int, sizeBytes int64) (tree, error) {
+	progress("making %d files of %d bytes", files, sizeBytes)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return tree{}, err
 	}
 	made := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
-	if err := writeAt(path, nil, made); err != nil {
-		return tree{}, err
+	t := tree{dir: dir, files: files}
+	for i := range files {
+		path, size := filepath.Join(dir, fmt.Sprintf("long-call-%d.gsm", i)), sizeBytes+int64(i)
+		if err := writeAt(path, nil, made); err != nil {
+			return tree{}, err
+		}
+		if err := os.Truncate(path, size); err != nil {
+			return tree{}, err
+		}
+		if err := os.Chtimes(path, made, made); err != nil {
+			return tree{}, err
+		}
+		t.sizeBytes += size
 	}
-	if err := os.Truncate(path, sizeBytes); err != nil {
-		return tree{}, err
-	}
-	return tree{dir, 1, sizeBytes}, os.Chtimes(path, made, made)
+	return t, nil
 }
 
 // warm reads the whole tree, so that every program finds it in the cache.
@@ -117,10 +124,18 @@ func (t tree) check(dir string) error {
 		defer f.Close()
 		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	})
-	if err == nil && (found.files != t.files || found.sizeBytes != t.sizeBytes) {
-		err = fmt.Errorf("%s holds %d files with %d bytes, not %d with %d", dir, found.files, found.sizeBytes, t.files, t.sizeBytes)
+	if err != nil {
+		return err
 	}
-	return err
+	return t.same(found)
+}
+
+// same compares what a copy holds with the tree.
+func (t tree) same(found tree) error {
+	if found.files != t.files || found.sizeBytes != t.sizeBytes {
+		return fmt.Errorf("%s holds %d files with %d bytes, not %d with %d", found.dir, found.files, found.sizeBytes, t.files, t.sizeBytes)
+	}
+	return nil
 }
 
 // walk calls do for every recording: not for files whose names, or those of their folders, begin with a dot.

@@ -29,6 +29,7 @@ var layers = []struct {
 	{"./agent/agentsim", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server/serversim", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
+	{"./agent/internal/command", []string{"./agent/internal/...", "./internal/...", "./gen/...", ".", "./test/verifier"}}, // which the kit carries
 	{"./agent/internal/...", []string{"./agent/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./server/internal/...", []string{"./server/internal/...", "./internal/...", "./gen/...", "."}},
 	{"./internal/...", []string{"./internal/...", "./gen/...", "."}},

@@ -13,6 +13,7 @@ var found = []struct{ name, schedule string }{
 	{"a decision is sent to a server that went back in the same instant", "waive:798 copy-server:263 record:676 tick:189 release:577 back-server:531 tick:289"},
 	{"a server goes back twice in one instant", "tick:75 copy-server:82 back-server:180 copy-server:715 tick:352 record:228 tick:100 copy-server:705 tick:449 back-server:217 copy-server:278 tick:411 wake:222 back-server:224"},
 	{"an agent is replaced in mid-pass", "record:582 tick:195 kill:694 harm:952 change:869 tick:689 tick:763 replace:982 tick:321"},
+	{"an agent that was replaced reads a manifest while the server goes back", "tick:417 copy-server:314 replace:498 record:213 tick:810 back-server:743"},
 }
 
 // TestFound runs them again.

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestThousands runs 3,000 schedules, or as many as SIMULATION_SCHEDULES says. The race detector, with which a schedule takes ten times
+// TestThousands runs the first 3,000 schedules, or as many as SIMULATION_SCHEDULES says. The race detector, with which a schedule takes ten times
 // as long, has no part in it: the tests are built anew without it. With it run [TestRaces] and [TestOnDisk].
 func TestThousands(t *testing.T) {
 	schedules := os.Getenv("SIMULATION_SCHEDULES")
@@ -27,8 +27,8 @@ func TestThousands(t *testing.T) {
 	}
 }
 
-// TestRaces runs schedules for a minute and a half, with the race detector if the test has it.
-func TestRaces(t *testing.T) { explore(t, false, 500, 90*time.Second) }
+// TestRaces runs fewer schedules, with the race detector if the test has it.
+func TestRaces(t *testing.T) { explore(t, false, firstSeed, 60, 24*time.Hour) }
 
 // TestOnDisk runs fewer schedules with stores on disk, which are opened again after every kill.
-func TestOnDisk(t *testing.T) { explore(t, true, 100, 90*time.Second) }
+func TestOnDisk(t *testing.T) { explore(t, true, firstSeed, 60, 24*time.Hour) }

@@ -3,6 +3,8 @@ package simulation
 import (
 	"flag"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ var (
 	scheduleFlag  = flag.String("schedule", "", "run this schedule instead of random ones")
 	seedFlag      = flag.Uint64("seed", 0, "run the schedule of this seed instead of random ones")
 	schedulesFlag = flag.Int("schedules", 0, "how many schedules TestMany runs")
+	soakFlag      = flag.Duration("soak", 0, "for how long TestSoak runs new schedules")
 	shrinkFlag    = flag.Duration("shrink", 30*time.Second, "how long a schedule that fails is shrunk")
 	showsFlag     = flag.String("shows", "", "what a violation has to say")
 	withinFlag    = flag.Duration("within", time.Minute, "how long schedules run until one shows it")
@@ -31,26 +34,40 @@ func testLogger() *slog.Logger {
 // atOnce is how many schedules run at a time.
 const atOnce = 2
 
-// TestSchedules runs random schedules for some seconds, or the one that a flag names.
-func TestSchedules(t *testing.T) { explore(t, false, 300, 8*time.Second) }
+// firstSeed is where all tests but TestSoak begin: they run the same schedules every time, so that they fail because of
+// what was changed.
+const firstSeed = 1
 
-// TestMany runs as many random schedules as -schedules says. All that the protocol has an answer for has to come about in them. Without
+// endless is how many schedules run where the time bounds them.
+const endless = math.MaxInt
+
+// TestSchedules runs the schedules of some seconds, or the one that a flag names.
+func TestSchedules(t *testing.T) { explore(t, false, firstSeed, 40, 24*time.Hour) }
+
+// TestMany runs as many schedules as -schedules says. All that the protocol has an answer for has to come about in them. Without
 // -schedules there is nothing to run.
 func TestMany(t *testing.T) {
 	if *schedulesFlag > 0 {
-		explore(t, false, *schedulesFlag, 24*time.Hour, "alarm CLONED", "alarm FORK", "alarm TAIL_LOST",
+		explore(t, false, firstSeed, *schedulesFlag, 24*time.Hour, "alarm CLONED", "alarm FORK", "alarm TAIL_LOST",
 			"accepted", "retired", "rekeyed", "waived", "released", "lost", "withdrawn", "extended")
 	}
 }
 
-// explore runs at most so many schedules for so long, and makes sure that what is named came about.
-func explore(t *testing.T, onDisk bool, most int, budget time.Duration, cameAbout ...string) {
+// TestSoak runs schedules that nobody has run before for as long as -soak says. Without -soak there is nothing to run.
+func TestSoak(t *testing.T) {
+	if *soakFlag > 0 {
+		explore(t, false, rand.Uint64()>>1, endless, *soakFlag)
+	}
+}
+
+// explore runs at most so many schedules for so long, those of a seed and of the following ones, and makes sure that what is named
+// came about.
+func explore(t *testing.T, onDisk bool, first uint64, most int, budget time.Duration, cameAbout ...string) {
 	t.Helper()
 	given, err := parseSchedule(*scheduleFlag)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := uint64(time.Now().UnixNano())
 	if *seedFlag != 0 || len(given) > 0 {
 		first, most, budget = *seedFlag, 1, time.Hour
 	}

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wolkvox/backup/test/fleet"
 )
 
@@ -301,5 +303,29 @@ func TestGet(t *testing.T) {
 	}
 	if left := fleet.Tree(t, to); len(left) != 0 {
 		t.Errorf("of a damaged file is left %v", left)
+	}
+	// All of it, but for that one; and that one too once it is well.
+	if r := f.Agent.Try(t, "storage", "get", "--recursive", "--to", to); r.Status == 0 || !strings.Contains(r.Stderr, fmt.Sprintf("1 of %d files did not come", len(names))) {
+		t.Errorf("everything, with a damaged file: %v", r)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(filepath.Join(f.Destination, victim), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := f.Agent.Do(t, "storage", "get", "--recursive", "--to", to); !strings.Contains(out, fmt.Sprintf("%d files are there, %d of them were before; %d bytes", len(names), len(names)-1, len(data))) {
+		t.Errorf("everything again: %s", out)
+	}
+	want := fleet.Tree(t, f.Destination)
+	if diff := cmp.Diff(want, fleet.Tree(t, to)); diff != "" {
+		t.Errorf("what came back is not what is stored (-want +got):\n%s", diff)
+	}
+	folder, _, _ := strings.Cut(victim, "/")
+	maps.DeleteFunc(want, func(name, _ string) bool { return !strings.HasPrefix(name, folder+"/") })
+	anas := t.TempDir()
+	if r := asClient(ana, "storage", "get", fleet.TenantName, fleet.DestinationName, folder, "-r", "--to", anas); r.Status != 0 {
+		t.Errorf("a client's storage get of a folder: %v", r)
+	}
+	if diff := cmp.Diff(want, fleet.Tree(t, anas)); diff != "" {
+		t.Errorf("a client's folder is not what is stored (-want +got):\n%s", diff)
 	}
 }

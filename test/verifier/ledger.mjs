@@ -38,14 +38,15 @@ export const HEAD = 'head.txt';
  */
 
 /**
- * Reads the entries of an exported ledger, one after the other.
- * @param {string} file the ledger.txt
+ * Reads the entries of an exported ledger, or of a piece of one, one after the other.
+ * @param {string} file the ledger.txt, or the piece
+ * @param {number} [first] the index of its first entry
  * @yields {{index: number, leaf: Buffer}} each entry's exact bytes
  */
-export function* readEntries(file) {
+export function* readEntries(file, first = 0) {
   const reader = ByteReader.open(file);
   try {
-    for (let index = 0; !reader.atEnd(); index += 1) {
+    for (let index = first; !reader.atEnd(); index += 1) {
       const frame = reader.line(MAX_FRAME_BYTES).toString('latin1');
       const parts = frame.split(' ');
       if (parts.length !== 3 || parts[0] !== 'entry') refuse('TEXT', `${quote(frame)} is not "entry INDEX BYTES"`);
@@ -87,7 +88,7 @@ export function checkLedger(dir, trusted) {
  * @param {() => void} check the check
  * @returns {boolean} whether nothing was refused
  */
-function guard(checked, file, check) {
+export function guard(checked, file, check) {
   try {
     check();
     return true;
@@ -145,7 +146,7 @@ function checkHead(checked, atHead) {
  * @param {ReturnType<typeof foldEntries>} atHead the keys at the head's size
  * @returns {import('./note.mjs').Verifier[]} the keys, each once
  */
-function unvouchedAgentKeys({ fold, head, agreed }, atHead) {
+export function unvouchedAgentKeys({ fold, head, agreed }, atHead) {
   const assigned = fold.assignments.filter(({ entry }) => !agreed || entry >= head.size).map(({ key }) => key);
   const keys = agreed ? [atHead.agentKey, ...assigned] : assigned;
   return Array.from(new Map(keys.map((key) => [key.text, key])).values());
@@ -188,7 +189,7 @@ function checkManifests(checked) {
   const repeats = new RepeatFinder();
   const readable = fold.manifests.flatMap((manifest, i) => {
     const file = manifestFile(i + 1);
-    return guard(checked, file, () => checkManifest(join(dir, file), manifest, repeats)) ? [file] : [];
+    return guard(checked, file, () => checkManifest(readLines(join(dir, file)), manifest, repeats)) ? [file] : [];
   });
   const mayRepeat = repeats.finish();
   if (mayRepeat !== null) reportRepeats(checked, readable, mayRepeat);

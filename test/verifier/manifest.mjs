@@ -67,17 +67,17 @@ export function* readLines(file) {
 }
 
 /**
- * Checks a manifest file against what was sealed and folded.
- * @param {string} file the file
+ * Checks the lines of a manifest against what was sealed and folded.
+ * @param {Iterable<{index: number, line: Line}>} lines the lines in order
  * @param {import('./fold.mjs').Manifest} manifest the manifest
  * @param {import('./path.mjs').RepeatFinder} repeats collects the paths of all manifests
  */
-export function checkManifest(file, manifest, repeats) {
+export function checkManifest(lines, manifest, repeats) {
   const tree = new Tree();
   let bytes = 0;
   let erased = 0;
   let before = null;
-  for (const { index, line } of readLines(file)) {
+  for (const { index, line } of lines) {
     if (index >= manifest.items) refuse('ITEMS', `more lines than the ${manifest.items} items sealed`);
     tree.append(line.leafHash);
     if (line.erased) {

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { Refusal } from './forms.mjs';
 import { STATES } from './fold.mjs';
 import { checkLedger, entriesNaming, findItems } from './ledger.mjs';
+import { checkEvidence, humanEvidence, summariseEvidence } from './evidence.mjs';
 import { checkProof, writeProof } from './proof.mjs';
 import { checkWitnesses, humanWitnesses, witnessKey } from './witness.mjs';
 import { entryLine, humanLedger, humanProof, problemLine, summarise } from './report.mjs';
@@ -19,6 +20,7 @@ const HELP = `usage:
   node verify.mjs state DIR PATH|MANIFEST/INDEX
   node verify.mjs states DIR
   node verify.mjs prove DIR PATH|MANIFEST/INDEX > FILE
+  node verify.mjs evidence DIR [--server-fingerprint HEX] [--agent-fingerprint HEX]... [--output human|json]
   node verify.mjs proof FILE [--server-fingerprint HEX] [--agent-fingerprint HEX]...
   node verify.mjs witness DIR [--witness KEY]...
 `;
@@ -32,6 +34,7 @@ const COMMANDS = {
   state: { count: 2, options: [], run: state },
   states: { count: 1, options: [], run: states },
   prove: { count: 2, options: [], run: prove },
+  evidence: { count: 1, options: ['server-fingerprint', 'agent-fingerprint', 'output'], run: evidence },
   proof: { count: 1, options: ['server-fingerprint', 'agent-fingerprint'], run: proof },
   witness: { count: 1, options: ['witness'], run: witness },
 };
@@ -123,6 +126,19 @@ function ledger(dir, options) {
 function checkDir(dir, options) {
   if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) throw new UsageError(`${dir} is not a folder`);
   return checkLedger(dir, options);
+}
+
+/**
+ * Checks an evidence folder and prints what it says.
+ * @param {string} dir the folder
+ * @param {object} options the fingerprints and the output
+ * @returns {number} the exit code
+ */
+function evidence(dir, options) {
+  if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) throw new UsageError(`${dir} is not a folder`);
+  const summary = summariseEvidence(checkEvidence(dir, options));
+  process.stdout.write(options.output === 'json' ? `${JSON.stringify(summary, null, 2)}\n` : humanEvidence(summary, options));
+  return summary.valid ? VALID : REFUSED;
 }
 
 /**

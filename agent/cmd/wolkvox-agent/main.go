@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	_ "time/tzdata" // Windows and small containers have no zone database
 
@@ -12,7 +13,13 @@ import (
 	"github.com/wolkvox/backup/agent/internal/command"
 )
 
+// gcPercent is how much garbage there may be for what is in use: the agent runs beside other things, and makes little.
+const gcPercent = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program even where a destination hangs
 	status := command.Run(ctx, open, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

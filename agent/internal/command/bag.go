@@ -116,7 +116,7 @@ func (e *exporting) run(ctx context.Context, client backupv1.AgentServiceClient)
 
 // items returns what is to be in the bag.
 func (e *exporting) items(ctx context.Context, client backupv1.AgentServiceClient) (items []*exported, origin string, err error) {
-	err = eachExpired(ctx, client, e.destination, func(page *backupv1.ListExpiredResponse, x *backupv1.ExpiredItem) error {
+	err = eachExpired(ctx, client, &backupv1.ListExpiredRequest{Destination: e.destination, Current: true}, func(page *backupv1.ListExpiredResponse, x *backupv1.ExpiredItem) error {
 		origin = page.GetOrigin()
 		item := x.GetItem()
 		if item.GetPath() == "" || e.night != "" && e.night != x.GetNight() {

@@ -106,8 +106,8 @@ func (p *program) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configPath, "config", defaultConfigPath, "the configuration file")
 	flags.StringVar(&p.output, "output", outputHuman, "human or json")
-	root.AddCommand(p.enroll(), p.destination(), p.run(), p.pause(), p.resume(), p.status(), p.check(), p.ledger(), p.prove(),
-		p.expired(), p.importFiles(), p.storage(), p.find(), p.version())
+	root.AddCommand(p.enroll(), p.destination(), p.run(), p.pause(), p.resume(), p.status(), p.check(), p.audit(), p.report(), p.ledger(), p.prove(),
+		p.evidence(), p.release(), p.expired(), p.importFiles(), p.storage(), p.find(), p.version())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

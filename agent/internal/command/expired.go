@@ -56,7 +56,7 @@ func (p *program) expiredList() *cobra.Command {
 func (p *program) listExpired(ctx context.Context, client backupv1.AgentServiceClient, destination string) error {
 	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
 	count := 0
-	err := eachExpired(ctx, client, destination, func(page *backupv1.ListExpiredResponse, e *backupv1.ExpiredItem) error {
+	err := eachExpired(ctx, client, &backupv1.ListExpiredRequest{Destination: destination}, func(page *backupv1.ListExpiredResponse, e *backupv1.ExpiredItem) error {
 		if count++; p.output == outputJSON {
 			text, err := wire.CompactJSON(e)
 			if err == nil {
@@ -69,6 +69,9 @@ func (p *program) listExpired(ctx context.Context, client backupv1.AgentServiceC
 		}
 		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", page.GetDestination(), e.GetNight(), expiredPath(e), bytesText(e.GetItem().GetSizeBytes()),
 			day(e.GetClosedTime().AsTime()), keptUntil(e), expiredWhy(e.GetItem().GetLastFault()))
+		if err == nil && count%1000 == 0 { // however many there are, few wait to be written
+			err = w.Flush()
+		}
 		return err
 	})
 	if err != nil || p.output == outputJSON {
@@ -82,8 +85,8 @@ func (p *program) listExpired(ctx context.Context, client backupv1.AgentServiceC
 }
 
 // eachExpired calls each for every expired recording.
-func eachExpired(ctx context.Context, client backupv1.AgentServiceClient, destination string, each func(*backupv1.ListExpiredResponse, *backupv1.ExpiredItem) error) error {
-	stream, err := client.ListExpired(ctx, &backupv1.ListExpiredRequest{Destination: destination})
+func eachExpired(ctx context.Context, client backupv1.AgentServiceClient, request *backupv1.ListExpiredRequest, each func(*backupv1.ListExpiredResponse, *backupv1.ExpiredItem) error) error {
+	stream, err := client.ListExpired(ctx, request)
 	if err != nil {
 		return err
 	}

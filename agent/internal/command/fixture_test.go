@@ -36,6 +36,9 @@ type fakeAgent struct {
 	openFail error
 	runFail  error // of the agent as a whole
 	limits   fakeLimits
+	parts    []*backupv1.ReportResponse // what it reports
+
+	asked *backupv1.ReportRequest // the last; guarded by mu
 
 	mu     sync.Mutex
 	opened int

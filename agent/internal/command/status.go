@@ -17,7 +17,8 @@ func (p *program) status() *cobra.Command {
 		Short: "Says what is confirmed, pending and expired, and what is wrong",
 		Long: "status shows each night that is open or holds expired recordings, and the latest one. It exits with 0 if all\n" +
 			"is well, and with 1 if the agent, the server or a destination has a problem, something expired, met a fault,\n" +
-			"expires in a pause or if nights go on as the last ones did, or the last check found something bad.",
+			"expires in a pause or if nights go on as the last ones did, the last check found something bad, or the\n" +
+			"last audit did not settle.",
 		Example: "  wolkvox-agent status\n  wolkvox-agent status --output json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,7 +55,8 @@ func isWell(status *backupv1.GetStatusResponse) bool {
 	for _, d := range status.GetDestinations() {
 		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0 && !expiresPaused(d) &&
 			len(d.GetForecast().GetExpiring()) == 0 &&
-			d.GetCheck().GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD
+			d.GetCheck().GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD &&
+			(d.GetAudit() == nil || auditIsSettled(d.GetAudit()))
 	}
 	return well
 }
@@ -113,7 +115,9 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	if n := d.GetOutboxCount(); n > 0 {
 		fmt.Fprintf(p.stdout, "receipts that wait for the server: %d\n", n)
 	}
+	p.writeEvidence(d.GetEvidence())
 	p.writeLastCheck(d.GetCheck())
+	p.writeLastAudit(d.GetAudit())
 	_, err := fmt.Fprintf(p.stdout, "ledger: %s\nagreed: %s\n", headText(d.GetPosition()), headText(d.GetAgreed()))
 	return err
 }

@@ -17,6 +17,7 @@ import (
 
 func (p *program) storage() *cobra.Command {
 	var destination, to string
+	var recursive bool
 	parent := group(&cobra.Command{
 		Use: "storage", Short: "Shows what is in wolkvox Storage, and gets it back",
 		Example: "  wolkvox-agent storage ls\n  wolkvox-agent storage get calls/2026/a.gsm --to /srv/restored",
@@ -41,18 +42,23 @@ func (p *program) storage() *cobra.Command {
 	}
 	get := &cobra.Command{
 		Use:   "get PATH",
-		Short: "Gets a recording back from wolkvox Storage",
+		Short: "Gets a recording, or a folder of them, back from wolkvox Storage",
 		Long: "get fetches one file. It has its name only once all of it came and has the SHA-256 that was sealed; until then it is\n" +
-			"PATH.partial, and the next get goes on where that one ends. A file that is there already is never replaced.",
-		Example: "  wolkvox-agent storage get calls/2026/a.gsm --to /srv/restored",
+			"PATH.partial, and the next get goes on where that one ends. A file that is there already is never replaced.\n\n" +
+			"With --recursive PATH is a folder, and all in it and below it comes; without a PATH everything does. Started again,\n" +
+			"it goes on.",
+		Example: "  wolkvox-agent storage get calls/2026/a.gsm --to /srv/restored\n  wolkvox-agent storage get calls/2026 --recursive --to /srv/restored",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			if len(args) > 1 || len(args) == 0 && !recursive {
 				return usageError{fmt.Errorf("%s takes one path, as storage ls shows it", cmd.CommandPath())}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.withStorage(cmd.Context(), destination, func(ctx context.Context, place download.Place) error {
+				if recursive {
+					return p.getFolder(ctx, place, append(args, "")[0], to)
+				}
 				got, err := place.Get(ctx, args[0], to)
 				if err != nil {
 					return err
@@ -66,6 +72,7 @@ func (p *program) storage() *cobra.Command {
 		},
 	}
 	get.Flags().StringVar(&to, "to", ".", "the directory below which the file gets its path")
+	get.Flags().BoolVarP(&recursive, "recursive", "r", false, "get all of a folder")
 	for _, cmd := range []*cobra.Command{ls, get} {
 		cmd.Flags().StringVar(&destination, "destination", "", "the destination, where several are in wolkvox Storage")
 	}
@@ -113,6 +120,29 @@ func (p *program) withStorage(ctx context.Context, name string, do func(ctx cont
 	}
 	defer conn.Close()
 	return do(ctx, download.Place{Service: backupv1.NewStorageServiceClient(conn), Tenant: known.Origin.Tenant(), Destination: known.Origin.Destination()})
+}
+
+func (p *program) getFolder(ctx context.Context, place download.Place, folder, to string) error {
+	total, err := place.GetFolder(ctx, folder, to, func(name string, got download.Got, err error) error {
+		switch {
+		case p.output == outputJSON && err != nil:
+			return p.writeJSON(download.Failure{Name: name, Error: err.Error()})
+		case p.output == outputJSON:
+			return p.writeJSON(got.Told())
+		case err != nil:
+			_, err = fmt.Fprintln(p.stdout, err)
+			return err
+		}
+		_, err = fmt.Fprintln(p.stdout, got.Sentence())
+		return err
+	})
+	if p.output != outputJSON {
+		fmt.Fprintln(p.stdout, total.Sentence())
+	}
+	if err != nil {
+		return fmt.Errorf("%w; start it again to go on", err)
+	}
+	return total.Err()
 }
 
 func (p *program) listStorage(ctx context.Context, place download.Place, folder string) error {

@@ -58,6 +58,10 @@ type Destination struct {
 	// Window is when recordings are copied by themselves, "02:00-06:00" by the tenant's clock; where not set the
 	// server's window holds.
 	Window *Window `yaml:"window"`
+	// Audit is how what is stored is read again, and repaired.
+	Audit Audit `yaml:"audit"`
+	// Retention is what the client itself removes from the destination.
+	Retention Retention `yaml:"retention"`
 }
 
 // Defaults of values that are not set.
@@ -185,6 +189,12 @@ func (d *Destination) check() error {
 	}
 	if d.BytesPerSecond != nil && *d.BytesPerSecond < minBytesPerSecond {
 		return fmt.Errorf("bytes_per_second is %d; give at least 1KiB", *d.BytesPerSecond)
+	}
+	if err := d.Audit.check(); err != nil {
+		return err
+	}
+	if err := d.Retention.check(); err != nil {
+		return err
 	}
 	return d.Bandwidth.check()
 }

@@ -44,7 +44,7 @@ func (s *Service) checkAtWork() error {
 }
 
 // selected returns the destination and the expired items that a person means.
-func (s *Service) selected(selection *backupv1.ItemSelection) (Destination, night.Chosen, error) {
+func (s *Service) selected(ctx context.Context, selection *backupv1.ItemSelection) (Destination, night.Chosen, error) {
 	d, err := s.only(selection.GetDestination())
 	if err != nil {
 		return d, nil, err
@@ -69,6 +69,9 @@ func (s *Service) selected(selection *backupv1.ItemSelection) (Destination, nigh
 		if choice.Night, err = backup.ParseDate(text); err != nil {
 			return bad("the night: %v", err)
 		}
+	}
+	if err := d.Night.Learn(ctx); err != nil {
+		return d, nil, err
 	}
 	chosen, unknown, err := d.Night.Choose(choice, backup.Expired)
 	switch {
@@ -101,7 +104,7 @@ func (s *Service) FetchExpired(request *backupv1.FetchExpiredRequest, stream grp
 	if err := s.checkAtWork(); err != nil {
 		return err
 	}
-	d, chosen, err := s.selected(request.GetSelection())
+	d, chosen, err := s.selected(ctx, request.GetSelection())
 	if err != nil {
 		return err
 	}
@@ -168,7 +171,7 @@ func (s *Service) WaiveItems(ctx context.Context, request *backupv1.WaiveItemsRe
 	if !ok {
 		return nil, wire.Error(codes.InvalidArgument, wire.ReasonBadRequest, "say why: the reason is missing or unknown")
 	}
-	d, chosen, err := s.selected(request.GetSelection())
+	d, chosen, err := s.selected(ctx, request.GetSelection())
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,11 @@ func (s *Service) ListExpired(request *backupv1.ListExpiredRequest, stream grpc.
 		return err
 	}
 	for _, d := range chosen {
+		if request.GetCurrent() {
+			if err := d.Night.Learn(stream.Context()); err != nil {
+				return err
+			}
+		}
 		if err := d.listExpired(stream); err != nil {
 			return err
 		}

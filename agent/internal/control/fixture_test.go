@@ -20,6 +20,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/acts"
+	"github.com/wolkvox/backup/agent/internal/audit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/dest/memdest"
 	"github.com/wolkvox/backup/agent/internal/night"
@@ -162,21 +164,22 @@ func (s *server) SubmitReceipts(_ context.Context, m *backupv1.SubmitReceiptsReq
 
 // rig is a service with one destination, and what is behind it.
 type rig struct {
-	service *Service
-	server  *server
-	disk    *memdest.Disk
-	night   *night.Night
-	log     *store.Ledger
-	limits  *limits
-	begin   func() // lets the night's loop begin
-	socket  string
-	stop    func() error // ends the service and returns what Serve does
+	service  *Service
+	server   *server
+	disk     *memdest.Disk
+	night    *night.Night
+	log      *store.Ledger
+	limits   *limits
+	begin    func() // lets the night's loop begin
+	socket   string
+	stateDir string
+	stop     func() error // ends the service and returns what Serve does
 }
 
 // newRig serves on a socket.
 func newRig(t testing.TB, items int) *rig {
 	t.Helper()
-	r := &rig{server: newServer(t, items), limits: &limits{}, disk: memdest.New(), log: newLog(t), socket: filepath.Join(t.TempDir(), "s")}
+	r := &rig{server: newServer(t, items), limits: &limits{}, disk: memdest.New(), log: newLog(t), socket: filepath.Join(t.TempDir(), "s"), stateDir: t.TempDir()}
 	ctx, cancel := context.WithCancel(context.Background())
 	var busy sync.WaitGroup
 	listener := bufconn.Listen(1 << 16)
@@ -195,10 +198,12 @@ func newRig(t testing.TB, items int) *rig {
 		Name: "nas", Log: r.log, Key: testKey(t, testOrigin.AgentKeyName(testAgent)), ServerKey: r.server.key.Verifier(), Client: client, Session: session,
 		Dest: place, Streams: 1, Limiter: rate.NewLimiter(rate.Inf, 1), Reserve: func(dest.Space) int64 { return 0 }, Room: room,
 		Agreed: func(context.Context) error { return nil }, Patience: 10 * time.Second, Slog: silent,
+		Audits: audit.NewJournal(t.TempDir(), "nas"),
 	})
 	r.service = &Service{
 		Agent: testAgent, Version: "v1", ServerAddress: "server.example:443", ServerProblem: func() error { return nil },
 		Problems: func() []string { return nil }, ClockOffset: func() (time.Duration, bool) { return 0, false }, CertificateEnd: func() time.Time { return noon }, AtWork: true,
+		Acts: acts.Open(r.stateDir),
 		Destinations: []Destination{{
 			Name: "nas", Location: "/mnt/nas", Log: r.log, Night: r.night, Store: place, LogProblem: session.Problem,
 			Space:  func() (dest.Space, bool, error) { return dest.Space{FreeBytes: 5e9}, true, nil },

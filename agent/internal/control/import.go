@@ -45,6 +45,9 @@ func (s *Service) ImportFiles(stream grpc.BidiStreamingServer[backupv1.ImportFil
 	if i.acts, err = s.acts(stream.Context(), i.d, acts.Import, "", begin.GetBegin().GetPerson()); err != nil {
 		return err
 	}
+	if err := i.d.Night.Learn(stream.Context()); err != nil {
+		return err
+	}
 	for {
 		err := i.group()
 		if errors.Is(err, io.EOF) {

@@ -106,7 +106,9 @@ func (d Destination) moveResult(m night.Moved, err error) *backupv1.MoveResult {
 	}
 	message := fmt.Sprintf("%d of %d confirmed recordings are at %s as they were; it is in use now. %d signed as lost: the next run copies those that wolkvox still tries, "+
 		"and the others are expired.", m.Wanted-m.Lost, m.Wanted, d.Location, m.Lost)
-	if m.Altered > 0 {
+	if m.Altered > 0 && d.Night.Repair {
+		message += fmt.Sprintf(" %d of them have something else under their names, which the next run moves to .wolkvox/aside.", m.Altered)
+	} else if m.Altered > 0 {
 		message += fmt.Sprintf(" %d of them have something else under their names, which was left as it is: move it away before the next run.", m.Altered)
 	}
 	return &backupv1.MoveResult{Complete: true, Message: message + untouched}

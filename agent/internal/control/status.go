@@ -48,9 +48,13 @@ func (d Destination) status(ctx context.Context) (*backupv1.DestinationStatus, e
 	status := &backupv1.DestinationStatus{
 		Name: d.Name, Origin: string(d.Log.Origin()), Location: d.Location,
 		Counts: wire.Counts(total), OutboxCount: int64(d.Log.OutboxLen()), Position: wire.Position(size, root),
-		Running: condition.Running, LastRunTime: timestamp(condition.LastRun), Check: d.lastCheck(), Pause: d.Limits.pause(),
+		Evidence: evidenceStatus(d.Night.Evidence()),
+		Running:  condition.Running, LastRunTime: timestamp(condition.LastRun), Check: d.lastCheck(), Pause: d.Limits.pause(),
 	}
 	if status.Agreed, err = agreed(d.Log); err != nil {
+		return nil, err
+	}
+	if status.Audit, err = d.lastAudit(); err != nil {
 		return nil, err
 	}
 	problem := d.LogProblem()

@@ -29,9 +29,8 @@ func (w words) notFetched(left int64, done night.ByHand) string {
 	if done.Err != nil {
 		why = done.Err.Error()
 	} else {
-		counts := make(map[string]int)
-		for _, message := range done.Met {
-			if counts[message]++; counts[message] > counts[why] {
+		for message, count := range done.Reasons {
+			if why == "" || count > done.Reasons[why] || count == done.Reasons[why] && message < why {
 				why = message
 			}
 		}

@@ -8,6 +8,8 @@ type abilities struct {
 	Keeper
 	stager   Stager
 	hasher   Hasher
+	glancer  Glancer
+	rereader Rereader
 	mover    Mover
 	settler  Settler
 	lister   Lister
@@ -24,6 +26,8 @@ func abilitiesOf(driver Driver) (abilities, error) {
 	}
 	a.stager, _ = driver.(Stager)
 	a.hasher, _ = driver.(Hasher)
+	a.glancer, _ = driver.(Glancer)
+	a.rereader, _ = driver.(Rereader)
 	a.mover, _ = driver.(Mover)
 	a.settler, _ = driver.(Settler)
 	a.lister, _ = driver.(Lister)

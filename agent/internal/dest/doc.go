@@ -83,6 +83,7 @@
 //	.wolkvox/moving                            a move to this place, which had no marker, is not finished
 //	.wolkvox/head.LOGID, last-delivered.LOGID  those of an earlier log that this one continues
 //	.wolkvox/staging/<process>/<batch>/<file>  files out of sight, swept by the next process
+//	.wolkvox/evidence/<name>/<LOGID>/…         the log, the manifests and sums as plain files (proto/README.md, section 1.8)
 //	.wolkvox/aside/<label>/<name>              what was moved out of the way, never deleted
 //
 // # Drivers

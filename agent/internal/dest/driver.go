@@ -121,6 +121,22 @@ type Hasher interface {
 	HashAll(ctx context.Context, names []string) ([]Found, error)
 }
 
+// Glancer is a driver that can tell most of what is absent at much less cost than by asking for each name.
+type Glancer interface {
+	// Glance reports of each of names whether it seems to be absent; false says nothing. It is a hint: nothing may be called
+	// missing by it, and what is put in its place is put only if the name is free.
+	Glance(ctx context.Context, names []string) (absent []bool, err error)
+}
+
+// Rereader is a [Hasher] that may tell what the place itself computed, without reading.
+type Rereader interface {
+	Hasher
+	// TellsDigests reports whether HashAll asks for what the place computed, now, instead of reading all.
+	TellsDigests(ctx context.Context) bool
+	// ReadAll is HashAll that reads every byte.
+	ReadAll(ctx context.Context, names []string) ([]Found, error)
+}
+
 // StagedFile is a file being staged.
 type StagedFile interface {
 	io.Writer
@@ -134,8 +150,12 @@ type StagedFile interface {
 // Move names a staged file and the name under which it shall be visible.
 type Move struct{ Key, Name string }
 
-// Keeper is a driver that keeps small files of the agent's own. Their names are relative to the folder
-// [backup.OwnPrefix]. Every driver that a [Store] is built on has this ability.
+// MaxOwnBytes is the most that an own file may hold.
+const MaxOwnBytes = 1 << 20
+
+// Keeper is a driver that keeps small files of the agent's own, of up to [MaxOwnBytes]. Their names are relative to the folder
+// [backup.OwnPrefix], and may lie in folders below it, which are made as needed. Every driver that a [Store] is built on has this
+// ability.
 type Keeper interface {
 	// ReadOwn returns the contents of an own file, fs.ErrNotExist only where it is truly absent.
 	ReadOwn(ctx context.Context, name string) ([]byte, error)

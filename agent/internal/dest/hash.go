@@ -31,6 +31,33 @@ type Found struct {
 // order. A file that is equal to what is wanted may be confirmed as it is (adopted). The error of Hash itself says
 // that nothing is known of any of them.
 func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
+	return p.hash(ctx, names, p.able.settler, p.able.hasher)
+}
+
+// Examine is [Place.Hash] of what was made durable before: it changes nothing, so that one file that cannot be read keeps it from
+// none of the others. Where everyByte is set it reads all, whatever the place itself knows of what it stores.
+func (p *Place) Examine(ctx context.Context, names []string, everyByte bool) ([]Found, error) {
+	by := p.able.hasher
+	if everyByte && p.able.rereader != nil {
+		by = rereading{p.able.rereader}
+	}
+	return p.hash(ctx, names, nil, by)
+}
+
+// TellsDigests reports whether [Place.Examine] can ask for what the place computed, now, instead of reading all.
+func (p *Place) TellsDigests(ctx context.Context) bool {
+	return p.able.rereader != nil && p.able.rereader.TellsDigests(ctx)
+}
+
+// rereading is a Hasher that reads every byte.
+type rereading struct{ Rereader }
+
+func (r rereading) HashAll(ctx context.Context, names []string) ([]Found, error) {
+	return r.ReadAll(ctx, names)
+}
+
+// hash is Hash by a hasher, nil for one file after the other, after settler, if any, made what is there durable.
+func (p *Place) hash(ctx context.Context, names []string, settler Settler, by Hasher) ([]Found, error) {
 	found := make([]Found, len(names))
 	valid := make([]string, 0, len(names))
 	for i, name := range names {
@@ -39,12 +66,12 @@ func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
 			valid = append(valid, name)
 		}
 	}
-	if p.able.settler != nil && len(valid) > 0 {
-		if err := p.able.settler.Settle(ctx, valid); err != nil {
+	if settler != nil && len(valid) > 0 {
+		if err := settler.Settle(ctx, valid); err != nil {
 			return nil, fmt.Errorf("make what is there durable at %s: %w", p.store.label, err)
 		}
 	}
-	if err := p.hashAll(ctx, found, valid); err != nil {
+	if err := p.hashAll(ctx, found, valid, by); err != nil {
 		return nil, fmt.Errorf("hash what is at %s: %w", p.store.label, err)
 	}
 	for i := range found {
@@ -59,9 +86,44 @@ func (p *Place) Hash(ctx context.Context, names []string) ([]Found, error) {
 	return found, nil
 }
 
+// HashExpected is [Place.Hash] for files that are about to be staged: fs.ErrNotExist is an impression here, which holds good
+// because a name that turns out to be taken is looked at by [Batch.Publish].
+func (p *Place) HashExpected(ctx context.Context, names []string) ([]Found, error) {
+	if p.able.glancer == nil || p.able.stager == nil {
+		return p.Hash(ctx, names)
+	}
+	absent, err := p.able.glancer.Glance(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("look what is at %s: %w", p.store.label, err)
+	}
+	found := make([]Found, len(names))
+	var others []string
+	var at []int // where they are in names
+	for i, name := range names {
+		if err := checkName(name); err != nil || !absent[i] {
+			others, at = append(others, name), append(at, i)
+			continue
+		}
+		found[i] = Found{Name: name, Err: &fs.PathError{Op: "look at", Path: name, Err: fs.ErrNotExist}}
+	}
+	if len(others) < len(names) {
+		if err := p.CheckMarker(ctx); err != nil {
+			return nil, err
+		}
+	}
+	hashed, err := p.Hash(ctx, others)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range hashed {
+		found[at[i]] = f
+	}
+	return found, nil
+}
+
 // hashAll fills in found for the valid names, at once where the driver can.
-func (p *Place) hashAll(ctx context.Context, found []Found, valid []string) error {
-	if p.able.hasher == nil {
+func (p *Place) hashAll(ctx context.Context, found []Found, valid []string, by Hasher) error {
+	if by == nil {
 		return Parallel(ctx, len(found), workers, func(i int) {
 			if found[i].Err == nil {
 				found[i] = p.hashOne(ctx, found[i].Name)
@@ -71,7 +133,7 @@ func (p *Place) hashAll(ctx context.Context, found []Found, valid []string) erro
 	if len(valid) == 0 {
 		return nil
 	}
-	hashed, err := p.able.hasher.HashAll(ctx, valid)
+	hashed, err := by.HashAll(ctx, valid)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type Item struct {
 	Index  int64
 	Path   string
 	Digest backup.Digest
+	Kind   backup.MediaKind
 }
 
 // File is one file being staged. It is used by one goroutine.

@@ -67,7 +67,11 @@ func (n *Night) agree(ctx context.Context) error {
 	if err := place.WriteOwn(ctx, dest.Head, agreed); err != nil {
 		return n.atPlace(err)
 	}
-	return n.Log.PutAgreed(agreed)
+	if err := n.Log.PutAgreed(agreed); err != nil {
+		return err
+	}
+	n.tellAgreed()
+	return nil
 }
 
 // consistent makes sure that an earlier head is of the history that leads to latest.

@@ -139,18 +139,24 @@ func (n *Night) held() (all map[int64]ledger.Set, items int64, err error) {
 	n.Log.View(func(log *ledger.Log) { last = int64(len(log.Manifests)) })
 	all = make(map[int64]ledger.Set)
 	for manifest := int64(1); manifest <= last; manifest++ {
-		// The outbox first: a receipt goes from there into the log.
-		signed := n.Log.OutboxDelivered(manifest)
-		confirmed, err := n.Log.Items(manifest, backup.Confirmed)
+		held, err := n.heldOf(manifest)
 		if err != nil {
 			return nil, 0, err
 		}
-		if held := confirmed.Union(signed); !held.IsEmpty() {
+		if !held.IsEmpty() {
 			all[manifest] = held
 			items += held.Len()
 		}
 	}
 	return all, items, nil
+}
+
+// heldOf is held for one manifest.
+func (n *Night) heldOf(manifest int64) (ledger.Set, error) {
+	// The outbox first: a receipt goes from there into the log.
+	signed := n.Log.OutboxDelivered(manifest)
+	confirmed, err := n.Log.Items(manifest, backup.Confirmed)
+	return confirmed.Union(signed), err
 }
 
 // lossesOf calls looked with how many items it has looked at since it last did, and how many of them are lost.

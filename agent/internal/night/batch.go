@@ -35,6 +35,7 @@ type batch struct {
 	reserved int64         // bytes counted as in flight; guarded by pass.mu
 	received atomic.Int64  // bytes of files staged since the last round
 	syncTook time.Duration // by the sync of the last round
+	sounds   durations     // of what was staged since the last round
 }
 
 // fetch opens the destination, adopts what is already there, and stages the rest. The batch is returned with an error
@@ -75,7 +76,7 @@ func (b *batch) adopt(ctx context.Context) ([]fetch.Item, error) {
 		b.indexes[item.Path] = item.Index
 	}
 	n := b.pass.night
-	found, err := b.place.Hash(ctx, names)
+	found, err := b.place.HashExpected(ctx, names)
 	if err != nil {
 		return nil, n.atPlace(err)
 	}
@@ -191,7 +192,7 @@ func (b *batch) receive(ctx context.Context, items []fetch.Item) error {
 			if err != nil {
 				return nil, n.atPlace(err)
 			}
-			return placeFile{file, n}, nil
+			return b.measured(item, placeFile{file, n}), nil
 		},
 		func(outcome fetch.Outcome) {
 			if outcome.Err != nil || outcome.Unavailable != uplink.Available {
@@ -296,6 +297,9 @@ func (b *batch) round(ctx context.Context) error {
 			}
 		}
 		b.release(sizeBytes)
+		if err := b.keepDurations(); err != nil {
+			return err
+		}
 	}
 	if err := b.pass.report(ctx); err != nil {
 		return err

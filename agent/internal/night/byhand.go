@@ -42,7 +42,10 @@ type byHand struct {
 	// is about that file alone.
 	read func(ctx context.Context, item ItemID, w io.Writer) error
 
-	met map[ItemID]string // why items did not go through, in the words for people; guarded by pass.mu
+	// Why items did not go through, in the words for people: how many for each reason, and of what a person has also which; guarded
+	// by pass.mu.
+	reasons map[string]int64
+	met     map[ItemID]string
 }
 
 // ErrFile says that a file that a person has cannot be used.
@@ -78,6 +81,10 @@ func (p *pass) metByHand(manifest int64, items ledger.Set, f fault.Fault) {
 	if p.byHand == nil {
 		return
 	}
+	p.byHand.reasons[f.Message] += items.Len()
+	if !p.carried() {
+		return
+	}
 	for index := range items.All() {
 		p.byHand.met[ItemID{manifest, index}] = f.Message
 	}
@@ -103,14 +110,15 @@ func (p *pass) chooseByHand() (work, error) {
 // ByHand is how something ended that a person asked for.
 type ByHand struct {
 	Confirmed Chosen            // items that the log says are at the destination, of those that were asked for
-	Met       map[ItemID]string // why others are not, where there is a reason for each, in words for people
+	Met       map[ItemID]string // of an import: why others are not, where there is a reason for each, in words for people
+	Reasons   map[string]int64  // how often each fault was met, by its words for people
 	Err       error             // why it ended early; nil where it did not
 }
 
 // do makes a pass over what a person chose, while no other pass runs, and returns when the log says what became of it, or when it
 // is known why it does not.
 func (n *Night) do(ctx context.Context, by *byHand) (ByHand, error) {
-	by.met = make(map[ItemID]string)
+	by.met, by.reasons = make(map[ItemID]string), make(map[string]int64)
 	var done ByHand
 	err := n.between(ctx, func(ctx context.Context) error {
 		p := newPass(n)
@@ -118,7 +126,7 @@ func (n *Night) do(ctx context.Context, by *byHand) (ByHand, error) {
 		done.Err = n.pass(ctx, p).Err
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		done.Met = by.met
+		done.Met, done.Reasons = by.met, by.reasons
 		return nil
 	})
 	if err != nil {

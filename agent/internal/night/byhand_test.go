@@ -88,6 +88,12 @@ func TestFetchAndWaive(t *testing.T) {
 			t.Fatalf("fetched: %+v, %v, written down %v", done, err, w.items)
 		}
 		m.total("after fetching", 1, 4, 0)
+		m.disk.Plant(names[4], []byte("somebody else's"))
+		chosen, _, err = n.Choose(Choice{Paths: names[4:]}, backup.Expired)
+		check(t, err)
+		if done, err = n.FetchExpired(ctx, chosen, w.acts); err != nil || done.Confirmed.Len() != 0 || len(done.Reasons) != 1 || len(done.Met) != 0 {
+			t.Errorf("fetched where something else is: %+v, %v", done, err)
+		}
 		chosen, _, err = n.Choose(Choice{Paths: names[1:3]}, backup.Expired) // one is confirmed
 		check(t, err)
 		waived, err := n.Waive(ctx, chosen, ledger.WaivedNotNeeded, w.acts)

@@ -52,7 +52,7 @@ func (b *batch) carryOne(ctx context.Context, item fetch.Item) error {
 	if err != nil {
 		return n.atPlace(err)
 	}
-	file := placeFile{staged, n}
+	file := b.measured(item, placeFile{staged, n})
 	err = p.byHand.read(ctx, ItemID{b.work.manifest, item.Index}, file)
 	if err == nil {
 		err = file.Commit()

@@ -1,6 +1,7 @@
 package night
 
 import (
+	"context"
 	"slices"
 
 	"github.com/wolkvox/backup"
@@ -13,7 +14,11 @@ type Choice struct {
 	Paths []string    // as the manifest has them
 }
 
-// Choose returns the items in one of the states that a choice means, and the paths among which there is none.
+// Learn returns when the log is as the server's: what a person chooses is chosen from what is known now, also where the process has
+// only begun.
+func (n *Night) Learn(ctx context.Context) error { return n.Session.WaitSynced(ctx, n.Patience) }
+
+// Choose returns the items in one of the states that a choice means, and the paths among which there is none. See [Night.Learn].
 func (n *Night) Choose(c Choice, states ...backup.State) (chosen Chosen, unknown []string, err error) {
 	chosen = make(Chosen)
 	left := make(map[string]bool, len(c.Paths))

@@ -22,17 +22,22 @@ import (
 
 // machine is the agent's machine: its disk for recordings, its store, and the power that both need.
 type machine struct {
-	t      testing.TB
-	peer   *peer
-	disk   *memdest.Disk
-	db     *store.DB
-	dir    string // of the store; empty for one in memory, which no power cut reaches
-	outage outage
-	refuse func(op desttest.Op, name string) error // what the destination answers; nil for what the disk does
-	blind  bool                                    // the session does not see what the destination keeps
+	t        testing.TB
+	peer     *peer
+	disk     *memdest.Disk
+	db       *store.DB
+	dir      string // of the store; empty for one in memory, which no power cut reaches
+	outage   outage
+	refusing sync.Mutex
+	refuse   func(op desttest.Op, name string) error // what the destination answers; nil for what the disk does
+	blind    bool                                    // the session does not see what the destination keeps
 	// paused and measured are those of the configuration of nights that loop.
 	paused   func(time.Time) bool
 	measured func(bytesPerSecond int64)
+	audits   string                        // where audits keep their files
+	wrap     func(dest.Opener) dest.Opener // of the place; nil for none
+	repair   bool                          // what was altered is moved aside
+	retain   int                           // days after which the client removes recordings
 }
 
 // outage cuts the power at one operation of destination or store.
@@ -69,7 +74,7 @@ func (o *outage) step(name string) (apply bool, err error) {
 }
 
 func newMachine(t testing.TB, p *peer, dir string) *machine {
-	m := &machine{t: t, peer: p, disk: memdest.New(), dir: dir}
+	m := &machine{t: t, peer: p, disk: memdest.New(), dir: dir, audits: t.TempDir()}
 	place, err := dest.New(m.disk, "memory", string(testOrigin))
 	if err == nil {
 		_, err = place.Init(t.Context())

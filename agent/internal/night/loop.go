@@ -50,6 +50,9 @@ const idleCheck = 30 * time.Second
 // error is [store.ErrFailed] or [store.ErrDamaged]: nothing can be done until the store was opened again, or begun anew. The
 // window is judged by the server's time; this machine's clock has no part in it.
 func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	keeping := start(func() error { n.keepEvidence(ctx); return nil })
+	defer func() { cancel(); <-keeping }()
 	var passes, settling rest
 	var seen int64 // the size of the log when something was last done about it
 	if n.settled() {
@@ -115,6 +118,9 @@ func (n *Night) Loop(ctx context.Context, window func() (schedule.Window, bool))
 			n.rested(&passes, err)
 			n.setRest(passes.until)
 			if answer != nil {
+				if outcome.Complete {
+					n.awaitEvidence(ctx)
+				}
 				answer <- outcome
 			}
 		}

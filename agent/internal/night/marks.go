@@ -181,7 +181,10 @@ func (n *Night) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.moveWithdrawn(ctx, place)
+	if err := n.moveWithdrawn(ctx, place); err != nil {
+		return err
+	}
+	return n.moveAltered(ctx, place)
 }
 
 // resolvePrepared ends the making of a receipt that a crash interrupted. If its hash stands beside the marker the

@@ -26,8 +26,8 @@ type Match struct {
 	State backup.State
 	// First is the file of the same contents that was offered before it, by its place in the group; -1 where there is none.
 	First int
-	// Namesake is the path of an item of other contents that has its name, and Double that of one that has its size, where there is
-	// no item with its contents.
+	// Namesake is the path of an item that has its name, and Double that of a missing one that has its size, to tell a person what it
+	// looks like where there is no item with its contents.
 	Namesake, Double string
 }
 
@@ -35,7 +35,7 @@ type Match struct {
 const maxPaths = 10
 
 // Match compares files that a person has with all that was ever sealed: by contents, and where those are unknown by name and size,
-// so that a person can be told which recording it looks like.
+// so that a person can be told which recording it looks like. See [Night.Learn].
 func (n *Night) Match(offers []Offer) ([]Match, error) {
 	m := newMatcher(offers)
 	for _, sealed := range n.sealed() {
@@ -93,22 +93,7 @@ func newMatcher(offers []Offer) *matcher {
 func (m *matcher) look(id ItemID, item backup.Item, state backup.State) {
 	wanted := slices.Contains(importable, state)
 	if i, ok := m.byDigest[item.Digest]; ok {
-		match := &m.matches[i]
-		switch {
-		case wanted:
-			if len(match.Wanted) == 0 {
-				match.Paths = nil
-			}
-			match.Wanted = append(match.Wanted, id)
-		case len(match.Wanted) > 0:
-			return
-		case match.State == 0 || state == backup.Confirmed:
-			match.State, match.Paths = state, nil
-		}
-		if len(match.Paths) < maxPaths {
-			match.Paths = append(match.Paths, item.Path)
-		}
-		return
+		m.matches[i].take(id, item.Path, state, wanted)
 	}
 	for _, i := range m.byBase[strings.ToLower(path.Base(item.Path))] {
 		match := &m.matches[i]
@@ -120,6 +105,24 @@ func (m *matcher) look(id ItemID, item backup.Item, state backup.State) {
 		for _, i := range m.bySize[item.Digest.SizeBytes] {
 			m.matches[i].Double = item.Path
 		}
+	}
+}
+
+// take takes in an item of the file's contents.
+func (m *Match) take(id ItemID, path string, state backup.State, wanted bool) {
+	switch {
+	case wanted:
+		if len(m.Wanted) == 0 {
+			m.Paths = nil
+		}
+		m.Wanted = append(m.Wanted, id)
+	case len(m.Wanted) > 0, m.State == backup.Confirmed && state != m.State:
+		return
+	case m.State == 0 || state == backup.Confirmed && m.State != state:
+		m.State, m.Paths = state, nil
+	}
+	if len(m.Paths) < maxPaths {
+		m.Paths = append(m.Paths, path)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/agent/internal/audit"
 	"github.com/wolkvox/backup/agent/internal/circuit"
 	"github.com/wolkvox/backup/agent/internal/dest"
 	"github.com/wolkvox/backup/agent/internal/fault"
@@ -44,9 +45,21 @@ type Config struct {
 	Faults    fault.Teller                 // puts faults into words
 	// Circuit says when the destination is to be left alone; nil for one that nobody else has.
 	Circuit *circuit.Breaker
+	// Audits is where audits keep how far they came and what they found.
+	Audits *audit.Journal
+	// Rounds is the same for the rolling audit.
+	Rounds *audit.Journal
+	// Repair says that what an audit found altered is moved aside, so that the next pass copies it again.
+	Repair bool
+	// RetainDays is for how many days after its night the client's own retention keeps a recording; 0 for ever.
+	RetainDays int
+	// Zone returns the tenant's zone, nil where it is not known; nil for never known.
+	Zone func() *time.Location
 	// Patience is how long a pass waits for the server before it is given up.
 	Patience time.Duration
-	Slog     *slog.Logger
+	// EvidenceFile is where it is kept, beside the store, how far the evidence at the destination reaches; empty for nowhere.
+	EvidenceFile string
+	Slog         *slog.Logger
 }
 
 // Night copies the recordings of one destination. Run is called by one goroutine at a time; all other methods may
@@ -58,7 +71,12 @@ type Night struct {
 	wake     chan struct{} // holds at most one wish for a pass that nobody waits for
 	moves    chan *move
 	errands  chan errand
+	// agreedNow holds at most one message that a head was agreed.
+	agreedNow    chan struct{}
+	evidenceTurn chan struct{} // holds one message while evidence is written
 
+	auditing sync.Mutex // held by the audit that somebody asked for and that is under way
+	slicing  sync.Mutex // held by the slice of the rolling audit that is being read
 	receipts sync.Mutex // held while a receipt is made: what stands beside the marker follows the outbox
 	marks    marks      // guarded by receipts
 	forked   bool       // receipts are to be signed anew before any other; guarded by receipts
@@ -71,6 +89,7 @@ type Night struct {
 	withdrawn map[int64]ledger.Set // items that were withdrawn and may have been published before, per manifest
 	// knownServer says that the log was seen to have had the server's key that this agent was enrolled with.
 	knownServer bool
+	altered     map[int64]ledger.Set // items that an audit found altered and that were not looked at since, per manifest
 	suspects    map[int64]ledger.Set // items that met an error at the destination, per manifest
 	swept       bool                 // staging of earlier processes was deleted
 	running     bool
@@ -80,6 +99,7 @@ type Night struct {
 	unsettled error
 	met       time.Time // when problem or unsettled was met, by the server's clock
 	lastRun   time.Time
+	evidence  Evidence
 	restUntil time.Time // until when no pass begins by itself because of faults, by this process's own uptime
 }
 
@@ -101,8 +121,10 @@ func New(c Config) *Night {
 	if c.Circuit == nil {
 		c.Circuit = circuit.New(nil, c.Faults, nil)
 	}
-	return &Night{Config: c, pace: pace.New(c.Streams), requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), errands: make(chan errand),
-		closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
+	return &Night{Config: c, evidence: Evidence{Size: recallEvidence(c.EvidenceFile)}, pace: pace.New(c.Streams),
+		requests: make(chan chan<- Outcome), wake: make(chan struct{}, 1), moves: make(chan *move), errands: make(chan errand),
+		agreedNow: make(chan struct{}, 1), evidenceTurn: make(chan struct{}, 1),
+		closed: make(map[int64]bool), withdrawn: make(map[int64]ledger.Set), altered: make(map[int64]ledger.Set), suspects: make(map[int64]ledger.Set)}
 }
 
 // Now returns the server's time, carried on by this process's own uptime, and what this machine's clock shows before the

@@ -145,7 +145,7 @@ func (p *pass) collect(manifest int64, wanted ledger.Set, expired bool) (work, e
 				}
 				sizeBytes += line.Item.Digest.SizeBytes
 				took = append(took, ledger.Range{First: index, Last: index})
-				w.items = append(w.items, fetch.Item{Index: index, Path: line.Item.Path, Digest: line.Item.Digest})
+				w.items = append(w.items, fetch.Item{Index: index, Path: line.Item.Path, Digest: line.Item.Digest, Kind: line.Item.Kind})
 			}
 		}
 		if index++; index > wanted.Max() {
@@ -202,7 +202,8 @@ func (n *Night) scan() error {
 		if err != nil {
 			return err
 		}
-		if !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry closed ")) && !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry withdrawn ")) {
+		if !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry closed ")) && !bytes.HasPrefix(leaf, []byte("wolkvox-backup entry withdrawn ")) &&
+			!bytes.HasPrefix(leaf, []byte("wolkvox-backup entry lost ")) {
 			continue
 		}
 		entry, err := ledger.ParseEntry(leaf)
@@ -214,6 +215,10 @@ func (n *Night) scan() error {
 			n.closed[body.Manifest] = true
 		case ledger.Withdrawn:
 			n.withdrawn[body.Manifest] = n.withdrawn[body.Manifest].Union(body.Indexes)
+		case ledger.Lost:
+			if body.Finding == ledger.LostAltered {
+				n.altered[body.Manifest] = n.altered[body.Manifest].Union(body.Indexes)
+			}
 		}
 	}
 	n.scanned = size

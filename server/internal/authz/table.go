@@ -70,7 +70,9 @@ var methods = map[string]Rule{
 	backupv1.AdminService_ListExpiring_FullMethodName:          {Callers: ofTenant},
 	backupv1.AdminService_FindRecordings_FullMethodName:        {Callers: ofTenant},
 
-	backupv1.AdminService_ListDoorKeys_FullMethodName:  {Callers: ofTenant},
+	backupv1.AdminService_ListDoorKeys_FullMethodName:   {Callers: ofTenant},
+	backupv1.AdminService_ListUnrecorded_FullMethodName: {Callers: ofTenant},
+
 	backupv1.AdminService_AddDoorKey_FullMethodName:    {Callers: Operator | Client, Changes: true},
 	backupv1.AdminService_RemoveDoorKey_FullMethodName: {Callers: Operator | Client, Changes: true},
 

@@ -29,7 +29,9 @@ type fakeAdmin struct {
 	items  [][]*backupv1.Item
 	agents []*backupv1.AgentSummary
 	nights []*backupv1.Night
-	err    error // of streams, after what they have
+
+	unrecorded [][]*backupv1.UnrecordedInteraction
+	err        error // of streams, after what they have
 }
 
 func (f *fakeAdmin) VerifyLedger(context.Context, *backupv1.VerifyLedgerRequest) (*backupv1.VerifyLedgerResponse, error) {
@@ -51,6 +53,15 @@ func (f *fakeAdmin) ListTenants(context.Context, *backupv1.ListTenantsRequest) (
 func (f *fakeAdmin) ListItems(_ *backupv1.ListItemsRequest, stream grpc.ServerStreamingServer[backupv1.ListItemsResponse]) error {
 	for _, page := range f.items {
 		if err := stream.Send(&backupv1.ListItemsResponse{Items: page}); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (f *fakeAdmin) ListUnrecorded(_ *backupv1.ListUnrecordedRequest, stream grpc.ServerStreamingServer[backupv1.ListUnrecordedResponse]) error {
+	for _, page := range f.unrecorded {
+		if err := stream.Send(&backupv1.ListUnrecordedResponse{Interactions: page}); err != nil {
 			return err
 		}
 	}

@@ -203,6 +203,27 @@ func TestItems(t *testing.T) {
 	}
 }
 
+func TestUnrecorded(t *testing.T) {
+	t.Parallel()
+	r := serve(t, &fakeAdmin{unrecorded: [][]*backupv1.UnrecordedInteraction{
+		{{Interaction: "a\x1b", Reason: "waiting", RecordedTime: &timestamppb.Timestamp{Seconds: 1}, SourcePaths: []string{"main/a.gsm", "main/b.gsm"}}},
+		{{Interaction: "b", Reason: "failed", Manifest: 7}},
+	}})
+	code, out, errs := r.do(t, "unrecorded", "acme", "nas", "2026-11-22", "--output", "json")
+	want := `{"interaction":"a\u001b","reason":"waiting","manifest":0,"recorded_time":"1970-01-01T00:00:01Z","source_paths":["main/a.gsm","main/b.gsm"]}` + "\n" +
+		`{"interaction":"b","reason":"failed","manifest":7,"recorded_time":null,"source_paths":[]}` + "\n"
+	if code != exitOK || out != want {
+		t.Errorf("status %d, stderr %q, stdout (-want +got):\n%s", code, errs, cmp.Diff(want, out))
+	}
+	code, out, _ = r.do(t, "unrecorded", "acme", "nas", "2026-11-22")
+	if code != exitOK || strings.Contains(out, "\x1b") || strings.Count(out, "\n") != 3 || !strings.Contains(out, "main/a.gsm, main/b.gsm") {
+		t.Errorf("for people: status %d, stdout %q, want three lines without control characters", code, out)
+	}
+	if code, _, _ := r.do(t, "unrecorded", "acme", "nas", "yesterday"); code != exitUsage {
+		t.Errorf("what is no date ends with status %d", code)
+	}
+}
+
 // The keys of JSON are relied upon by scripts: they are there whatever is set.
 func TestJSONKeysDoNotDependOnValues(t *testing.T) {
 	t.Parallel()

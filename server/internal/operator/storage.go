@@ -75,16 +75,22 @@ func (a *app) showStored(ctx context.Context, place download.Place, folder strin
 
 func (a *app) storageGetCommand() *cobra.Command {
 	var to string
+	var recursive bool
 	command := &cobra.Command{
 		Use:   "get TENANT DESTINATION PATH",
-		Short: "Get a recording back",
+		Short: "Get a recording, or a folder of them, back",
 		Long: `Gets a recording back. It has its name only once all of it came and has the SHA-256 that was
 sealed; until then it is PATH.partial, and the next get goes on where that one ends. A file that
-is there already is never replaced.`,
-		Example: `  wolkvox-server storage get acme vault calls/2026/a.gsm --to /srv/restored --credential ana.pem`,
-		Args:    exactly("TENANT", "DESTINATION", "PATH"),
+is there already is never replaced. With --recursive PATH is a folder, and all in it and below
+it comes; started again, it goes on.`,
+		Example: `  wolkvox-server storage get acme vault calls/2026/a.gsm --to /srv/restored --credential ana.pem
+  wolkvox-server storage get acme vault calls/2026 --recursive --to /srv/restored --credential ana.pem`,
+		Args: exactly("TENANT", "DESTINATION", "PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.storagePlace(c.Context(), args[0], args[1], func(ctx context.Context, place download.Place) error {
+				if recursive {
+					return a.getFolder(ctx, place, args[2], to)
+				}
 				got, err := place.Get(ctx, args[2], to)
 				if err != nil {
 					return err
@@ -98,7 +104,32 @@ is there already is never replaced.`,
 		},
 	}
 	command.Flags().StringVar(&to, "to", ".", "the `DIRECTORY` below which the file gets its path")
+	command.Flags().BoolVarP(&recursive, "recursive", "r", false, "get all of a folder")
 	return command
+}
+
+func (a *app) getFolder(ctx context.Context, place download.Place, folder, to string) error {
+	encoder := json.NewEncoder(a.stdout)
+	total, err := place.GetFolder(ctx, folder, to, func(name string, got download.Got, err error) error {
+		switch {
+		case a.output == outputJSON && err != nil:
+			return encoder.Encode(download.Failure{Name: name, Error: err.Error()})
+		case a.output == outputJSON:
+			return encoder.Encode(got.Told())
+		case err != nil:
+			_, err = fmt.Fprintln(a.stdout, err)
+			return err
+		}
+		_, err = fmt.Fprintln(a.stdout, got.Sentence())
+		return err
+	})
+	if a.output != outputJSON {
+		fmt.Fprintln(a.stdout, total.Sentence())
+	}
+	if err != nil {
+		return err
+	}
+	return total.Err()
 }
 
 func (a *app) storageUsageCommand() *cobra.Command {

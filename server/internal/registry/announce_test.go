@@ -102,6 +102,34 @@ func TestAnnouncementsAreKept(t *testing.T) {
 	}
 }
 
+func TestInteractionsByPage(t *testing.T) {
+	t.Parallel()
+	_, a, _ := newAnnounced(t)
+	night := backup.Date{Year: 2026, Month: 3, Day: 10}
+	if err := a.PutCounted("acme", night, announcedLog, []Counted{{"none", "failed"}}, Mark{Manifest: 1}); err != nil {
+		t.Fatal(err)
+	}
+	var all []Interaction
+	if err := a.EachInteraction("acme", night, announcedLog, func(i Interaction) error { all = append(all, i); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 7, len(all), 1000} {
+		var paged []Interaction
+		for after := ""; ; after = paged[len(paged)-1].ID {
+			page, err := a.InteractionsAfter("acme", night, announcedLog, after, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if paged = append(paged, page...); len(page) < limit {
+				break
+			}
+		}
+		if diff := cmp.Diff(all, paged); diff != "" {
+			t.Errorf("in pages of %d (-want +got):\n%s", limit, diff)
+		}
+	}
+}
+
 func TestCountedIsTakenBack(t *testing.T) {
 	t.Parallel()
 	_, a, _ := newAnnounced(t)

@@ -56,11 +56,20 @@ func (a *Announcements) Night(tenant string, date backup.Date) (night AnnouncedN
 // eachOf calls each with the records whose keys begin with prefix, in the order of the rest of their keys. The value is valid
 // during the call only.
 func eachOf(txn *badger.Txn, prefix []byte, each func(rest string, value []byte) error) error {
+	return eachAfter(txn, prefix, "", each)
+}
+
+// eachAfter is eachOf for those alone of which the rest is behind after.
+func eachAfter(txn *badger.Txn, prefix []byte, after string, each func(rest string, value []byte) error) error {
 	options := badger.DefaultIteratorOptions
 	options.Prefix = prefix
 	it := txn.NewIterator(options)
 	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
+	start := append(prefix[:len(prefix):len(prefix)], after...)
+	if after != "" {
+		start = append(start, 0)
+	}
+	for it.Seek(start); it.Valid(); it.Next() {
 		rest := string(it.Item().Key()[len(prefix):])
 		if err := it.Item().Value(func(value []byte) error { return each(rest, value) }); err != nil {
 			return err
@@ -146,22 +155,9 @@ type Interaction struct {
 func (a *Announcements) EachInteraction(tenant string, date backup.Date, origin ledger.Origin, each func(Interaction) error) error {
 	return a.registry.db.View(func(txn *badger.Txn) error {
 		return eachOf(txn, announcedKey(tenant, announcedNightPart, date.String(), ""), func(id string, _ []byte) error {
-			interaction := Interaction{ID: id}
-			all, err := announcedOf(txn, tenant, id)
+			interaction, err := interactionOf(txn, tenant, date, origin, id)
 			if err != nil {
 				return err
-			}
-			for _, one := range all {
-				if one.Night == date {
-					interaction.Announced = append(interaction.Announced, one)
-				}
-			}
-			mark, found, err := markOfInteraction(txn, tenant, date, origin, id)
-			if err != nil {
-				return err
-			}
-			if found {
-				interaction.Mark = &mark
 			}
 			return each(interaction)
 		})

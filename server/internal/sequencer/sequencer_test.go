@@ -273,11 +273,17 @@ func TestSessions(t *testing.T) {
 	if err := r.seq.CheckSession(second + 1); !errors.Is(err, ErrNoSession) {
 		t.Errorf("a session that was never opened: %v", err)
 	}
+	if err := r.seq.CheckSession(0); !errors.Is(err, ErrNoSession) {
+		t.Errorf("no session: %v", err)
+	}
 	if err := r.seq.CheckSession(second); err != nil {
 		t.Errorf("the current session: %v", err)
 	}
 	if err := r.seq.CheckSession(first); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("the earlier session: %v", err)
+	}
+	if err := r.seq.CheckSession(0); !errors.Is(err, ErrNoSession) {
+		t.Errorf("no session, while another is used: %v", err)
 	}
 	if _, err := r.seq.SubmitReceipts(t.Context(), first, [][]byte{r.receipt(1, set(0, 0), nil)}); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("submitting in the earlier session: %v", err)

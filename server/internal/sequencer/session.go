@@ -118,8 +118,12 @@ func (s *Sequencer) Superseded(number int64) error {
 
 // CheckSession lets a call of a session go on, which is the current one from then on. It returns [ErrSuperseded] where a later
 // session was used, and [ErrNoSession] where it was not opened yet, as far as the log knows: the server went back in
-// time since.
+// time since. So it did where the agent that serves the destination has session 0, that of all others: another one served it
+// when the session was opened.
 func (s *Sequencer) CheckSession(number int64) error {
+	if number < 1 {
+		return fmt.Errorf("session %d of %s: %w", number, s.Origin(), ErrNoSession)
+	}
 	if err := s.Superseded(number); err != nil {
 		return err
 	}

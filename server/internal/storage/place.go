@@ -16,7 +16,7 @@ import (
 )
 
 // MaxOwnBytes is the most that an agent's own small file may hold.
-const MaxOwnBytes = 64 << 10
+const MaxOwnBytes = 1 << 20
 
 // ownSlackBytes is how far beyond the quota an agent's own small files may go: without its marker and head nothing works.
 const ownSlackBytes = 1 << 20

@@ -2,6 +2,7 @@ package azblobdest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -44,9 +45,18 @@ const hashesAtOnce = 32
 // HashAll implements dest.Hasher: many small requests hide the way to the service.
 func (h *handle) HashAll(ctx context.Context, names []string) ([]dest.Found, error) {
 	found := make([]dest.Found, len(names))
-	each(hashesAtOnce, len(names), func(i int) { found[i] = h.hash(ctx, names[i]) })
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	hashing, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	each(hashesAtOnce, len(names), func(i int) {
+		if hashing.Err() != nil {
+			return
+		}
+		if found[i] = h.hash(hashing, names[i]); errors.Is(found[i].Err, dest.ErrUnreachable) { // the others would wait for as long
+			stop(found[i].Err)
+		}
+	})
+	if hashing.Err() != nil {
+		return nil, context.Cause(hashing)
 	}
 	return found, nil
 }

@@ -94,6 +94,17 @@ func testOwnFiles(t *testing.T, env Env) {
 	if _, err := place.ReadOwn(t.Context(), dest.LastDelivered); !isAbsent(err) {
 		t.Errorf("ReadOwn of another file = %v, want fs.ErrNotExist", err)
 	}
+	const deep = "evidence/acme-nas/ledger/0000000000.txt"
+	if _, err := place.ReadOwn(t.Context(), deep); !isAbsent(err) {
+		t.Errorf("ReadOwn in folders that are not there = %v, want fs.ErrNotExist", err)
+	}
+	large := content(3, dest.MaxOwnBytes)
+	if err := place.WriteOwn(t.Context(), deep, large); err != nil {
+		t.Fatalf("WriteOwn in folders that are not there: %v", err)
+	}
+	if got, err := place.ReadOwn(t.Context(), deep); err != nil || !bytes.Equal(got, large) {
+		t.Errorf("ReadOwn in folders = %d bytes, %v, want %d", len(got), err, len(large))
+	}
 	wantVisible(t, env, nil)
 }
 

@@ -16,21 +16,18 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 )
 
-// maxOwnBytes bounds an own file: heads and markers have a few hundred bytes.
-const maxOwnBytes = 64 << 10
-
 // ReadOwn implements dest.Keeper.
 func (h *handle) ReadOwn(ctx context.Context, name string) ([]byte, error) {
 	r, err := h.Open(ctx, ownPath(name))
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxOwnBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, dest.MaxOwnBytes+1))
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	if len(data) > maxOwnBytes {
-		return nil, fmt.Errorf("%s has more than %d bytes", ownPath(name), maxOwnBytes)
+	if len(data) > dest.MaxOwnBytes {
+		return nil, fmt.Errorf("%s has more than %d bytes", ownPath(name), dest.MaxOwnBytes)
 	}
 	return data, nil
 }
@@ -40,15 +37,28 @@ func (h *handle) WriteOwn(ctx context.Context, name string, data []byte) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	switch err := h.root.Mkdir(backup.OwnPrefix, dirPerm); {
-	case err == nil:
-		if err := durable.SyncDirIn(h.root, "."); err != nil {
-			return err
-		}
-	case !errors.Is(err, fs.ErrExist):
-		return h.protected(err, backup.OwnPrefix)
+	if err := h.makeOwnDir(path.Dir(ownPath(name))); err != nil {
+		return err
 	}
 	return h.protected(durable.WriteFileIn(h.root, ownPath(name), data, filePerm), ownPath(name))
+}
+
+// makeOwnDir makes a folder for own files, and those above it, durably.
+func (h *handle) makeOwnDir(dir string) error {
+	err := h.root.Mkdir(dir, dirPerm)
+	if errors.Is(err, fs.ErrNotExist) && path.Dir(dir) != "." {
+		if err := h.makeOwnDir(path.Dir(dir)); err != nil {
+			return err
+		}
+		err = h.root.Mkdir(dir, dirPerm)
+	}
+	switch {
+	case err == nil:
+		return durable.SyncDirIn(h.root, path.Dir(dir))
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	}
+	return h.protected(err, dir)
 }
 
 // RemoveOwn implements dest.Keeper.

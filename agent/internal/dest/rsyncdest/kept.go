@@ -18,11 +18,8 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 )
 
-// maxOwnBytes bounds an own file: heads and markers have a few hundred bytes.
-const maxOwnBytes = 64 << 10
-
 // maxSize is the option that keeps what is too large for an own file from being sent.
-func maxSize() string { return "--max-size=" + strconv.Itoa(maxOwnBytes) }
+func maxSize() string { return "--max-size=" + strconv.Itoa(dest.MaxOwnBytes) }
 
 // keptFor bounds how long what was read counts.
 const keptFor = 5 * time.Second

@@ -198,7 +198,7 @@ func TestOwnFilesChangeMeanwhile(t *testing.T) {
 	for what, do := range map[string]func() error{
 		"a folder":   func() error { return os.Mkdir(own("head"), 0o755) },
 		"a link":     func() error { return os.Symlink("marker", own("head")) },
-		"very large": func() error { return os.WriteFile(own("head"), make([]byte, 1<<20), 0o644) },
+		"very large": func() error { return os.WriteFile(own("head"), make([]byte, 2*dest.MaxOwnBytes), 0o644) },
 	} {
 		if err := errors.Join(os.Remove(own("head")), do()); err != nil {
 			t.Fatal(err)

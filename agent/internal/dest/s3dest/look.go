@@ -58,13 +58,36 @@ func (h *handle) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 // HashAll implements dest.Hasher. The checksum that the service keeps of a whole object counts where it is known to refuse
 // wrong ones; all else is read.
 func (h *handle) HashAll(ctx context.Context, names []string) ([]dest.Found, error) {
-	trusted, err := h.isHonest(ctx)
-	trusted = trusted && err == nil && !h.s3.o.Readback // who may not write can still read
+	return h.hashAll(ctx, names, h.TellsDigests(ctx))
+}
+
+// TellsDigests implements dest.Rereader. Who may not write can still read.
+func (h *handle) TellsDigests(ctx context.Context) bool {
+	if h.s3.o.Readback {
+		return false
+	}
+	honest, err := h.isHonest(ctx)
+	return honest && err == nil
+}
+
+// ReadAll implements dest.Rereader.
+func (h *handle) ReadAll(ctx context.Context, names []string) ([]dest.Found, error) {
+	return h.hashAll(ctx, names, false)
+}
+
+// hashAll says what is under names, by the service's own checksums where they are trusted.
+func (h *handle) hashAll(ctx context.Context, names []string, trusted bool) ([]dest.Found, error) {
 	found := make([]dest.Found, len(names))
 	var absent atomic.Bool
-	err = dest.Parallel(ctx, len(names), maxLooks, func(i int) {
-		if found[i] = h.look(ctx, names[i], trusted); errors.Is(found[i].Err, fs.ErrNotExist) {
+	looking, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	err := dest.Parallel(looking, len(names), maxLooks, func(i int) {
+		found[i] = h.look(looking, names[i], trusted)
+		switch {
+		case errors.Is(found[i].Err, fs.ErrNotExist):
 			absent.Store(true)
+		case errors.Is(found[i].Err, dest.ErrUnreachable): // the others would wait for as long
+			stop(found[i].Err)
 		}
 	})
 	if err == nil && absent.Load() {

@@ -20,9 +20,6 @@ import (
 	"github.com/wolkvox/backup/agent/internal/dest"
 )
 
-// maxOwnBytes bounds an own file that is read: heads and markers have a few hundred bytes.
-const maxOwnBytes = 1 << 20
-
 // own returns the key of an own file.
 func (h *handle) own(name string) string { return h.s3.prefix + backup.OwnPrefix + "/" + name }
 
@@ -88,12 +85,12 @@ func (h *handle) ReadOwn(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 	r := &body{h.s3, ctx, object.Body}
-	data, err := io.ReadAll(io.LimitReader(r, maxOwnBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, dest.MaxOwnBytes+1))
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	if len(data) > maxOwnBytes {
-		return nil, fmt.Errorf("%q has more than %d bytes", key, maxOwnBytes)
+	if len(data) > dest.MaxOwnBytes {
+		return nil, fmt.Errorf("%q has more than %d bytes", key, dest.MaxOwnBytes)
 	}
 	return data, nil
 }

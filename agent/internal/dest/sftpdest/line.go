@@ -69,16 +69,6 @@ func (l *line) lose(cause error) error {
 	return lost
 }
 
-// ended reports whether the connection has ended.
-func (l *line) ended() bool {
-	select {
-	case <-l.over:
-		return true
-	default:
-		return false
-	}
-}
-
 // answers asks the server anything at all, and reports whether it answered. It may take until watch finds the line dead.
 func (l *line) answers() bool {
 	_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)

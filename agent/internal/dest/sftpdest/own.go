@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// maxOwnBytes bounds an own file: heads and markers have a few hundred bytes.
-	maxOwnBytes = 64 << 10
 	// tempInfix is in the names of own files that are being written: ".NAME.tmp-RANDOM".
 	tempInfix = ".tmp-"
 	// newSuffix names the whole new contents of an own file where the server cannot rename over a file: they count while
@@ -53,24 +51,25 @@ func (h *handle) readOwn(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxOwnBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, dest.MaxOwnBytes+1))
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	if len(data) > maxOwnBytes {
-		return nil, fmt.Errorf("%s has more than %d bytes", ownPath(name), maxOwnBytes)
+	if len(data) > dest.MaxOwnBytes {
+		return nil, fmt.Errorf("%s has more than %d bytes", ownPath(name), dest.MaxOwnBytes)
 	}
 	return data, nil
 }
 
 // WriteOwn implements dest.Keeper.
 func (h *handle) WriteOwn(ctx context.Context, name string, data []byte) error {
-	if err := h.makeDir(ctx, ownDir); err != nil {
+	dir, base := path.Split(ownPath(name))
+	if err := h.makeDir(ctx, path.Clean(dir)); err != nil {
 		return err
 	}
 	var random [8]byte
 	rand.Read(random[:]) // never fails (crypto/rand)
-	temp := ownPath("." + name + tempInfix + hex.EncodeToString(random[:]))
+	temp := dir + "." + base + tempInfix + hex.EncodeToString(random[:])
 	if err := h.writeSynced(ctx, temp, data); err != nil {
 		return err
 	}

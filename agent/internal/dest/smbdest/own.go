@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// maxOwnBytes bounds an own file: heads and markers have a few hundred bytes.
-	maxOwnBytes = 64 << 10
 	// tempMark is in the names of own files that are being written, after a dot and the file's name.
 	tempMark = ".tmp-"
 	// An own file that somebody reads at this moment cannot be replaced; that takes no longer than these attempts.
@@ -36,12 +34,12 @@ func (h *handle) ReadOwn(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxOwnBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, dest.MaxOwnBytes+1))
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	if len(data) > maxOwnBytes {
-		return nil, fmt.Errorf("%s has more than %d bytes", ownPath(name), maxOwnBytes)
+	if len(data) > dest.MaxOwnBytes {
+		return nil, fmt.Errorf("%s has more than %d bytes", ownPath(name), dest.MaxOwnBytes)
 	}
 	return data, nil
 }

@@ -53,6 +53,7 @@ const (
 	AdminService_RemoveDoorKey_FullMethodName         = "/wolkvox.backup.v1.AdminService/RemoveDoorKey"
 	AdminService_ProveLedgerItem_FullMethodName       = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
 	AdminService_ReadExpiryCertificate_FullMethodName = "/wolkvox.backup.v1.AdminService/ReadExpiryCertificate"
+	AdminService_ListUnrecorded_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListUnrecorded"
 	AdminService_ListExpiring_FullMethodName          = "/wolkvox.backup.v1.AdminService/ListExpiring"
 	AdminService_FindRecordings_FullMethodName        = "/wolkvox.backup.v1.AdminService/FindRecordings"
 )
@@ -203,6 +204,11 @@ type AdminServiceClient interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ReadExpiryCertificate(ctx context.Context, in *ReadExpiryCertificateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadExpiryCertificateResponse], error)
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error)
 	// ListExpiring streams who has recordings that expire soon, which, why, and how many of them will if nights go on as they
 	// did: by tenant and destination.
 	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
@@ -607,9 +613,28 @@ func (c *adminServiceClient) ReadExpiryCertificate(ctx context.Context, in *Read
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadExpiryCertificateClient = grpc.ServerStreamingClient[ReadExpiryCertificateResponse]
 
+func (c *adminServiceClient) ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[5], AdminService_ListUnrecorded_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListUnrecordedRequest, ListUnrecordedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedClient = grpc.ServerStreamingClient[ListUnrecordedResponse]
+
 func (c *adminServiceClient) ListExpiring(ctx context.Context, in *ListExpiringRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiringResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[5], AdminService_ListExpiring_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[6], AdminService_ListExpiring_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -628,7 +653,7 @@ type AdminService_ListExpiringClient = grpc.ServerStreamingClient[ListExpiringRe
 
 func (c *adminServiceClient) FindRecordings(ctx context.Context, in *FindRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindRecordingsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[6], AdminService_FindRecordings_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[7], AdminService_FindRecordings_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -791,6 +816,11 @@ type AdminServiceServer interface {
 	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION, NO_MANIFEST; FAILED_PRECONDITION NOT_CLOSED.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error
+	// ListUnrecorded lists the interactions of a night that have no recording at a destination, and why, in the order of their
+	// identifiers. They are known for as long as announcements are kept.
+	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error
 	// ListExpiring streams who has recordings that expire soon, which, why, and how many of them will if nights go on as they
 	// did: by tenant and destination.
 	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
@@ -911,6 +941,9 @@ func (UnimplementedAdminServiceServer) ProveLedgerItem(context.Context, *ProveLe
 }
 func (UnimplementedAdminServiceServer) ReadExpiryCertificate(*ReadExpiryCertificateRequest, grpc.ServerStreamingServer[ReadExpiryCertificateResponse]) error {
 	return status.Error(codes.Unimplemented, "method ReadExpiryCertificate not implemented")
+}
+func (UnimplementedAdminServiceServer) ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListUnrecorded not implemented")
 }
 func (UnimplementedAdminServiceServer) ListExpiring(*ListExpiringRequest, grpc.ServerStreamingServer[ListExpiringResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListExpiring not implemented")
@@ -1516,6 +1549,17 @@ func _AdminService_ReadExpiryCertificate_Handler(srv interface{}, stream grpc.Se
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadExpiryCertificateServer = grpc.ServerStreamingServer[ReadExpiryCertificateResponse]
 
+func _AdminService_ListUnrecorded_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListUnrecordedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ListUnrecorded(m, &grpc.GenericServerStream[ListUnrecordedRequest, ListUnrecordedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListUnrecordedServer = grpc.ServerStreamingServer[ListUnrecordedResponse]
+
 func _AdminService_ListExpiring_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ListExpiringRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1686,6 +1730,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadExpiryCertificate",
 			Handler:       _AdminService_ReadExpiryCertificate_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListUnrecorded",
+			Handler:       _AdminService_ListUnrecorded_Handler,
 			ServerStreams: true,
 		},
 		{

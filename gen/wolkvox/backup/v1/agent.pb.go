@@ -204,6 +204,10 @@ type DestinationStatus struct {
 	Pause *Pause `protobuf:"bytes,15,opt,name=pause,proto3" json:"pause,omitempty"`
 	// Set while the destination is left alone after a fault.
 	Circuit *Circuit `protobuf:"bytes,16,opt,name=circuit,proto3" json:"circuit,omitempty"`
+	// How far the evidence at the destination reaches; unset where nothing is known of any.
+	Evidence *EvidenceStatus `protobuf:"bytes,19,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// The last audit; unset where there was none.
+	Audit *AuditReport `protobuf:"bytes,17,opt,name=audit,proto3" json:"audit,omitempty"`
 	// What becomes of it if nights go on as they did; unset where the tenant's window is not known yet.
 	Forecast      *Forecast `protobuf:"bytes,18,opt,name=forecast,proto3" json:"forecast,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -348,6 +352,20 @@ func (x *DestinationStatus) GetPause() *Pause {
 func (x *DestinationStatus) GetCircuit() *Circuit {
 	if x != nil {
 		return x.Circuit
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetEvidence() *EvidenceStatus {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetAudit() *AuditReport {
+	if x != nil {
+		return x.Audit
 	}
 	return nil
 }
@@ -1665,7 +1683,7 @@ var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a\x1cwolkvox/backup/v1/find.proto\x1a wolkvox/backup/v1/forecast.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\"\x12\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a wolkvox/backup/v1/evidence.proto\x1a\x1dwolkvox/backup/v1/audit.proto\x1a\x1cwolkvox/backup/v1/find.proto\x1a wolkvox/backup/v1/forecast.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/report.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
@@ -1676,7 +1694,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\fdestinations\x18\x06 \x03(\v2$.wolkvox.backup.v1.DestinationStatusR\fdestinations\x12A\n" +
 	"\fclock_offset\x18\a \x01(\v2\x19.google.protobuf.DurationH\x00R\vclockOffset\x88\x01\x01\x12\x1a\n" +
 	"\bproblems\x18\b \x03(\tR\bproblemsB\x0f\n" +
-	"\r_clock_offset\"\x91\x06\n" +
+	"\r_clock_offset\"\x86\a\n" +
 	"\x11DestinationStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
@@ -1696,7 +1714,9 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\rlast_run_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vlastRunTime\x124\n" +
 	"\x05check\x18\x0e \x01(\v2\x1e.wolkvox.backup.v1.CheckReportR\x05check\x12.\n" +
 	"\x05pause\x18\x0f \x01(\v2\x18.wolkvox.backup.v1.PauseR\x05pause\x124\n" +
-	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuit\x127\n" +
+	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuit\x12=\n" +
+	"\bevidence\x18\x13 \x01(\v2!.wolkvox.backup.v1.EvidenceStatusR\bevidence\x124\n" +
+	"\x05audit\x18\x11 \x01(\v2\x1e.wolkvox.backup.v1.AuditReportR\x05audit\x127\n" +
 	"\bforecast\x18\x12 \x01(\v2\x1b.wolkvox.backup.v1.ForecastR\bforecastB\r\n" +
 	"\v_free_bytes\".\n" +
 	"\n" +
@@ -1781,7 +1801,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"MoveResult\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xf4\r\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xef\x10\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
@@ -1800,7 +1820,11 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\vReadExpired\x12%.wolkvox.backup.v1.ReadExpiredRequest\x1a&.wolkvox.backup.v1.ReadExpiredResponse0\x01\x12Y\n" +
 	"\n" +
 	"WaiveItems\x12$.wolkvox.backup.v1.WaiveItemsRequest\x1a%.wolkvox.backup.v1.WaiveItemsResponse\x12`\n" +
-	"\vImportFiles\x12%.wolkvox.backup.v1.ImportFilesRequest\x1a&.wolkvox.backup.v1.ImportFilesResponse(\x010\x01\x12v\n" +
+	"\vImportFiles\x12%.wolkvox.backup.v1.ImportFilesRequest\x1a&.wolkvox.backup.v1.ImportFilesResponse(\x010\x01\x12g\n" +
+	"\x0eExportEvidence\x12(.wolkvox.backup.v1.ExportEvidenceRequest\x1a).wolkvox.backup.v1.ExportEvidenceResponse0\x01\x12O\n" +
+	"\x06Report\x12 .wolkvox.backup.v1.ReportRequest\x1a!.wolkvox.backup.v1.ReportResponse0\x01\x12m\n" +
+	"\x10AuditDestination\x12*.wolkvox.backup.v1.AuditDestinationRequest\x1a+.wolkvox.backup.v1.AuditDestinationResponse0\x01\x12P\n" +
+	"\aRelease\x12!.wolkvox.backup.v1.ReleaseRequest\x1a\".wolkvox.backup.v1.ReleaseResponse\x12v\n" +
 	"\x13FindAgentRecordings\x12-.wolkvox.backup.v1.FindAgentRecordingsRequest\x1a..wolkvox.backup.v1.FindAgentRecordingsResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
@@ -1852,24 +1876,34 @@ var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
 	(*CheckReport)(nil),                 // 32: wolkvox.backup.v1.CheckReport
 	(*Pause)(nil),                       // 33: wolkvox.backup.v1.Pause
 	(*Circuit)(nil),                     // 34: wolkvox.backup.v1.Circuit
-	(*Forecast)(nil),                    // 35: wolkvox.backup.v1.Forecast
-	(*LedgerReport)(nil),                // 36: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),                // 37: wolkvox.backup.v1.ExportedFile
-	(*CheckLine)(nil),                   // 38: wolkvox.backup.v1.CheckLine
-	(*ProveItemRequest)(nil),            // 39: wolkvox.backup.v1.ProveItemRequest
-	(*ListExpiredRequest)(nil),          // 40: wolkvox.backup.v1.ListExpiredRequest
-	(*FetchExpiredRequest)(nil),         // 41: wolkvox.backup.v1.FetchExpiredRequest
-	(*ReadExpiredRequest)(nil),          // 42: wolkvox.backup.v1.ReadExpiredRequest
-	(*WaiveItemsRequest)(nil),           // 43: wolkvox.backup.v1.WaiveItemsRequest
-	(*ImportFilesRequest)(nil),          // 44: wolkvox.backup.v1.ImportFilesRequest
-	(*FindAgentRecordingsRequest)(nil),  // 45: wolkvox.backup.v1.FindAgentRecordingsRequest
-	(*ProveItemResponse)(nil),           // 46: wolkvox.backup.v1.ProveItemResponse
-	(*ListExpiredResponse)(nil),         // 47: wolkvox.backup.v1.ListExpiredResponse
-	(*FetchExpiredResponse)(nil),        // 48: wolkvox.backup.v1.FetchExpiredResponse
-	(*ReadExpiredResponse)(nil),         // 49: wolkvox.backup.v1.ReadExpiredResponse
-	(*WaiveItemsResponse)(nil),          // 50: wolkvox.backup.v1.WaiveItemsResponse
-	(*ImportFilesResponse)(nil),         // 51: wolkvox.backup.v1.ImportFilesResponse
-	(*FindAgentRecordingsResponse)(nil), // 52: wolkvox.backup.v1.FindAgentRecordingsResponse
+	(*EvidenceStatus)(nil),              // 35: wolkvox.backup.v1.EvidenceStatus
+	(*AuditReport)(nil),                 // 36: wolkvox.backup.v1.AuditReport
+	(*Forecast)(nil),                    // 37: wolkvox.backup.v1.Forecast
+	(*LedgerReport)(nil),                // 38: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),                // 39: wolkvox.backup.v1.ExportedFile
+	(*CheckLine)(nil),                   // 40: wolkvox.backup.v1.CheckLine
+	(*ProveItemRequest)(nil),            // 41: wolkvox.backup.v1.ProveItemRequest
+	(*ListExpiredRequest)(nil),          // 42: wolkvox.backup.v1.ListExpiredRequest
+	(*FetchExpiredRequest)(nil),         // 43: wolkvox.backup.v1.FetchExpiredRequest
+	(*ReadExpiredRequest)(nil),          // 44: wolkvox.backup.v1.ReadExpiredRequest
+	(*WaiveItemsRequest)(nil),           // 45: wolkvox.backup.v1.WaiveItemsRequest
+	(*ImportFilesRequest)(nil),          // 46: wolkvox.backup.v1.ImportFilesRequest
+	(*ExportEvidenceRequest)(nil),       // 47: wolkvox.backup.v1.ExportEvidenceRequest
+	(*ReportRequest)(nil),               // 48: wolkvox.backup.v1.ReportRequest
+	(*AuditDestinationRequest)(nil),     // 49: wolkvox.backup.v1.AuditDestinationRequest
+	(*ReleaseRequest)(nil),              // 50: wolkvox.backup.v1.ReleaseRequest
+	(*FindAgentRecordingsRequest)(nil),  // 51: wolkvox.backup.v1.FindAgentRecordingsRequest
+	(*ProveItemResponse)(nil),           // 52: wolkvox.backup.v1.ProveItemResponse
+	(*ListExpiredResponse)(nil),         // 53: wolkvox.backup.v1.ListExpiredResponse
+	(*FetchExpiredResponse)(nil),        // 54: wolkvox.backup.v1.FetchExpiredResponse
+	(*ReadExpiredResponse)(nil),         // 55: wolkvox.backup.v1.ReadExpiredResponse
+	(*WaiveItemsResponse)(nil),          // 56: wolkvox.backup.v1.WaiveItemsResponse
+	(*ImportFilesResponse)(nil),         // 57: wolkvox.backup.v1.ImportFilesResponse
+	(*ExportEvidenceResponse)(nil),      // 58: wolkvox.backup.v1.ExportEvidenceResponse
+	(*ReportResponse)(nil),              // 59: wolkvox.backup.v1.ReportResponse
+	(*AuditDestinationResponse)(nil),    // 60: wolkvox.backup.v1.AuditDestinationResponse
+	(*ReleaseResponse)(nil),             // 61: wolkvox.backup.v1.ReleaseResponse
+	(*FindAgentRecordingsResponse)(nil), // 62: wolkvox.backup.v1.FindAgentRecordingsResponse
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
@@ -1884,59 +1918,69 @@ var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	32, // 9: wolkvox.backup.v1.DestinationStatus.check:type_name -> wolkvox.backup.v1.CheckReport
 	33, // 10: wolkvox.backup.v1.DestinationStatus.pause:type_name -> wolkvox.backup.v1.Pause
 	34, // 11: wolkvox.backup.v1.DestinationStatus.circuit:type_name -> wolkvox.backup.v1.Circuit
-	35, // 12: wolkvox.backup.v1.DestinationStatus.forecast:type_name -> wolkvox.backup.v1.Forecast
-	5,  // 13: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
-	30, // 14: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	36, // 15: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	37, // 16: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	38, // 17: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
-	32, // 18: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
-	18, // 19: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
-	27, // 20: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
-	26, // 21: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
-	33, // 22: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
-	25, // 23: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
-	0,  // 24: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
-	3,  // 25: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
-	6,  // 26: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
-	8,  // 27: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
-	10, // 28: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
-	12, // 29: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
-	14, // 30: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
-	16, // 31: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
-	19, // 32: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
-	21, // 33: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
-	23, // 34: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
-	39, // 35: wolkvox.backup.v1.AgentService.ProveItem:input_type -> wolkvox.backup.v1.ProveItemRequest
-	40, // 36: wolkvox.backup.v1.AgentService.ListExpired:input_type -> wolkvox.backup.v1.ListExpiredRequest
-	41, // 37: wolkvox.backup.v1.AgentService.FetchExpired:input_type -> wolkvox.backup.v1.FetchExpiredRequest
-	42, // 38: wolkvox.backup.v1.AgentService.ReadExpired:input_type -> wolkvox.backup.v1.ReadExpiredRequest
-	43, // 39: wolkvox.backup.v1.AgentService.WaiveItems:input_type -> wolkvox.backup.v1.WaiveItemsRequest
-	44, // 40: wolkvox.backup.v1.AgentService.ImportFiles:input_type -> wolkvox.backup.v1.ImportFilesRequest
-	45, // 41: wolkvox.backup.v1.AgentService.FindAgentRecordings:input_type -> wolkvox.backup.v1.FindAgentRecordingsRequest
-	1,  // 42: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 43: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 44: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 45: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 46: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 47: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	15, // 48: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
-	17, // 49: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
-	20, // 50: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
-	22, // 51: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
-	24, // 52: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
-	46, // 53: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
-	47, // 54: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
-	48, // 55: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
-	49, // 56: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
-	50, // 57: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
-	51, // 58: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
-	52, // 59: wolkvox.backup.v1.AgentService.FindAgentRecordings:output_type -> wolkvox.backup.v1.FindAgentRecordingsResponse
-	42, // [42:60] is the sub-list for method output_type
-	24, // [24:42] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	35, // 12: wolkvox.backup.v1.DestinationStatus.evidence:type_name -> wolkvox.backup.v1.EvidenceStatus
+	36, // 13: wolkvox.backup.v1.DestinationStatus.audit:type_name -> wolkvox.backup.v1.AuditReport
+	37, // 14: wolkvox.backup.v1.DestinationStatus.forecast:type_name -> wolkvox.backup.v1.Forecast
+	5,  // 15: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
+	30, // 16: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	38, // 17: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	39, // 18: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	40, // 19: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
+	32, // 20: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
+	18, // 21: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
+	27, // 22: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
+	26, // 23: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
+	33, // 24: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
+	25, // 25: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
+	0,  // 26: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
+	3,  // 27: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
+	6,  // 28: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
+	8,  // 29: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
+	10, // 30: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
+	12, // 31: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
+	14, // 32: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
+	16, // 33: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
+	19, // 34: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
+	21, // 35: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
+	23, // 36: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
+	41, // 37: wolkvox.backup.v1.AgentService.ProveItem:input_type -> wolkvox.backup.v1.ProveItemRequest
+	42, // 38: wolkvox.backup.v1.AgentService.ListExpired:input_type -> wolkvox.backup.v1.ListExpiredRequest
+	43, // 39: wolkvox.backup.v1.AgentService.FetchExpired:input_type -> wolkvox.backup.v1.FetchExpiredRequest
+	44, // 40: wolkvox.backup.v1.AgentService.ReadExpired:input_type -> wolkvox.backup.v1.ReadExpiredRequest
+	45, // 41: wolkvox.backup.v1.AgentService.WaiveItems:input_type -> wolkvox.backup.v1.WaiveItemsRequest
+	46, // 42: wolkvox.backup.v1.AgentService.ImportFiles:input_type -> wolkvox.backup.v1.ImportFilesRequest
+	47, // 43: wolkvox.backup.v1.AgentService.ExportEvidence:input_type -> wolkvox.backup.v1.ExportEvidenceRequest
+	48, // 44: wolkvox.backup.v1.AgentService.Report:input_type -> wolkvox.backup.v1.ReportRequest
+	49, // 45: wolkvox.backup.v1.AgentService.AuditDestination:input_type -> wolkvox.backup.v1.AuditDestinationRequest
+	50, // 46: wolkvox.backup.v1.AgentService.Release:input_type -> wolkvox.backup.v1.ReleaseRequest
+	51, // 47: wolkvox.backup.v1.AgentService.FindAgentRecordings:input_type -> wolkvox.backup.v1.FindAgentRecordingsRequest
+	1,  // 48: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 49: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 50: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 51: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 52: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 53: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 54: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 55: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 56: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 57: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 58: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	52, // 59: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
+	53, // 60: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
+	54, // 61: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
+	55, // 62: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
+	56, // 63: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
+	57, // 64: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
+	58, // 65: wolkvox.backup.v1.AgentService.ExportEvidence:output_type -> wolkvox.backup.v1.ExportEvidenceResponse
+	59, // 66: wolkvox.backup.v1.AgentService.Report:output_type -> wolkvox.backup.v1.ReportResponse
+	60, // 67: wolkvox.backup.v1.AgentService.AuditDestination:output_type -> wolkvox.backup.v1.AuditDestinationResponse
+	61, // 68: wolkvox.backup.v1.AgentService.Release:output_type -> wolkvox.backup.v1.ReleaseResponse
+	62, // 69: wolkvox.backup.v1.AgentService.FindAgentRecordings:output_type -> wolkvox.backup.v1.FindAgentRecordingsResponse
+	48, // [48:70] is the sub-list for method output_type
+	26, // [26:48] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_agent_proto_init() }
@@ -1945,10 +1989,13 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 		return
 	}
 	file_wolkvox_backup_v1_byhand_proto_init()
+	file_wolkvox_backup_v1_evidence_proto_init()
+	file_wolkvox_backup_v1_audit_proto_init()
 	file_wolkvox_backup_v1_find_proto_init()
 	file_wolkvox_backup_v1_forecast_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_prove_proto_init()
+	file_wolkvox_backup_v1_report_proto_init()
 	file_wolkvox_backup_v1_agent_proto_msgTypes[1].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[2].OneofWrappers = []any{}
 	file_wolkvox_backup_v1_agent_proto_msgTypes[4].OneofWrappers = []any{}

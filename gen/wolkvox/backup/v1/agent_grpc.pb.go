@@ -36,6 +36,10 @@ const (
 	AgentService_ReadExpired_FullMethodName         = "/wolkvox.backup.v1.AgentService/ReadExpired"
 	AgentService_WaiveItems_FullMethodName          = "/wolkvox.backup.v1.AgentService/WaiveItems"
 	AgentService_ImportFiles_FullMethodName         = "/wolkvox.backup.v1.AgentService/ImportFiles"
+	AgentService_ExportEvidence_FullMethodName      = "/wolkvox.backup.v1.AgentService/ExportEvidence"
+	AgentService_Report_FullMethodName              = "/wolkvox.backup.v1.AgentService/Report"
+	AgentService_AuditDestination_FullMethodName    = "/wolkvox.backup.v1.AgentService/AuditDestination"
+	AgentService_Release_FullMethodName             = "/wolkvox.backup.v1.AgentService/Release"
 	AgentService_FindAgentRecordings_FullMethodName = "/wolkvox.backup.v1.AgentService/FindAgentRecordings"
 )
 
@@ -118,6 +122,25 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ImportFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse], error)
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error)
+	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
+	// on demand each recording. It asks the agent's own log only.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
+	// Who may call: whoever may open the socket.
+	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error)
+	// AuditDestination compares what the ledger says with what a destination holds, beside a run, and streams what it finds. What is
+	// lost is signed. An audit that was interrupted goes on where it was when it is asked for again.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST, FAILED_PRECONDITION AUDITING (another one is under way).
+	// Who may call: whoever may open the socket.
+	AuditDestination(ctx context.Context, in *AuditDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditDestinationResponse], error)
+	// Release signs that the client's own retention gives up confirmed recordings, which it may delete then. It deletes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	// FindAgentRecordings streams where recordings are, in all destinations, and what became of them.
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
@@ -368,9 +391,76 @@ func (c *agentServiceClient) ImportFiles(ctx context.Context, opts ...grpc.CallO
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ImportFilesClient = grpc.BidiStreamingClient[ImportFilesRequest, ImportFilesResponse]
 
+func (c *agentServiceClient) ExportEvidence(ctx context.Context, in *ExportEvidenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEvidenceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[8], AgentService_ExportEvidence_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportEvidenceRequest, ExportEvidenceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceClient = grpc.ServerStreamingClient[ExportEvidenceResponse]
+
+func (c *agentServiceClient) Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[9], AgentService_Report_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReportRequest, ReportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReportClient = grpc.ServerStreamingClient[ReportResponse]
+
+func (c *agentServiceClient) AuditDestination(ctx context.Context, in *AuditDestinationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AuditDestinationResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[10], AgentService_AuditDestination_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AuditDestinationRequest, AuditDestinationResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_AuditDestinationClient = grpc.ServerStreamingClient[AuditDestinationResponse]
+
+func (c *agentServiceClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseResponse)
+	err := c.cc.Invoke(ctx, AgentService_Release_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *agentServiceClient) FindAgentRecordings(ctx context.Context, in *FindAgentRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindAgentRecordingsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[8], AgentService_FindAgentRecordings_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[11], AgentService_FindAgentRecordings_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -466,6 +556,25 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error
+	// ExportEvidence streams the evidence of one month as plain files, as far as the log is agreed: a kit of proto/README.md,
+	// section 1.8. It reads the agent's own copies; the destination need not be reachable.
+	// Errors: NOT_FOUND NO_DESTINATION, NO_NIGHT, FAILED_PRECONDITION NOT_AGREED (nothing is agreed yet), INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error
+	// Report streams what became of the recordings of some nights: each night of the period, also those without recordings, and
+	// on demand each recording. It asks the agent's own log only.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST (the dates).
+	// Who may call: whoever may open the socket.
+	Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error
+	// AuditDestination compares what the ledger says with what a destination holds, beside a run, and streams what it finds. What is
+	// lost is signed. An audit that was interrupted goes on where it was when it is asked for again.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST, FAILED_PRECONDITION AUDITING (another one is under way).
+	// Who may call: whoever may open the socket.
+	AuditDestination(*AuditDestinationRequest, grpc.ServerStreamingServer[AuditDestinationResponse]) error
+	// Release signs that the client's own retention gives up confirmed recordings, which it may delete then. It deletes nothing.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// FindAgentRecordings streams where recordings are, in all destinations, and what became of them.
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
@@ -530,6 +639,18 @@ func (UnimplementedAgentServiceServer) WaiveItems(context.Context, *WaiveItemsRe
 }
 func (UnimplementedAgentServiceServer) ImportFiles(grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportFiles not implemented")
+}
+func (UnimplementedAgentServiceServer) ExportEvidence(*ExportEvidenceRequest, grpc.ServerStreamingServer[ExportEvidenceResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportEvidence not implemented")
+}
+func (UnimplementedAgentServiceServer) Report(*ReportRequest, grpc.ServerStreamingServer[ReportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedAgentServiceServer) AuditDestination(*AuditDestinationRequest, grpc.ServerStreamingServer[AuditDestinationResponse]) error {
+	return status.Error(codes.Unimplemented, "method AuditDestination not implemented")
+}
+func (UnimplementedAgentServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
 }
 func (UnimplementedAgentServiceServer) FindAgentRecordings(*FindAgentRecordingsRequest, grpc.ServerStreamingServer[FindAgentRecordingsResponse]) error {
 	return status.Error(codes.Unimplemented, "method FindAgentRecordings not implemented")
@@ -801,6 +922,57 @@ func _AgentService_ImportFiles_Handler(srv interface{}, stream grpc.ServerStream
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ImportFilesServer = grpc.BidiStreamingServer[ImportFilesRequest, ImportFilesResponse]
 
+func _AgentService_ExportEvidence_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportEvidenceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).ExportEvidence(m, &grpc.GenericServerStream[ExportEvidenceRequest, ExportEvidenceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ExportEvidenceServer = grpc.ServerStreamingServer[ExportEvidenceResponse]
+
+func _AgentService_Report_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).Report(m, &grpc.GenericServerStream[ReportRequest, ReportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_ReportServer = grpc.ServerStreamingServer[ReportResponse]
+
+func _AgentService_AuditDestination_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(AuditDestinationRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).AuditDestination(m, &grpc.GenericServerStream[AuditDestinationRequest, AuditDestinationResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_AuditDestinationServer = grpc.ServerStreamingServer[AuditDestinationResponse]
+
+func _AgentService_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).Release(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_Release_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).Release(ctx, req.(*ReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AgentService_FindAgentRecordings_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(FindAgentRecordingsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -855,6 +1027,10 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "WaiveItems",
 			Handler:    _AgentService_WaiveItems_Handler,
 		},
+		{
+			MethodName: "Release",
+			Handler:    _AgentService_Release_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -897,6 +1073,21 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _AgentService_ImportFiles_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "ExportEvidence",
+			Handler:       _AgentService_ExportEvidence_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Report",
+			Handler:       _AgentService_Report_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "AuditDestination",
+			Handler:       _AgentService_AuditDestination_Handler,
+			ServerStreams: true,
 		},
 		{
 			StreamName:    "FindAgentRecordings",

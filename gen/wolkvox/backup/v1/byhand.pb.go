@@ -263,7 +263,9 @@ func (x *Person) GetName() string {
 type ListExpiredRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The destination's name in the configuration; empty for all.
-	Destination   string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	Destination string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	// Whether the agent's log has to be as the server's before anything is listed; else it is listed as it is.
+	Current       bool `protobuf:"varint,2,opt,name=current,proto3" json:"current,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,6 +305,13 @@ func (x *ListExpiredRequest) GetDestination() string {
 		return x.Destination
 	}
 	return ""
+}
+
+func (x *ListExpiredRequest) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
 }
 
 // ListExpiredResponse is a part of the list.
@@ -1504,9 +1513,10 @@ const file_wolkvox_backup_v1_byhand_proto_rawDesc = "" +
 	"\x05paths\x18\x03 \x03(\tR\x05paths\x12\x10\n" +
 	"\x03all\x18\x04 \x01(\bR\x03all\"\x1c\n" +
 	"\x06Person\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"6\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
 	"\x12ListExpiredRequest\x12 \n" +
-	"\vdestination\x18\x01 \x01(\tR\vdestination\"\x85\x01\n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x12\x18\n" +
+	"\acurrent\x18\x02 \x01(\bR\acurrent\"\x85\x01\n" +
 	"\x13ListExpiredResponse\x12 \n" +
 	"\vdestination\x18\x01 \x01(\tR\vdestination\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x124\n" +

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	backup "github.com/wolkvox/backup"
+	"github.com/wolkvox/backup/internal/audio"
 )
 
 // HeadBytes is how many bytes from the start of a file [Kind] wants to see. It works with fewer.
@@ -20,8 +21,8 @@ func Kind(name string, head []byte, sizeBytes int64) backup.MediaKind {
 	switch {
 	case len(head) == 0:
 		return named
-	case isRIFF(head):
-		return choose(waveFormat(head) == formatGSM610, backup.KindWAV49)
+	case audio.IsRIFFWave(head):
+		return choose(waveFormat(head) == audio.FormatGSM610, backup.KindWAV49)
 	case beginsMP3(head, sizeBytes, named == backup.KindMP3):
 		return backup.KindMP3
 	case isUTF8(head, sizeBytes): // before GSM: letters of many scripts begin with 0xD

@@ -145,19 +145,6 @@ func TestKind(t *testing.T) {
 	}
 }
 
-func TestMP3FrameBytes(t *testing.T) {
-	t.Parallel()
-	for header, want := range map[string]int64{
-		mpeg1At128k44100: 417, "\xff\xfb\x92\x64": 418, mpeg2At24k22050: 78, mpeg25At16k8000: 144, mpeg1CRCAt64k4800: 192,
-		mpeg1LayerII: 0, "\xff\xeb\x90\x64": 0, "\xff\xfb\x00\x64": 0, "\xff\xfb\xf0\x64": 0, "\xff\xfb\x9c\x64": 0,
-		"\xff\xfb\x90\x66": 0, "\xfe\xfb\x90\x64": 0, "\xff\x1b\x90\x64": 0, "\xff\xfb\x90": 0,
-	} {
-		if got := mp3FrameBytes([]byte(header)); got != want {
-			t.Errorf("mp3FrameBytes(%x) = %d, want %d", header, got, want)
-		}
-	}
-}
-
 func FuzzKind(f *testing.F) {
 	f.Add("a.gsm", gsm(3), int64(99))
 	f.Add("a.mp3", join(id3(5), mp3(mpeg2At24k22050, 78, 2)), int64(1000))
