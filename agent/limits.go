@@ -8,6 +8,7 @@ import (
 
 	"github.com/wolkvox/backup/agent/internal/control"
 	"github.com/wolkvox/backup/agent/internal/notes"
+	"github.com/wolkvox/backup/internal/forecast"
 )
 
 // pause returns the pause that holds at the given time, nil where there is none.
@@ -33,11 +34,20 @@ func (d *destination) zone() *time.Location {
 	return d.order.Window.Location
 }
 
+// nextEnd returns when the first night to come ends; false before the server named the window.
+func (d *destination) nextEnd(at time.Time) (time.Time, bool) {
+	w, known := d.window()
+	if !known {
+		return time.Time{}, false
+	}
+	return forecast.NextEnd(at, w.End, w.Location), true
+}
+
 // limits is how people see and set what holds the destination's nights back. serverProblem says why the server cannot be
 // reached now.
 func (d *destination) limits(serverProblem func() error) control.Limits {
 	return control.Limits{
-		Now: d.night.Now, Zone: d.zone,
+		Now: d.night.Now, Zone: d.zone, NextEnd: d.nextEnd,
 		Pause:    func() *notes.Pause { return d.pause(d.night.Now()) },
 		SetPause: func(p notes.Pause) error { return d.notes.Pause(d.config.Name, p) },
 		Resume:   func() error { return d.notes.Resume(d.config.Name) },

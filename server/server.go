@@ -25,6 +25,7 @@ import (
 	"github.com/wolkvox/backup/server/internal/config"
 	"github.com/wolkvox/backup/server/internal/contentrpc"
 	"github.com/wolkvox/backup/server/internal/enroll"
+	"github.com/wolkvox/backup/server/internal/expiring"
 	"github.com/wolkvox/backup/server/internal/heartbeatrpc"
 	"github.com/wolkvox/backup/server/internal/ledgerrpc"
 	"github.com/wolkvox/backup/server/internal/limits"
@@ -49,6 +50,7 @@ const (
 	offersDir      = "offers"          // what agents hand in of a log, while it is taken in
 	credentialFile = "operator.pem"    // the first operator's credential
 	addressFile    = "address"         // while the server runs: HOST:PORT at which it can be called from this machine's network
+	alertsFile     = "alerts.json"     // who was told of what, and what waits to be delivered; see package alerts
 	metricsFile    = "metrics"         // while the server runs and shows metrics: HOST:PORT at which it does
 )
 
@@ -128,6 +130,9 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Storage:    storagerpc.New(stored, sequencers, reg, contents, log),
 	})
 
+	certificateEnds := func() map[string]time.Time {
+		return map[string]time.Time{"server": certificate.current().Leaf.NotAfter, "authority": ca.Certificate().NotAfter, "intermediate": ca.Issuer().NotAfter}
+	}
 	shown, err := listenForMetrics(c, log, calls, metrics.NewDoor(func() metrics.DoorCounts { return metrics.DoorCounts(people.stats()) }), metrics.NewCollector(metrics.State{
 		Sequencers: sequencers, Registry: reg, Limits: bounds, Heard: heartbeats.Heard, Logger: log,
 		Directories: map[string]string{"ledgers": filepath.Join(c.StateDir, ledgersDir), "registry": filepath.Join(c.StateDir, registryDir)},
@@ -135,14 +140,16 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 			served := contents.Served(origin)
 			return served.Files, served.Bytes
 		},
-		CertificateEnds: func() map[string]time.Time {
-			return map[string]time.Time{"server": certificate.current().Leaf.NotAfter, "authority": ca.Certificate().NotAfter, "intermediate": ca.Issuer().NotAfter}
-		},
+		CertificateEnds: certificateEnds,
 	}))
 	if err != nil {
 		return err
 	}
 	defer shown.close()
+	alarmed, err := openAlerts(c, expiring.Reader{Registry: reg, Sequencers: sequencers, Heard: heartbeats.Heard}, certificateEnds, log)
+	if err != nil {
+		return err
+	}
 
 	address := net.JoinHostPort(c.Names[0], strconv.Itoa(port))
 	addressPath := filepath.Join(c.StateDir, addressFile)
@@ -162,6 +169,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	group.Go(func() error { return heartbeats.Run(running) })
 	group.Go(func() error { return outages.Run(running) })
 	group.Go(func() error { return cosigners.Run(running) })
+	group.Go(func() error { return alarmed.Run(running) })
 	group.Go(func() error { return server.Serve(running, listener) })
 	group.Go(func() error { return shown.serve(running) })
 	group.Go(func() error { return people.serve(running, log) })

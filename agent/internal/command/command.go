@@ -107,7 +107,7 @@ func (p *program) root() *cobra.Command {
 	flags.StringVar(&p.configPath, "config", defaultConfigPath, "the configuration file")
 	flags.StringVar(&p.output, "output", outputHuman, "human or json")
 	root.AddCommand(p.enroll(), p.destination(), p.run(), p.pause(), p.resume(), p.status(), p.check(), p.audit(), p.report(), p.ledger(), p.prove(),
-		p.evidence(), p.release(), p.expired(), p.importFiles(), p.storage(), p.version())
+		p.evidence(), p.release(), p.expired(), p.importFiles(), p.storage(), p.find(), p.version())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

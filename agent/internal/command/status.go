@@ -16,8 +16,9 @@ func (p *program) status() *cobra.Command {
 		Use:   "status",
 		Short: "Says what is confirmed, pending and expired, and what is wrong",
 		Long: "status shows each night that is open or holds expired recordings, and the latest one. It exits with 0 if all\n" +
-			"is well, and with 1 if the agent, the server or a destination has a problem, something expired, met a fault or\n" +
-			"expires in a pause, the last check found something bad, or the last audit did not settle.",
+			"is well, and with 1 if the agent, the server or a destination has a problem, something expired, met a fault,\n" +
+			"expires in a pause or if nights go on as the last ones did, the last check found something bad, or the\n" +
+			"last audit did not settle.",
 		Example: "  wolkvox-agent status\n  wolkvox-agent status --output json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,6 +54,7 @@ func isWell(status *backupv1.GetStatusResponse) bool {
 	well := status.GetServerProblem() == "" && len(status.GetProblems()) == 0
 	for _, d := range status.GetDestinations() {
 		well = well && d.GetProblem() == "" && d.GetLastFault() == nil && d.GetCounts().GetExpiredCount() == 0 && !expiresPaused(d) &&
+			len(d.GetForecast().GetExpiring()) == 0 &&
 			d.GetCheck().GetVerdict() != backupv1.CheckVerdict_CHECK_VERDICT_BAD &&
 			(d.GetAudit() == nil || auditIsSettled(d.GetAudit()))
 	}
@@ -109,6 +111,7 @@ func (p *program) writeDestination(d *backupv1.DestinationStatus, now time.Time)
 	if d.FreeBytes != nil {
 		fmt.Fprintf(p.stdout, "space left: %s\n", bytesText(d.GetFreeBytes()))
 	}
+	writeForecast(p.stdout, d.GetForecast(), now)
 	if n := d.GetOutboxCount(); n > 0 {
 		fmt.Fprintf(p.stdout, "receipts that wait for the server: %d\n", n)
 	}

@@ -18,9 +18,11 @@ import (
 
 // Limits is what holds back the nights of one destination. Its functions may be called from any goroutine.
 type Limits struct {
-	Now      func() time.Time      // the server's time; this machine's where the server was not heard
-	Zone     func() *time.Location // the tenant's; nil where the server has not named it
-	Pause    func() *notes.Pause   // nil where it is not paused now
+	Now  func() time.Time      // the server's time; this machine's where the server was not heard
+	Zone func() *time.Location // the tenant's; nil where the server has not named it
+	// NextEnd returns when the first night after an instant ends; false where the server has not named the window.
+	NextEnd  func(at time.Time) (time.Time, bool)
+	Pause    func() *notes.Pause // nil where it is not paused now
 	SetPause func(notes.Pause) error
 	Resume   func() error
 	Rate     func() int64         // measured in the last runs, in bytes per second; 0 where none was

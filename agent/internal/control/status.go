@@ -29,7 +29,7 @@ func (s *Service) GetStatus(ctx context.Context, _ *backupv1.GetStatusRequest) (
 		response.ClockOffset = durationpb.New(offset)
 	}
 	for _, d := range s.Destinations {
-		status, err := d.status()
+		status, err := d.status(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +38,7 @@ func (s *Service) GetStatus(ctx context.Context, _ *backupv1.GetStatusRequest) (
 	return response, s.nameZone(ctx)
 }
 
-func (d Destination) status() (*backupv1.DestinationStatus, error) {
+func (d Destination) status(ctx context.Context) (*backupv1.DestinationStatus, error) {
 	condition := d.Night.Condition()
 	size, root := d.Log.Position()
 	total, err := d.Log.Total()
@@ -90,7 +90,8 @@ func (d Destination) status() (*backupv1.DestinationStatus, error) {
 			status.LastFault = f
 		}
 	}
-	return status, nil
+	status.Forecast, err = d.forecast(ctx, status.FreeBytes)
+	return status, err
 }
 
 // nights returns those that are open or hold expired items, and the latest one.

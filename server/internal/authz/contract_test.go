@@ -30,7 +30,7 @@ var phrases = map[string]authz.Callers{
 var (
 	methodPattern = regexp.MustCompile(`((?:  //[^\n]*\n)+)  rpc (\w+)\(`)
 	whoPattern    = regexp.MustCompile(`Who may call: (.*)\.$`)
-	readsPattern  = regexp.MustCompile(`^(List|Read|Verify|Export|Prove)`)
+	readsPattern  = regexp.MustCompile(`^(List|Read|Verify|Export|Prove|Find)`)
 )
 
 // The table says what the comments of the contract say, of every method of every service.

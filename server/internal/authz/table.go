@@ -67,6 +67,8 @@ var methods = map[string]Rule{
 	backupv1.AdminService_ReadAdminLog_FullMethodName:     {Callers: Operator | Auditor},
 
 	backupv1.AdminService_ReadExpiryCertificate_FullMethodName: {Callers: ofTenant},
+	backupv1.AdminService_ListExpiring_FullMethodName:          {Callers: ofTenant},
+	backupv1.AdminService_FindRecordings_FullMethodName:        {Callers: ofTenant},
 
 	backupv1.AdminService_ListDoorKeys_FullMethodName:   {Callers: ofTenant},
 	backupv1.AdminService_ListUnrecorded_FullMethodName: {Callers: ofTenant},

@@ -44,6 +44,8 @@ type Config struct {
 	Door Door `yaml:"door"`
 	// Witnesses are third parties that are asked to cosign the agreed heads of all ledgers; none where not set.
 	Witnesses []Witness `yaml:"witnesses"`
+	// Alerts say who is told what people have to do something about.
+	Alerts Alerts `yaml:"alerts"`
 	// StateReserve is what must stay free on the volume of StateDir: below it nothing is changed; and on that of StorageDir.
 	// 256 MiB where not set.
 	StateReserve *size.Size `yaml:"state_reserve"`
@@ -182,6 +184,9 @@ func (c *Config) check() error {
 		}
 	}
 	if err := checkWitnesses(c.Witnesses); err != nil {
+		return err
+	}
+	if err := c.Alerts.check(); err != nil {
 		return err
 	}
 	return c.Limits.check()

@@ -104,6 +104,7 @@ of them; those of a tenant's clients and auditors may look at what is the tenant
 		a.doorKeyCommand(),
 		a.nightCommand(),
 		a.unrecordedCommand(),
+		a.expiringCommand(), a.findCommand(),
 	)
 	return root
 }

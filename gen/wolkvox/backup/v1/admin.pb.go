@@ -3327,7 +3327,7 @@ var File_wolkvox_backup_v1_admin_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#wolkvox/backup/v1/certificate.proto\x1a\"wolkvox/backup/v1/credential.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a#wolkvox/backup/v1/interaction.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/outage.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
+	"\x1dwolkvox/backup/v1/admin.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#wolkvox/backup/v1/certificate.proto\x1a\"wolkvox/backup/v1/credential.proto\x1a\x1cwolkvox/backup/v1/door.proto\x1a\x1cwolkvox/backup/v1/find.proto\x1a wolkvox/backup/v1/forecast.proto\x1a!wolkvox/backup/v1/heartbeat.proto\x1a#wolkvox/backup/v1/interaction.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1ewolkvox/backup/v1/outage.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/source.proto\"\xe9\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\x06window\x18\x02 \x01(\v2\x1e.wolkvox.backup.v1.NightWindowR\x06window\x122\n" +
@@ -3532,7 +3532,7 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\x11ALARM_KIND_CLONED\x10\x01\x12\x13\n" +
 	"\x0fALARM_KIND_FORK\x10\x02\x12\x18\n" +
 	"\x14ALARM_KIND_TAIL_LOST\x10\x03\x12\x15\n" +
-	"\x11ALARM_KIND_COUNTS\x10\x042\x84\x1b\n" +
+	"\x11ALARM_KIND_COUNTS\x10\x042\xd0\x1c\n" +
 	"\fAdminService\x12_\n" +
 	"\fCreateTenant\x12&.wolkvox.backup.v1.CreateTenantRequest\x1a'.wolkvox.backup.v1.CreateTenantResponse\x12\\\n" +
 	"\vListTenants\x12%.wolkvox.backup.v1.ListTenantsRequest\x1a&.wolkvox.backup.v1.ListTenantsResponse\x12V\n" +
@@ -3575,7 +3575,9 @@ const file_wolkvox_backup_v1_admin_proto_rawDesc = "" +
 	"\rRemoveDoorKey\x12'.wolkvox.backup.v1.RemoveDoorKeyRequest\x1a(.wolkvox.backup.v1.RemoveDoorKeyResponse\x12h\n" +
 	"\x0fProveLedgerItem\x12).wolkvox.backup.v1.ProveLedgerItemRequest\x1a*.wolkvox.backup.v1.ProveLedgerItemResponse\x12|\n" +
 	"\x15ReadExpiryCertificate\x12/.wolkvox.backup.v1.ReadExpiryCertificateRequest\x1a0.wolkvox.backup.v1.ReadExpiryCertificateResponse0\x01\x12g\n" +
-	"\x0eListUnrecorded\x12(.wolkvox.backup.v1.ListUnrecordedRequest\x1a).wolkvox.backup.v1.ListUnrecordedResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\x0eListUnrecorded\x12(.wolkvox.backup.v1.ListUnrecordedRequest\x1a).wolkvox.backup.v1.ListUnrecordedResponse0\x01\x12a\n" +
+	"\fListExpiring\x12&.wolkvox.backup.v1.ListExpiringRequest\x1a'.wolkvox.backup.v1.ListExpiringResponse0\x01\x12g\n" +
+	"\x0eFindRecordings\x12(.wolkvox.backup.v1.FindRecordingsRequest\x1a).wolkvox.backup.v1.FindRecordingsResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_admin_proto_rawDescOnce sync.Once
@@ -3672,17 +3674,21 @@ var file_wolkvox_backup_v1_admin_proto_goTypes = []any{
 	(*ProveLedgerItemRequest)(nil),        // 77: wolkvox.backup.v1.ProveLedgerItemRequest
 	(*ReadExpiryCertificateRequest)(nil),  // 78: wolkvox.backup.v1.ReadExpiryCertificateRequest
 	(*ListUnrecordedRequest)(nil),         // 79: wolkvox.backup.v1.ListUnrecordedRequest
-	(*ExtendDeadlinesResponse)(nil),       // 80: wolkvox.backup.v1.ExtendDeadlinesResponse
-	(*ListOutagesResponse)(nil),           // 81: wolkvox.backup.v1.ListOutagesResponse
-	(*IssueCredentialResponse)(nil),       // 82: wolkvox.backup.v1.IssueCredentialResponse
-	(*ListCredentialsResponse)(nil),       // 83: wolkvox.backup.v1.ListCredentialsResponse
-	(*RevokeCredentialResponse)(nil),      // 84: wolkvox.backup.v1.RevokeCredentialResponse
-	(*AddDoorKeyResponse)(nil),            // 85: wolkvox.backup.v1.AddDoorKeyResponse
-	(*ListDoorKeysResponse)(nil),          // 86: wolkvox.backup.v1.ListDoorKeysResponse
-	(*RemoveDoorKeyResponse)(nil),         // 87: wolkvox.backup.v1.RemoveDoorKeyResponse
-	(*ProveLedgerItemResponse)(nil),       // 88: wolkvox.backup.v1.ProveLedgerItemResponse
-	(*ReadExpiryCertificateResponse)(nil), // 89: wolkvox.backup.v1.ReadExpiryCertificateResponse
-	(*ListUnrecordedResponse)(nil),        // 90: wolkvox.backup.v1.ListUnrecordedResponse
+	(*ListExpiringRequest)(nil),           // 80: wolkvox.backup.v1.ListExpiringRequest
+	(*FindRecordingsRequest)(nil),         // 81: wolkvox.backup.v1.FindRecordingsRequest
+	(*ExtendDeadlinesResponse)(nil),       // 82: wolkvox.backup.v1.ExtendDeadlinesResponse
+	(*ListOutagesResponse)(nil),           // 83: wolkvox.backup.v1.ListOutagesResponse
+	(*IssueCredentialResponse)(nil),       // 84: wolkvox.backup.v1.IssueCredentialResponse
+	(*ListCredentialsResponse)(nil),       // 85: wolkvox.backup.v1.ListCredentialsResponse
+	(*RevokeCredentialResponse)(nil),      // 86: wolkvox.backup.v1.RevokeCredentialResponse
+	(*AddDoorKeyResponse)(nil),            // 87: wolkvox.backup.v1.AddDoorKeyResponse
+	(*ListDoorKeysResponse)(nil),          // 88: wolkvox.backup.v1.ListDoorKeysResponse
+	(*RemoveDoorKeyResponse)(nil),         // 89: wolkvox.backup.v1.RemoveDoorKeyResponse
+	(*ProveLedgerItemResponse)(nil),       // 90: wolkvox.backup.v1.ProveLedgerItemResponse
+	(*ReadExpiryCertificateResponse)(nil), // 91: wolkvox.backup.v1.ReadExpiryCertificateResponse
+	(*ListUnrecordedResponse)(nil),        // 92: wolkvox.backup.v1.ListUnrecordedResponse
+	(*ListExpiringResponse)(nil),          // 93: wolkvox.backup.v1.ListExpiringResponse
+	(*FindRecordingsResponse)(nil),        // 94: wolkvox.backup.v1.FindRecordingsResponse
 }
 var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	56, // 0: wolkvox.backup.v1.Tenant.window:type_name -> wolkvox.backup.v1.NightWindow
@@ -3762,43 +3768,47 @@ var file_wolkvox_backup_v1_admin_proto_depIdxs = []int32{
 	77, // 74: wolkvox.backup.v1.AdminService.ProveLedgerItem:input_type -> wolkvox.backup.v1.ProveLedgerItemRequest
 	78, // 75: wolkvox.backup.v1.AdminService.ReadExpiryCertificate:input_type -> wolkvox.backup.v1.ReadExpiryCertificateRequest
 	79, // 76: wolkvox.backup.v1.AdminService.ListUnrecorded:input_type -> wolkvox.backup.v1.ListUnrecordedRequest
-	3,  // 77: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
-	5,  // 78: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
-	8,  // 79: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
-	10, // 80: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
-	13, // 81: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
-	15, // 82: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
-	17, // 83: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
-	20, // 84: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
-	23, // 85: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
-	25, // 86: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
-	27, // 87: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
-	29, // 88: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
-	31, // 89: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
-	33, // 90: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
-	36, // 91: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
-	38, // 92: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
-	40, // 93: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
-	42, // 94: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
-	44, // 95: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
-	46, // 96: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
-	80, // 97: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
-	81, // 98: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
-	48, // 99: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
-	82, // 100: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
-	83, // 101: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
-	84, // 102: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
-	51, // 103: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
-	53, // 104: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
-	55, // 105: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
-	85, // 106: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
-	86, // 107: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
-	87, // 108: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
-	88, // 109: wolkvox.backup.v1.AdminService.ProveLedgerItem:output_type -> wolkvox.backup.v1.ProveLedgerItemResponse
-	89, // 110: wolkvox.backup.v1.AdminService.ReadExpiryCertificate:output_type -> wolkvox.backup.v1.ReadExpiryCertificateResponse
-	90, // 111: wolkvox.backup.v1.AdminService.ListUnrecorded:output_type -> wolkvox.backup.v1.ListUnrecordedResponse
-	77, // [77:112] is the sub-list for method output_type
-	42, // [42:77] is the sub-list for method input_type
+	80, // 77: wolkvox.backup.v1.AdminService.ListExpiring:input_type -> wolkvox.backup.v1.ListExpiringRequest
+	81, // 78: wolkvox.backup.v1.AdminService.FindRecordings:input_type -> wolkvox.backup.v1.FindRecordingsRequest
+	3,  // 79: wolkvox.backup.v1.AdminService.CreateTenant:output_type -> wolkvox.backup.v1.CreateTenantResponse
+	5,  // 80: wolkvox.backup.v1.AdminService.ListTenants:output_type -> wolkvox.backup.v1.ListTenantsResponse
+	8,  // 81: wolkvox.backup.v1.AdminService.AddSource:output_type -> wolkvox.backup.v1.AddSourceResponse
+	10, // 82: wolkvox.backup.v1.AdminService.ListSources:output_type -> wolkvox.backup.v1.ListSourcesResponse
+	13, // 83: wolkvox.backup.v1.AdminService.CreateDestination:output_type -> wolkvox.backup.v1.CreateDestinationResponse
+	15, // 84: wolkvox.backup.v1.AdminService.ListDestinations:output_type -> wolkvox.backup.v1.ListDestinationsResponse
+	17, // 85: wolkvox.backup.v1.AdminService.CreateToken:output_type -> wolkvox.backup.v1.CreateTokenResponse
+	20, // 86: wolkvox.backup.v1.AdminService.ListAgents:output_type -> wolkvox.backup.v1.ListAgentsResponse
+	23, // 87: wolkvox.backup.v1.AdminService.SealNight:output_type -> wolkvox.backup.v1.SealNightResponse
+	25, // 88: wolkvox.backup.v1.AdminService.ListNights:output_type -> wolkvox.backup.v1.ListNightsResponse
+	27, // 89: wolkvox.backup.v1.AdminService.ListItems:output_type -> wolkvox.backup.v1.ListItemsResponse
+	29, // 90: wolkvox.backup.v1.AdminService.RequestRun:output_type -> wolkvox.backup.v1.RequestRunResponse
+	31, // 91: wolkvox.backup.v1.AdminService.VerifyLedger:output_type -> wolkvox.backup.v1.VerifyLedgerResponse
+	33, // 92: wolkvox.backup.v1.AdminService.ExportLedger:output_type -> wolkvox.backup.v1.ExportLedgerResponse
+	36, // 93: wolkvox.backup.v1.AdminService.ListAlarms:output_type -> wolkvox.backup.v1.ListAlarmsResponse
+	38, // 94: wolkvox.backup.v1.AdminService.ClearAlarm:output_type -> wolkvox.backup.v1.ClearAlarmResponse
+	40, // 95: wolkvox.backup.v1.AdminService.RestartLog:output_type -> wolkvox.backup.v1.RestartLogResponse
+	42, // 96: wolkvox.backup.v1.AdminService.RekeyLog:output_type -> wolkvox.backup.v1.RekeyLogResponse
+	44, // 97: wolkvox.backup.v1.AdminService.RetireDestination:output_type -> wolkvox.backup.v1.RetireDestinationResponse
+	46, // 98: wolkvox.backup.v1.AdminService.RetireTenant:output_type -> wolkvox.backup.v1.RetireTenantResponse
+	82, // 99: wolkvox.backup.v1.AdminService.ExtendDeadlines:output_type -> wolkvox.backup.v1.ExtendDeadlinesResponse
+	83, // 100: wolkvox.backup.v1.AdminService.ListOutages:output_type -> wolkvox.backup.v1.ListOutagesResponse
+	48, // 101: wolkvox.backup.v1.AdminService.RevokeAgent:output_type -> wolkvox.backup.v1.RevokeAgentResponse
+	84, // 102: wolkvox.backup.v1.AdminService.IssueCredential:output_type -> wolkvox.backup.v1.IssueCredentialResponse
+	85, // 103: wolkvox.backup.v1.AdminService.ListCredentials:output_type -> wolkvox.backup.v1.ListCredentialsResponse
+	86, // 104: wolkvox.backup.v1.AdminService.RevokeCredential:output_type -> wolkvox.backup.v1.RevokeCredentialResponse
+	51, // 105: wolkvox.backup.v1.AdminService.ReadAdminLog:output_type -> wolkvox.backup.v1.ReadAdminLogResponse
+	53, // 106: wolkvox.backup.v1.AdminService.CreateBackup:output_type -> wolkvox.backup.v1.CreateBackupResponse
+	55, // 107: wolkvox.backup.v1.AdminService.SetStorageQuota:output_type -> wolkvox.backup.v1.SetStorageQuotaResponse
+	87, // 108: wolkvox.backup.v1.AdminService.AddDoorKey:output_type -> wolkvox.backup.v1.AddDoorKeyResponse
+	88, // 109: wolkvox.backup.v1.AdminService.ListDoorKeys:output_type -> wolkvox.backup.v1.ListDoorKeysResponse
+	89, // 110: wolkvox.backup.v1.AdminService.RemoveDoorKey:output_type -> wolkvox.backup.v1.RemoveDoorKeyResponse
+	90, // 111: wolkvox.backup.v1.AdminService.ProveLedgerItem:output_type -> wolkvox.backup.v1.ProveLedgerItemResponse
+	91, // 112: wolkvox.backup.v1.AdminService.ReadExpiryCertificate:output_type -> wolkvox.backup.v1.ReadExpiryCertificateResponse
+	92, // 113: wolkvox.backup.v1.AdminService.ListUnrecorded:output_type -> wolkvox.backup.v1.ListUnrecordedResponse
+	93, // 114: wolkvox.backup.v1.AdminService.ListExpiring:output_type -> wolkvox.backup.v1.ListExpiringResponse
+	94, // 115: wolkvox.backup.v1.AdminService.FindRecordings:output_type -> wolkvox.backup.v1.FindRecordingsResponse
+	79, // [79:116] is the sub-list for method output_type
+	42, // [42:79] is the sub-list for method input_type
 	42, // [42:42] is the sub-list for extension type_name
 	42, // [42:42] is the sub-list for extension extendee
 	0,  // [0:42] is the sub-list for field type_name
@@ -3812,6 +3822,8 @@ func file_wolkvox_backup_v1_admin_proto_init() {
 	file_wolkvox_backup_v1_certificate_proto_init()
 	file_wolkvox_backup_v1_credential_proto_init()
 	file_wolkvox_backup_v1_door_proto_init()
+	file_wolkvox_backup_v1_find_proto_init()
+	file_wolkvox_backup_v1_forecast_proto_init()
 	file_wolkvox_backup_v1_heartbeat_proto_init()
 	file_wolkvox_backup_v1_interaction_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()

@@ -54,6 +54,8 @@ const (
 	AdminService_ProveLedgerItem_FullMethodName       = "/wolkvox.backup.v1.AdminService/ProveLedgerItem"
 	AdminService_ReadExpiryCertificate_FullMethodName = "/wolkvox.backup.v1.AdminService/ReadExpiryCertificate"
 	AdminService_ListUnrecorded_FullMethodName        = "/wolkvox.backup.v1.AdminService/ListUnrecorded"
+	AdminService_ListExpiring_FullMethodName          = "/wolkvox.backup.v1.AdminService/ListExpiring"
+	AdminService_FindRecordings_FullMethodName        = "/wolkvox.backup.v1.AdminService/FindRecordings"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -207,6 +209,15 @@ type AdminServiceClient interface {
 	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListUnrecorded(ctx context.Context, in *ListUnrecordedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUnrecordedResponse], error)
+	// ListExpiring streams who has recordings that expire soon, which, why, and how many of them will if nights go on as they
+	// did: by tenant and destination.
+	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListExpiring(ctx context.Context, in *ListExpiringRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiringResponse], error)
+	// FindRecordings streams where recordings are, in all of a tenant's destinations, and what became of them.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	FindRecordings(ctx context.Context, in *FindRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindRecordingsResponse], error)
 }
 
 type adminServiceClient struct {
@@ -621,6 +632,44 @@ func (c *adminServiceClient) ListUnrecorded(ctx context.Context, in *ListUnrecor
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ListUnrecordedClient = grpc.ServerStreamingClient[ListUnrecordedResponse]
 
+func (c *adminServiceClient) ListExpiring(ctx context.Context, in *ListExpiringRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListExpiringResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[6], AdminService_ListExpiring_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListExpiringRequest, ListExpiringResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListExpiringClient = grpc.ServerStreamingClient[ListExpiringResponse]
+
+func (c *adminServiceClient) FindRecordings(ctx context.Context, in *FindRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindRecordingsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[7], AdminService_FindRecordings_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FindRecordingsRequest, FindRecordingsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_FindRecordingsClient = grpc.ServerStreamingClient[FindRecordingsResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -772,6 +821,15 @@ type AdminServiceServer interface {
 	// Errors: INVALID_ARGUMENT BAD_REQUEST; NOT_FOUND NO_TENANT, NO_DESTINATION.
 	// Who may call: an operator; a client and an auditor for their own tenant.
 	ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error
+	// ListExpiring streams who has recordings that expire soon, which, why, and how many of them will if nights go on as they
+	// did: by tenant and destination.
+	// Errors: NOT_FOUND NO_TENANT; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	ListExpiring(*ListExpiringRequest, grpc.ServerStreamingServer[ListExpiringResponse]) error
+	// FindRecordings streams where recordings are, in all of a tenant's destinations, and what became of them.
+	// Errors: NOT_FOUND NO_TENANT, NO_DESTINATION; INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: an operator; a client and an auditor for their own tenant.
+	FindRecordings(*FindRecordingsRequest, grpc.ServerStreamingServer[FindRecordingsResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -886,6 +944,12 @@ func (UnimplementedAdminServiceServer) ReadExpiryCertificate(*ReadExpiryCertific
 }
 func (UnimplementedAdminServiceServer) ListUnrecorded(*ListUnrecordedRequest, grpc.ServerStreamingServer[ListUnrecordedResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListUnrecorded not implemented")
+}
+func (UnimplementedAdminServiceServer) ListExpiring(*ListExpiringRequest, grpc.ServerStreamingServer[ListExpiringResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListExpiring not implemented")
+}
+func (UnimplementedAdminServiceServer) FindRecordings(*FindRecordingsRequest, grpc.ServerStreamingServer[FindRecordingsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FindRecordings not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -1496,6 +1560,28 @@ func _AdminService_ListUnrecorded_Handler(srv interface{}, stream grpc.ServerStr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ListUnrecordedServer = grpc.ServerStreamingServer[ListUnrecordedResponse]
 
+func _AdminService_ListExpiring_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListExpiringRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).ListExpiring(m, &grpc.GenericServerStream[ListExpiringRequest, ListExpiringResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ListExpiringServer = grpc.ServerStreamingServer[ListExpiringResponse]
+
+func _AdminService_FindRecordings_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FindRecordingsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).FindRecordings(m, &grpc.GenericServerStream[FindRecordingsRequest, FindRecordingsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_FindRecordingsServer = grpc.ServerStreamingServer[FindRecordingsResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1649,6 +1735,16 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListUnrecorded",
 			Handler:       _AdminService_ListUnrecorded_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListExpiring",
+			Handler:       _AdminService_ListExpiring_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FindRecordings",
+			Handler:       _AdminService_FindRecordings_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -207,7 +207,9 @@ type DestinationStatus struct {
 	// How far the evidence at the destination reaches; unset where nothing is known of any.
 	Evidence *EvidenceStatus `protobuf:"bytes,19,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// The last audit; unset where there was none.
-	Audit         *AuditReport `protobuf:"bytes,17,opt,name=audit,proto3" json:"audit,omitempty"`
+	Audit *AuditReport `protobuf:"bytes,17,opt,name=audit,proto3" json:"audit,omitempty"`
+	// What becomes of it if nights go on as they did; unset where the tenant's window is not known yet.
+	Forecast      *Forecast `protobuf:"bytes,18,opt,name=forecast,proto3" json:"forecast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +366,13 @@ func (x *DestinationStatus) GetEvidence() *EvidenceStatus {
 func (x *DestinationStatus) GetAudit() *AuditReport {
 	if x != nil {
 		return x.Audit
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetForecast() *Forecast {
+	if x != nil {
+		return x.Forecast
 	}
 	return nil
 }
@@ -1674,7 +1683,7 @@ var File_wolkvox_backup_v1_agent_proto protoreflect.FileDescriptor
 
 const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a wolkvox/backup/v1/evidence.proto\x1a\x1dwolkvox/backup/v1/audit.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/report.proto\"\x12\n" +
+	"\x1dwolkvox/backup/v1/agent.proto\x12\x11wolkvox.backup.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ewolkvox/backup/v1/byhand.proto\x1a wolkvox/backup/v1/evidence.proto\x1a\x1dwolkvox/backup/v1/audit.proto\x1a\x1cwolkvox/backup/v1/find.proto\x1a wolkvox/backup/v1/forecast.proto\x1a\x1cwolkvox/backup/v1/item.proto\x1a\x1dwolkvox/backup/v1/prove.proto\x1a\x1ewolkvox/backup/v1/report.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\x9f\x03\n" +
 	"\x11GetStatusResponse\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
@@ -1685,7 +1694,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\fdestinations\x18\x06 \x03(\v2$.wolkvox.backup.v1.DestinationStatusR\fdestinations\x12A\n" +
 	"\fclock_offset\x18\a \x01(\v2\x19.google.protobuf.DurationH\x00R\vclockOffset\x88\x01\x01\x12\x1a\n" +
 	"\bproblems\x18\b \x03(\tR\bproblemsB\x0f\n" +
-	"\r_clock_offset\"\xcd\x06\n" +
+	"\r_clock_offset\"\x86\a\n" +
 	"\x11DestinationStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
@@ -1707,7 +1716,8 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\x05pause\x18\x0f \x01(\v2\x18.wolkvox.backup.v1.PauseR\x05pause\x124\n" +
 	"\acircuit\x18\x10 \x01(\v2\x1a.wolkvox.backup.v1.CircuitR\acircuit\x12=\n" +
 	"\bevidence\x18\x13 \x01(\v2!.wolkvox.backup.v1.EvidenceStatusR\bevidence\x124\n" +
-	"\x05audit\x18\x11 \x01(\v2\x1e.wolkvox.backup.v1.AuditReportR\x05auditB\r\n" +
+	"\x05audit\x18\x11 \x01(\v2\x1e.wolkvox.backup.v1.AuditReportR\x05audit\x127\n" +
+	"\bforecast\x18\x12 \x01(\v2\x1b.wolkvox.backup.v1.ForecastR\bforecastB\r\n" +
 	"\v_free_bytes\".\n" +
 	"\n" +
 	"RunRequest\x12 \n" +
@@ -1791,7 +1801,7 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"MoveResult\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xf7\x0f\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xef\x10\n" +
 	"\fAgentService\x12V\n" +
 	"\tGetStatus\x12#.wolkvox.backup.v1.GetStatusRequest\x1a$.wolkvox.backup.v1.GetStatusResponse\x12F\n" +
 	"\x03Run\x12\x1d.wolkvox.backup.v1.RunRequest\x1a\x1e.wolkvox.backup.v1.RunResponse0\x01\x12h\n" +
@@ -1814,7 +1824,8 @@ const file_wolkvox_backup_v1_agent_proto_rawDesc = "" +
 	"\x0eExportEvidence\x12(.wolkvox.backup.v1.ExportEvidenceRequest\x1a).wolkvox.backup.v1.ExportEvidenceResponse0\x01\x12O\n" +
 	"\x06Report\x12 .wolkvox.backup.v1.ReportRequest\x1a!.wolkvox.backup.v1.ReportResponse0\x01\x12m\n" +
 	"\x10AuditDestination\x12*.wolkvox.backup.v1.AuditDestinationRequest\x1a+.wolkvox.backup.v1.AuditDestinationResponse0\x01\x12P\n" +
-	"\aRelease\x12!.wolkvox.backup.v1.ReleaseRequest\x1a\".wolkvox.backup.v1.ReleaseResponseB:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
+	"\aRelease\x12!.wolkvox.backup.v1.ReleaseRequest\x1a\".wolkvox.backup.v1.ReleaseResponse\x12v\n" +
+	"\x13FindAgentRecordings\x12-.wolkvox.backup.v1.FindAgentRecordingsRequest\x1a..wolkvox.backup.v1.FindAgentRecordingsResponse0\x01B:Z8github.com/wolkvox/backup/gen/wolkvox/backup/v1;backupv1b\x06proto3"
 
 var (
 	file_wolkvox_backup_v1_agent_proto_rawDescOnce sync.Once
@@ -1830,66 +1841,69 @@ func file_wolkvox_backup_v1_agent_proto_rawDescGZIP() []byte {
 
 var file_wolkvox_backup_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_wolkvox_backup_v1_agent_proto_goTypes = []any{
-	(*GetStatusRequest)(nil),          // 0: wolkvox.backup.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 1: wolkvox.backup.v1.GetStatusResponse
-	(*DestinationStatus)(nil),         // 2: wolkvox.backup.v1.DestinationStatus
-	(*RunRequest)(nil),                // 3: wolkvox.backup.v1.RunRequest
-	(*RunResponse)(nil),               // 4: wolkvox.backup.v1.RunResponse
-	(*RunResult)(nil),                 // 5: wolkvox.backup.v1.RunResult
-	(*InitDestinationRequest)(nil),    // 6: wolkvox.backup.v1.InitDestinationRequest
-	(*InitDestinationResponse)(nil),   // 7: wolkvox.backup.v1.InitDestinationResponse
-	(*VerifyAgentLedgerRequest)(nil),  // 8: wolkvox.backup.v1.VerifyAgentLedgerRequest
-	(*VerifyAgentLedgerResponse)(nil), // 9: wolkvox.backup.v1.VerifyAgentLedgerResponse
-	(*ExportAgentLedgerRequest)(nil),  // 10: wolkvox.backup.v1.ExportAgentLedgerRequest
-	(*ExportAgentLedgerResponse)(nil), // 11: wolkvox.backup.v1.ExportAgentLedgerResponse
-	(*AcceptLossesRequest)(nil),       // 12: wolkvox.backup.v1.AcceptLossesRequest
-	(*AcceptLossesResponse)(nil),      // 13: wolkvox.backup.v1.AcceptLossesResponse
-	(*CheckRequest)(nil),              // 14: wolkvox.backup.v1.CheckRequest
-	(*CheckResponse)(nil),             // 15: wolkvox.backup.v1.CheckResponse
-	(*PlanRunRequest)(nil),            // 16: wolkvox.backup.v1.PlanRunRequest
-	(*PlanRunResponse)(nil),           // 17: wolkvox.backup.v1.PlanRunResponse
-	(*RunPlan)(nil),                   // 18: wolkvox.backup.v1.RunPlan
-	(*PauseDestinationRequest)(nil),   // 19: wolkvox.backup.v1.PauseDestinationRequest
-	(*PauseDestinationResponse)(nil),  // 20: wolkvox.backup.v1.PauseDestinationResponse
-	(*ResumeDestinationRequest)(nil),  // 21: wolkvox.backup.v1.ResumeDestinationRequest
-	(*ResumeDestinationResponse)(nil), // 22: wolkvox.backup.v1.ResumeDestinationResponse
-	(*MoveDestinationRequest)(nil),    // 23: wolkvox.backup.v1.MoveDestinationRequest
-	(*MoveDestinationResponse)(nil),   // 24: wolkvox.backup.v1.MoveDestinationResponse
-	(*MoveResult)(nil),                // 25: wolkvox.backup.v1.MoveResult
-	(*timestamppb.Timestamp)(nil),     // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 27: google.protobuf.Duration
-	(*Night)(nil),                     // 28: wolkvox.backup.v1.Night
-	(*StateCounts)(nil),               // 29: wolkvox.backup.v1.StateCounts
-	(*LogPosition)(nil),               // 30: wolkvox.backup.v1.LogPosition
-	(*Fault)(nil),                     // 31: wolkvox.backup.v1.Fault
-	(*CheckReport)(nil),               // 32: wolkvox.backup.v1.CheckReport
-	(*Pause)(nil),                     // 33: wolkvox.backup.v1.Pause
-	(*Circuit)(nil),                   // 34: wolkvox.backup.v1.Circuit
-	(*EvidenceStatus)(nil),            // 35: wolkvox.backup.v1.EvidenceStatus
-	(*AuditReport)(nil),               // 36: wolkvox.backup.v1.AuditReport
-	(*LedgerReport)(nil),              // 37: wolkvox.backup.v1.LedgerReport
-	(*ExportedFile)(nil),              // 38: wolkvox.backup.v1.ExportedFile
-	(*CheckLine)(nil),                 // 39: wolkvox.backup.v1.CheckLine
-	(*ProveItemRequest)(nil),          // 40: wolkvox.backup.v1.ProveItemRequest
-	(*ListExpiredRequest)(nil),        // 41: wolkvox.backup.v1.ListExpiredRequest
-	(*FetchExpiredRequest)(nil),       // 42: wolkvox.backup.v1.FetchExpiredRequest
-	(*ReadExpiredRequest)(nil),        // 43: wolkvox.backup.v1.ReadExpiredRequest
-	(*WaiveItemsRequest)(nil),         // 44: wolkvox.backup.v1.WaiveItemsRequest
-	(*ImportFilesRequest)(nil),        // 45: wolkvox.backup.v1.ImportFilesRequest
-	(*ExportEvidenceRequest)(nil),     // 46: wolkvox.backup.v1.ExportEvidenceRequest
-	(*ReportRequest)(nil),             // 47: wolkvox.backup.v1.ReportRequest
-	(*AuditDestinationRequest)(nil),   // 48: wolkvox.backup.v1.AuditDestinationRequest
-	(*ReleaseRequest)(nil),            // 49: wolkvox.backup.v1.ReleaseRequest
-	(*ProveItemResponse)(nil),         // 50: wolkvox.backup.v1.ProveItemResponse
-	(*ListExpiredResponse)(nil),       // 51: wolkvox.backup.v1.ListExpiredResponse
-	(*FetchExpiredResponse)(nil),      // 52: wolkvox.backup.v1.FetchExpiredResponse
-	(*ReadExpiredResponse)(nil),       // 53: wolkvox.backup.v1.ReadExpiredResponse
-	(*WaiveItemsResponse)(nil),        // 54: wolkvox.backup.v1.WaiveItemsResponse
-	(*ImportFilesResponse)(nil),       // 55: wolkvox.backup.v1.ImportFilesResponse
-	(*ExportEvidenceResponse)(nil),    // 56: wolkvox.backup.v1.ExportEvidenceResponse
-	(*ReportResponse)(nil),            // 57: wolkvox.backup.v1.ReportResponse
-	(*AuditDestinationResponse)(nil),  // 58: wolkvox.backup.v1.AuditDestinationResponse
-	(*ReleaseResponse)(nil),           // 59: wolkvox.backup.v1.ReleaseResponse
+	(*GetStatusRequest)(nil),            // 0: wolkvox.backup.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),           // 1: wolkvox.backup.v1.GetStatusResponse
+	(*DestinationStatus)(nil),           // 2: wolkvox.backup.v1.DestinationStatus
+	(*RunRequest)(nil),                  // 3: wolkvox.backup.v1.RunRequest
+	(*RunResponse)(nil),                 // 4: wolkvox.backup.v1.RunResponse
+	(*RunResult)(nil),                   // 5: wolkvox.backup.v1.RunResult
+	(*InitDestinationRequest)(nil),      // 6: wolkvox.backup.v1.InitDestinationRequest
+	(*InitDestinationResponse)(nil),     // 7: wolkvox.backup.v1.InitDestinationResponse
+	(*VerifyAgentLedgerRequest)(nil),    // 8: wolkvox.backup.v1.VerifyAgentLedgerRequest
+	(*VerifyAgentLedgerResponse)(nil),   // 9: wolkvox.backup.v1.VerifyAgentLedgerResponse
+	(*ExportAgentLedgerRequest)(nil),    // 10: wolkvox.backup.v1.ExportAgentLedgerRequest
+	(*ExportAgentLedgerResponse)(nil),   // 11: wolkvox.backup.v1.ExportAgentLedgerResponse
+	(*AcceptLossesRequest)(nil),         // 12: wolkvox.backup.v1.AcceptLossesRequest
+	(*AcceptLossesResponse)(nil),        // 13: wolkvox.backup.v1.AcceptLossesResponse
+	(*CheckRequest)(nil),                // 14: wolkvox.backup.v1.CheckRequest
+	(*CheckResponse)(nil),               // 15: wolkvox.backup.v1.CheckResponse
+	(*PlanRunRequest)(nil),              // 16: wolkvox.backup.v1.PlanRunRequest
+	(*PlanRunResponse)(nil),             // 17: wolkvox.backup.v1.PlanRunResponse
+	(*RunPlan)(nil),                     // 18: wolkvox.backup.v1.RunPlan
+	(*PauseDestinationRequest)(nil),     // 19: wolkvox.backup.v1.PauseDestinationRequest
+	(*PauseDestinationResponse)(nil),    // 20: wolkvox.backup.v1.PauseDestinationResponse
+	(*ResumeDestinationRequest)(nil),    // 21: wolkvox.backup.v1.ResumeDestinationRequest
+	(*ResumeDestinationResponse)(nil),   // 22: wolkvox.backup.v1.ResumeDestinationResponse
+	(*MoveDestinationRequest)(nil),      // 23: wolkvox.backup.v1.MoveDestinationRequest
+	(*MoveDestinationResponse)(nil),     // 24: wolkvox.backup.v1.MoveDestinationResponse
+	(*MoveResult)(nil),                  // 25: wolkvox.backup.v1.MoveResult
+	(*timestamppb.Timestamp)(nil),       // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 27: google.protobuf.Duration
+	(*Night)(nil),                       // 28: wolkvox.backup.v1.Night
+	(*StateCounts)(nil),                 // 29: wolkvox.backup.v1.StateCounts
+	(*LogPosition)(nil),                 // 30: wolkvox.backup.v1.LogPosition
+	(*Fault)(nil),                       // 31: wolkvox.backup.v1.Fault
+	(*CheckReport)(nil),                 // 32: wolkvox.backup.v1.CheckReport
+	(*Pause)(nil),                       // 33: wolkvox.backup.v1.Pause
+	(*Circuit)(nil),                     // 34: wolkvox.backup.v1.Circuit
+	(*EvidenceStatus)(nil),              // 35: wolkvox.backup.v1.EvidenceStatus
+	(*AuditReport)(nil),                 // 36: wolkvox.backup.v1.AuditReport
+	(*Forecast)(nil),                    // 37: wolkvox.backup.v1.Forecast
+	(*LedgerReport)(nil),                // 38: wolkvox.backup.v1.LedgerReport
+	(*ExportedFile)(nil),                // 39: wolkvox.backup.v1.ExportedFile
+	(*CheckLine)(nil),                   // 40: wolkvox.backup.v1.CheckLine
+	(*ProveItemRequest)(nil),            // 41: wolkvox.backup.v1.ProveItemRequest
+	(*ListExpiredRequest)(nil),          // 42: wolkvox.backup.v1.ListExpiredRequest
+	(*FetchExpiredRequest)(nil),         // 43: wolkvox.backup.v1.FetchExpiredRequest
+	(*ReadExpiredRequest)(nil),          // 44: wolkvox.backup.v1.ReadExpiredRequest
+	(*WaiveItemsRequest)(nil),           // 45: wolkvox.backup.v1.WaiveItemsRequest
+	(*ImportFilesRequest)(nil),          // 46: wolkvox.backup.v1.ImportFilesRequest
+	(*ExportEvidenceRequest)(nil),       // 47: wolkvox.backup.v1.ExportEvidenceRequest
+	(*ReportRequest)(nil),               // 48: wolkvox.backup.v1.ReportRequest
+	(*AuditDestinationRequest)(nil),     // 49: wolkvox.backup.v1.AuditDestinationRequest
+	(*ReleaseRequest)(nil),              // 50: wolkvox.backup.v1.ReleaseRequest
+	(*FindAgentRecordingsRequest)(nil),  // 51: wolkvox.backup.v1.FindAgentRecordingsRequest
+	(*ProveItemResponse)(nil),           // 52: wolkvox.backup.v1.ProveItemResponse
+	(*ListExpiredResponse)(nil),         // 53: wolkvox.backup.v1.ListExpiredResponse
+	(*FetchExpiredResponse)(nil),        // 54: wolkvox.backup.v1.FetchExpiredResponse
+	(*ReadExpiredResponse)(nil),         // 55: wolkvox.backup.v1.ReadExpiredResponse
+	(*WaiveItemsResponse)(nil),          // 56: wolkvox.backup.v1.WaiveItemsResponse
+	(*ImportFilesResponse)(nil),         // 57: wolkvox.backup.v1.ImportFilesResponse
+	(*ExportEvidenceResponse)(nil),      // 58: wolkvox.backup.v1.ExportEvidenceResponse
+	(*ReportResponse)(nil),              // 59: wolkvox.backup.v1.ReportResponse
+	(*AuditDestinationResponse)(nil),    // 60: wolkvox.backup.v1.AuditDestinationResponse
+	(*ReleaseResponse)(nil),             // 61: wolkvox.backup.v1.ReleaseResponse
+	(*FindAgentRecordingsResponse)(nil), // 62: wolkvox.backup.v1.FindAgentRecordingsResponse
 }
 var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	26, // 0: wolkvox.backup.v1.GetStatusResponse.certificate_expire_time:type_name -> google.protobuf.Timestamp
@@ -1906,64 +1920,67 @@ var file_wolkvox_backup_v1_agent_proto_depIdxs = []int32{
 	34, // 11: wolkvox.backup.v1.DestinationStatus.circuit:type_name -> wolkvox.backup.v1.Circuit
 	35, // 12: wolkvox.backup.v1.DestinationStatus.evidence:type_name -> wolkvox.backup.v1.EvidenceStatus
 	36, // 13: wolkvox.backup.v1.DestinationStatus.audit:type_name -> wolkvox.backup.v1.AuditReport
-	5,  // 14: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
-	30, // 15: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
-	37, // 16: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
-	38, // 17: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
-	39, // 18: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
-	32, // 19: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
-	18, // 20: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
-	27, // 21: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
-	26, // 22: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
-	33, // 23: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
-	25, // 24: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
-	0,  // 25: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
-	3,  // 26: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
-	6,  // 27: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
-	8,  // 28: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
-	10, // 29: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
-	12, // 30: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
-	14, // 31: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
-	16, // 32: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
-	19, // 33: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
-	21, // 34: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
-	23, // 35: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
-	40, // 36: wolkvox.backup.v1.AgentService.ProveItem:input_type -> wolkvox.backup.v1.ProveItemRequest
-	41, // 37: wolkvox.backup.v1.AgentService.ListExpired:input_type -> wolkvox.backup.v1.ListExpiredRequest
-	42, // 38: wolkvox.backup.v1.AgentService.FetchExpired:input_type -> wolkvox.backup.v1.FetchExpiredRequest
-	43, // 39: wolkvox.backup.v1.AgentService.ReadExpired:input_type -> wolkvox.backup.v1.ReadExpiredRequest
-	44, // 40: wolkvox.backup.v1.AgentService.WaiveItems:input_type -> wolkvox.backup.v1.WaiveItemsRequest
-	45, // 41: wolkvox.backup.v1.AgentService.ImportFiles:input_type -> wolkvox.backup.v1.ImportFilesRequest
-	46, // 42: wolkvox.backup.v1.AgentService.ExportEvidence:input_type -> wolkvox.backup.v1.ExportEvidenceRequest
-	47, // 43: wolkvox.backup.v1.AgentService.Report:input_type -> wolkvox.backup.v1.ReportRequest
-	48, // 44: wolkvox.backup.v1.AgentService.AuditDestination:input_type -> wolkvox.backup.v1.AuditDestinationRequest
-	49, // 45: wolkvox.backup.v1.AgentService.Release:input_type -> wolkvox.backup.v1.ReleaseRequest
-	1,  // 46: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
-	4,  // 47: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
-	7,  // 48: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
-	9,  // 49: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
-	11, // 50: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
-	13, // 51: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
-	15, // 52: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
-	17, // 53: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
-	20, // 54: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
-	22, // 55: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
-	24, // 56: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
-	50, // 57: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
-	51, // 58: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
-	52, // 59: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
-	53, // 60: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
-	54, // 61: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
-	55, // 62: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
-	56, // 63: wolkvox.backup.v1.AgentService.ExportEvidence:output_type -> wolkvox.backup.v1.ExportEvidenceResponse
-	57, // 64: wolkvox.backup.v1.AgentService.Report:output_type -> wolkvox.backup.v1.ReportResponse
-	58, // 65: wolkvox.backup.v1.AgentService.AuditDestination:output_type -> wolkvox.backup.v1.AuditDestinationResponse
-	59, // 66: wolkvox.backup.v1.AgentService.Release:output_type -> wolkvox.backup.v1.ReleaseResponse
-	46, // [46:67] is the sub-list for method output_type
-	25, // [25:46] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	37, // 14: wolkvox.backup.v1.DestinationStatus.forecast:type_name -> wolkvox.backup.v1.Forecast
+	5,  // 15: wolkvox.backup.v1.RunResponse.result:type_name -> wolkvox.backup.v1.RunResult
+	30, // 16: wolkvox.backup.v1.RunResult.agreed:type_name -> wolkvox.backup.v1.LogPosition
+	38, // 17: wolkvox.backup.v1.VerifyAgentLedgerResponse.report:type_name -> wolkvox.backup.v1.LedgerReport
+	39, // 18: wolkvox.backup.v1.ExportAgentLedgerResponse.file:type_name -> wolkvox.backup.v1.ExportedFile
+	40, // 19: wolkvox.backup.v1.CheckResponse.line:type_name -> wolkvox.backup.v1.CheckLine
+	32, // 20: wolkvox.backup.v1.CheckResponse.report:type_name -> wolkvox.backup.v1.CheckReport
+	18, // 21: wolkvox.backup.v1.PlanRunResponse.plans:type_name -> wolkvox.backup.v1.RunPlan
+	27, // 22: wolkvox.backup.v1.RunPlan.estimated_duration:type_name -> google.protobuf.Duration
+	26, // 23: wolkvox.backup.v1.RunPlan.first_deadline_time:type_name -> google.protobuf.Timestamp
+	33, // 24: wolkvox.backup.v1.PauseDestinationRequest.pause:type_name -> wolkvox.backup.v1.Pause
+	25, // 25: wolkvox.backup.v1.MoveDestinationResponse.result:type_name -> wolkvox.backup.v1.MoveResult
+	0,  // 26: wolkvox.backup.v1.AgentService.GetStatus:input_type -> wolkvox.backup.v1.GetStatusRequest
+	3,  // 27: wolkvox.backup.v1.AgentService.Run:input_type -> wolkvox.backup.v1.RunRequest
+	6,  // 28: wolkvox.backup.v1.AgentService.InitDestination:input_type -> wolkvox.backup.v1.InitDestinationRequest
+	8,  // 29: wolkvox.backup.v1.AgentService.VerifyAgentLedger:input_type -> wolkvox.backup.v1.VerifyAgentLedgerRequest
+	10, // 30: wolkvox.backup.v1.AgentService.ExportAgentLedger:input_type -> wolkvox.backup.v1.ExportAgentLedgerRequest
+	12, // 31: wolkvox.backup.v1.AgentService.AcceptLosses:input_type -> wolkvox.backup.v1.AcceptLossesRequest
+	14, // 32: wolkvox.backup.v1.AgentService.Check:input_type -> wolkvox.backup.v1.CheckRequest
+	16, // 33: wolkvox.backup.v1.AgentService.PlanRun:input_type -> wolkvox.backup.v1.PlanRunRequest
+	19, // 34: wolkvox.backup.v1.AgentService.PauseDestination:input_type -> wolkvox.backup.v1.PauseDestinationRequest
+	21, // 35: wolkvox.backup.v1.AgentService.ResumeDestination:input_type -> wolkvox.backup.v1.ResumeDestinationRequest
+	23, // 36: wolkvox.backup.v1.AgentService.MoveDestination:input_type -> wolkvox.backup.v1.MoveDestinationRequest
+	41, // 37: wolkvox.backup.v1.AgentService.ProveItem:input_type -> wolkvox.backup.v1.ProveItemRequest
+	42, // 38: wolkvox.backup.v1.AgentService.ListExpired:input_type -> wolkvox.backup.v1.ListExpiredRequest
+	43, // 39: wolkvox.backup.v1.AgentService.FetchExpired:input_type -> wolkvox.backup.v1.FetchExpiredRequest
+	44, // 40: wolkvox.backup.v1.AgentService.ReadExpired:input_type -> wolkvox.backup.v1.ReadExpiredRequest
+	45, // 41: wolkvox.backup.v1.AgentService.WaiveItems:input_type -> wolkvox.backup.v1.WaiveItemsRequest
+	46, // 42: wolkvox.backup.v1.AgentService.ImportFiles:input_type -> wolkvox.backup.v1.ImportFilesRequest
+	47, // 43: wolkvox.backup.v1.AgentService.ExportEvidence:input_type -> wolkvox.backup.v1.ExportEvidenceRequest
+	48, // 44: wolkvox.backup.v1.AgentService.Report:input_type -> wolkvox.backup.v1.ReportRequest
+	49, // 45: wolkvox.backup.v1.AgentService.AuditDestination:input_type -> wolkvox.backup.v1.AuditDestinationRequest
+	50, // 46: wolkvox.backup.v1.AgentService.Release:input_type -> wolkvox.backup.v1.ReleaseRequest
+	51, // 47: wolkvox.backup.v1.AgentService.FindAgentRecordings:input_type -> wolkvox.backup.v1.FindAgentRecordingsRequest
+	1,  // 48: wolkvox.backup.v1.AgentService.GetStatus:output_type -> wolkvox.backup.v1.GetStatusResponse
+	4,  // 49: wolkvox.backup.v1.AgentService.Run:output_type -> wolkvox.backup.v1.RunResponse
+	7,  // 50: wolkvox.backup.v1.AgentService.InitDestination:output_type -> wolkvox.backup.v1.InitDestinationResponse
+	9,  // 51: wolkvox.backup.v1.AgentService.VerifyAgentLedger:output_type -> wolkvox.backup.v1.VerifyAgentLedgerResponse
+	11, // 52: wolkvox.backup.v1.AgentService.ExportAgentLedger:output_type -> wolkvox.backup.v1.ExportAgentLedgerResponse
+	13, // 53: wolkvox.backup.v1.AgentService.AcceptLosses:output_type -> wolkvox.backup.v1.AcceptLossesResponse
+	15, // 54: wolkvox.backup.v1.AgentService.Check:output_type -> wolkvox.backup.v1.CheckResponse
+	17, // 55: wolkvox.backup.v1.AgentService.PlanRun:output_type -> wolkvox.backup.v1.PlanRunResponse
+	20, // 56: wolkvox.backup.v1.AgentService.PauseDestination:output_type -> wolkvox.backup.v1.PauseDestinationResponse
+	22, // 57: wolkvox.backup.v1.AgentService.ResumeDestination:output_type -> wolkvox.backup.v1.ResumeDestinationResponse
+	24, // 58: wolkvox.backup.v1.AgentService.MoveDestination:output_type -> wolkvox.backup.v1.MoveDestinationResponse
+	52, // 59: wolkvox.backup.v1.AgentService.ProveItem:output_type -> wolkvox.backup.v1.ProveItemResponse
+	53, // 60: wolkvox.backup.v1.AgentService.ListExpired:output_type -> wolkvox.backup.v1.ListExpiredResponse
+	54, // 61: wolkvox.backup.v1.AgentService.FetchExpired:output_type -> wolkvox.backup.v1.FetchExpiredResponse
+	55, // 62: wolkvox.backup.v1.AgentService.ReadExpired:output_type -> wolkvox.backup.v1.ReadExpiredResponse
+	56, // 63: wolkvox.backup.v1.AgentService.WaiveItems:output_type -> wolkvox.backup.v1.WaiveItemsResponse
+	57, // 64: wolkvox.backup.v1.AgentService.ImportFiles:output_type -> wolkvox.backup.v1.ImportFilesResponse
+	58, // 65: wolkvox.backup.v1.AgentService.ExportEvidence:output_type -> wolkvox.backup.v1.ExportEvidenceResponse
+	59, // 66: wolkvox.backup.v1.AgentService.Report:output_type -> wolkvox.backup.v1.ReportResponse
+	60, // 67: wolkvox.backup.v1.AgentService.AuditDestination:output_type -> wolkvox.backup.v1.AuditDestinationResponse
+	61, // 68: wolkvox.backup.v1.AgentService.Release:output_type -> wolkvox.backup.v1.ReleaseResponse
+	62, // 69: wolkvox.backup.v1.AgentService.FindAgentRecordings:output_type -> wolkvox.backup.v1.FindAgentRecordingsResponse
+	48, // [48:70] is the sub-list for method output_type
+	26, // [26:48] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_wolkvox_backup_v1_agent_proto_init() }
@@ -1974,6 +1991,8 @@ func file_wolkvox_backup_v1_agent_proto_init() {
 	file_wolkvox_backup_v1_byhand_proto_init()
 	file_wolkvox_backup_v1_evidence_proto_init()
 	file_wolkvox_backup_v1_audit_proto_init()
+	file_wolkvox_backup_v1_find_proto_init()
+	file_wolkvox_backup_v1_forecast_proto_init()
 	file_wolkvox_backup_v1_item_proto_init()
 	file_wolkvox_backup_v1_prove_proto_init()
 	file_wolkvox_backup_v1_report_proto_init()

@@ -19,27 +19,28 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AgentService_GetStatus_FullMethodName         = "/wolkvox.backup.v1.AgentService/GetStatus"
-	AgentService_Run_FullMethodName               = "/wolkvox.backup.v1.AgentService/Run"
-	AgentService_InitDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/InitDestination"
-	AgentService_VerifyAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/VerifyAgentLedger"
-	AgentService_ExportAgentLedger_FullMethodName = "/wolkvox.backup.v1.AgentService/ExportAgentLedger"
-	AgentService_AcceptLosses_FullMethodName      = "/wolkvox.backup.v1.AgentService/AcceptLosses"
-	AgentService_Check_FullMethodName             = "/wolkvox.backup.v1.AgentService/Check"
-	AgentService_PlanRun_FullMethodName           = "/wolkvox.backup.v1.AgentService/PlanRun"
-	AgentService_PauseDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/PauseDestination"
-	AgentService_ResumeDestination_FullMethodName = "/wolkvox.backup.v1.AgentService/ResumeDestination"
-	AgentService_MoveDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/MoveDestination"
-	AgentService_ProveItem_FullMethodName         = "/wolkvox.backup.v1.AgentService/ProveItem"
-	AgentService_ListExpired_FullMethodName       = "/wolkvox.backup.v1.AgentService/ListExpired"
-	AgentService_FetchExpired_FullMethodName      = "/wolkvox.backup.v1.AgentService/FetchExpired"
-	AgentService_ReadExpired_FullMethodName       = "/wolkvox.backup.v1.AgentService/ReadExpired"
-	AgentService_WaiveItems_FullMethodName        = "/wolkvox.backup.v1.AgentService/WaiveItems"
-	AgentService_ImportFiles_FullMethodName       = "/wolkvox.backup.v1.AgentService/ImportFiles"
-	AgentService_ExportEvidence_FullMethodName    = "/wolkvox.backup.v1.AgentService/ExportEvidence"
-	AgentService_Report_FullMethodName            = "/wolkvox.backup.v1.AgentService/Report"
-	AgentService_AuditDestination_FullMethodName  = "/wolkvox.backup.v1.AgentService/AuditDestination"
-	AgentService_Release_FullMethodName           = "/wolkvox.backup.v1.AgentService/Release"
+	AgentService_GetStatus_FullMethodName           = "/wolkvox.backup.v1.AgentService/GetStatus"
+	AgentService_Run_FullMethodName                 = "/wolkvox.backup.v1.AgentService/Run"
+	AgentService_InitDestination_FullMethodName     = "/wolkvox.backup.v1.AgentService/InitDestination"
+	AgentService_VerifyAgentLedger_FullMethodName   = "/wolkvox.backup.v1.AgentService/VerifyAgentLedger"
+	AgentService_ExportAgentLedger_FullMethodName   = "/wolkvox.backup.v1.AgentService/ExportAgentLedger"
+	AgentService_AcceptLosses_FullMethodName        = "/wolkvox.backup.v1.AgentService/AcceptLosses"
+	AgentService_Check_FullMethodName               = "/wolkvox.backup.v1.AgentService/Check"
+	AgentService_PlanRun_FullMethodName             = "/wolkvox.backup.v1.AgentService/PlanRun"
+	AgentService_PauseDestination_FullMethodName    = "/wolkvox.backup.v1.AgentService/PauseDestination"
+	AgentService_ResumeDestination_FullMethodName   = "/wolkvox.backup.v1.AgentService/ResumeDestination"
+	AgentService_MoveDestination_FullMethodName     = "/wolkvox.backup.v1.AgentService/MoveDestination"
+	AgentService_ProveItem_FullMethodName           = "/wolkvox.backup.v1.AgentService/ProveItem"
+	AgentService_ListExpired_FullMethodName         = "/wolkvox.backup.v1.AgentService/ListExpired"
+	AgentService_FetchExpired_FullMethodName        = "/wolkvox.backup.v1.AgentService/FetchExpired"
+	AgentService_ReadExpired_FullMethodName         = "/wolkvox.backup.v1.AgentService/ReadExpired"
+	AgentService_WaiveItems_FullMethodName          = "/wolkvox.backup.v1.AgentService/WaiveItems"
+	AgentService_ImportFiles_FullMethodName         = "/wolkvox.backup.v1.AgentService/ImportFiles"
+	AgentService_ExportEvidence_FullMethodName      = "/wolkvox.backup.v1.AgentService/ExportEvidence"
+	AgentService_Report_FullMethodName              = "/wolkvox.backup.v1.AgentService/Report"
+	AgentService_AuditDestination_FullMethodName    = "/wolkvox.backup.v1.AgentService/AuditDestination"
+	AgentService_Release_FullMethodName             = "/wolkvox.backup.v1.AgentService/Release"
+	AgentService_FindAgentRecordings_FullMethodName = "/wolkvox.backup.v1.AgentService/FindAgentRecordings"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -140,6 +141,10 @@ type AgentServiceClient interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
+	// FindAgentRecordings streams where recordings are, in all destinations, and what became of them.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	FindAgentRecordings(ctx context.Context, in *FindAgentRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindAgentRecordingsResponse], error)
 }
 
 type agentServiceClient struct {
@@ -453,6 +458,25 @@ func (c *agentServiceClient) Release(ctx context.Context, in *ReleaseRequest, op
 	return out, nil
 }
 
+func (c *agentServiceClient) FindAgentRecordings(ctx context.Context, in *FindAgentRecordingsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindAgentRecordingsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[11], AgentService_FindAgentRecordings_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FindAgentRecordingsRequest, FindAgentRecordingsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_FindAgentRecordingsClient = grpc.ServerStreamingClient[FindAgentRecordingsResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -551,6 +575,10 @@ type AgentServiceServer interface {
 	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
 	// Who may call: whoever may open the socket.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
+	// FindAgentRecordings streams where recordings are, in all destinations, and what became of them.
+	// Errors: NOT_FOUND NO_DESTINATION, INVALID_ARGUMENT BAD_REQUEST.
+	// Who may call: whoever may open the socket.
+	FindAgentRecordings(*FindAgentRecordingsRequest, grpc.ServerStreamingServer[FindAgentRecordingsResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -623,6 +651,9 @@ func (UnimplementedAgentServiceServer) AuditDestination(*AuditDestinationRequest
 }
 func (UnimplementedAgentServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
+}
+func (UnimplementedAgentServiceServer) FindAgentRecordings(*FindAgentRecordingsRequest, grpc.ServerStreamingServer[FindAgentRecordingsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FindAgentRecordings not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -942,6 +973,17 @@ func _AgentService_Release_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AgentService_FindAgentRecordings_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FindAgentRecordingsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServiceServer).FindAgentRecordings(m, &grpc.GenericServerStream[FindAgentRecordingsRequest, FindAgentRecordingsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_FindAgentRecordingsServer = grpc.ServerStreamingServer[FindAgentRecordingsResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1045,6 +1087,11 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "AuditDestination",
 			Handler:       _AgentService_AuditDestination_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FindAgentRecordings",
+			Handler:       _AgentService_FindAgentRecordings_Handler,
 			ServerStreams: true,
 		},
 	},
