@@ -84,8 +84,6 @@ var exceptions = map[string][]string{
 	"wolkvox.backup.v1.AdminService.ReadExpiryCertificate": {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.FindRecordings":        {admin, client, auditor},
 	"wolkvox.backup.v1.AdminService.ReadAdminLog":          {admin, auditor},
-	"wolkvox.backup.v1.AdminService.ReadExpiryCertificate": {admin, client, auditor},
-	"wolkvox.backup.v1.AdminService.ListUnrecorded":        {admin, client, auditor},
 	"wolkvox.backup.v1.StorageService.StatFiles":           {agent, client, auditor},
 	"wolkvox.backup.v1.StorageService.ListFiles":           {agent, client, auditor},
 	"wolkvox.backup.v1.StorageService.ReadFile":            {agent, client, auditor},
