@@ -25,8 +25,8 @@ import (
 	"github.com/wolkvox/backup/internal/durable"
 )
 
-// partialSuffix is that of a file of which not all has come.
-const partialSuffix = ".partial"
+// partialSuffix is that of a file of which not all has come: one that no recording is likely to have.
+const partialSuffix = ".wolkvox-partial"
 
 // tries is how often in a row a broken stream is taken up again without anything having come.
 const tries = 6

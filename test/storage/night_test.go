@@ -243,7 +243,7 @@ func TestGet(t *testing.T) {
 			t.Fatal(err)
 		}
 		left := map[int][]byte{0: nil, 1: want[:len(want)/2], 2: []byte("something else"), 3: want, 4: append(slices.Clone(want), 1), 5: {}}[i]
-		partial := filepath.Join(to, name+".partial")
+		partial := filepath.Join(to, name+".wolkvox-partial")
 		if err := os.MkdirAll(filepath.Dir(partial), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func (p *program) storage() *cobra.Command {
 		Use:   "get PATH",
 		Short: "Gets a recording, or a folder of them, back from wolkvox Storage",
 		Long: "get fetches one file. It has its name only once all of it came and has the SHA-256 that was sealed; until then it is\n" +
-			"PATH.partial, and the next get goes on where that one ends. A file that is there already is never replaced.\n\n" +
+			"PATH.wolkvox-partial, and the next get goes on where that one ends. A file that is there already is never replaced.\n\n" +
 			"With --recursive PATH is a folder, and all in it and below it comes; without a PATH everything does. Started again,\n" +
 			"it goes on.",
 		Example: "  wolkvox-agent storage get calls/2026/a.gsm --to /srv/restored\n  wolkvox-agent storage get calls/2026 --recursive --to /srv/restored",

@@ -80,7 +80,7 @@ func (a *app) storageGetCommand() *cobra.Command {
 		Use:   "get TENANT DESTINATION PATH",
 		Short: "Get a recording, or a folder of them, back",
 		Long: `Gets a recording back. It has its name only once all of it came and has the SHA-256 that was
-sealed; until then it is PATH.partial, and the next get goes on where that one ends. A file that
+sealed; until then it is PATH.wolkvox-partial, and the next get goes on where that one ends. A file that
 is there already is never replaced. With --recursive PATH is a folder, and all in it and below
 it comes; started again, it goes on.`,
 		Example: `  wolkvox-server storage get acme vault calls/2026/a.gsm --to /srv/restored --credential ana.pem
