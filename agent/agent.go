@@ -31,7 +31,9 @@ type Options struct {
 	Config    config.Config
 	Version   string
 	BuildDate time.Time // certificates are never judged with an earlier time
-	Logger    *slog.Logger
+	// ForCommand says that the agent is there for one command of a person's: nothing begins by itself.
+	ForCommand bool
+	Logger     *slog.Logger
 }
 
 // Agent is a built agent. It holds the store until Close.

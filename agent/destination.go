@@ -74,7 +74,7 @@ func (a *Agent) newDestination(c config.Destination) (*destination, error) {
 		Name: c.Name, Log: log, Key: who.Key, ServerKey: who.ServerKey, Client: a.client, Session: d.session, Dest: d.store,
 		Streams: c.Streams, Limiter: d.limiter, Reserve: d.reserve, Room: stateRoom(a.options.Config), Agreed: a.heartbeat, Faults: d.faults, Circuit: breaker, Patience: patience, Slog: logger,
 		EvidenceFile: filepath.Join(a.options.Config.StateDir, "evidence-"+who.Origin.LogID()),
-		Paused:       func(at time.Time) bool { return d.pause(at) != nil }, Measured: d.measured,
+		Paused:       func(at time.Time) bool { return a.options.ForCommand || d.pause(at) != nil }, Measured: d.measured,
 		Audits: audit.NewJournal(audits, c.Name), Rounds: audit.NewRounds(audits, c.Name), Repair: c.Audit.Repairs(), RetainDays: c.Retention.OlderThanDays, Zone: d.zone,
 	})
 	d.probe = a.newProbe(d, logger)

@@ -277,7 +277,7 @@ func (s *fakeServer) enrolled(t testing.TB, destinations ...string) Options {
 		StateDir: state, Socket: filepath.Join(dir, "s"), Proxy: config.ProxyNone, Heartbeat: config.Duration(50 * time.Millisecond), StateReserve: &reserve,
 	}}
 	for _, name := range destinations {
-		o.Config.Destinations = append(o.Config.Destinations, config.Destination{Name: name, Place: config.Place{Directory: filepath.Join(dir, name)}, Streams: 1})
+		o.Config.Destinations = append(o.Config.Destinations, config.Destination{Name: name, Place: config.Place{Directory: filepath.Join(dir, name)}, Reserve: &reserve, Streams: 1})
 	}
 	return o
 }

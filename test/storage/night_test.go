@@ -43,6 +43,11 @@ func TestNight(t *testing.T) {
 	const count = 600
 	f.Record(t, 1, count, 2, 20_000)
 	f.Seal(t)
+	// The evidence is the agent's own word and does cross the line: it has to wait until the copying was measured.
+	evidence := filepath.Join(f.Destination, ".wolkvox", "evidence")
+	if err := os.WriteFile(evidence, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	both := func() int64 { return f.Line.Carried() + f.Line.Sent() }
 	whole := both()
 	// A quota of a byte has the agent take in the log and be refused the copies, so that what is measured is copying alone.
@@ -54,6 +59,13 @@ func TestNight(t *testing.T) {
 	before := both()
 	f.Agent.Do(t, "run", "--once")
 	carried, whole := both()-before, both()-whole
+	if err := os.Remove(evidence); err != nil {
+		t.Fatal(err)
+	}
+	f.Agent.Do(t, "run", "--once")
+	if info, err := os.Stat(evidence); err != nil || !info.IsDir() {
+		t.Errorf("there is no evidence: %v", err)
+	}
 	f.CheckComplete(t)
 	t.Logf("%d bytes crossed the line for copying %d files, %d for each; %d with the manifest", carried, count, carried/count, whole)
 	if carried > copyBytesPerFile*count || whole > allBytesPerFile*count {

@@ -43,7 +43,9 @@ type Options struct {
 	Config    config.Config
 	Version   string
 	BuildDate time.Time
-	Logger    *slog.Logger
+	// ForCommand says that the agent is there for one command of a person's: nothing begins by itself.
+	ForCommand bool
+	Logger     *slog.Logger
 }
 
 // Open builds an agent on its state, which it holds until it is closed.

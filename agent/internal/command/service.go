@@ -47,7 +47,9 @@ func both(err, other error) error {
 }
 
 func (p *program) beAgent(ctx context.Context, c config.Config, online bool, use func(context.Context, backupv1.AgentServiceClient) error) (err error) {
-	a, err := p.open(p.options(c, slog.LevelError))
+	options := p.options(c, slog.LevelError)
+	options.ForCommand = true
+	a, err := p.open(options)
 	if err != nil {
 		return err
 	}

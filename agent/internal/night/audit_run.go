@@ -166,7 +166,7 @@ func (a *auditor) look(ctx context.Context) error {
 	switch err := n.checkMarks(ctx, place); {
 	case errors.Is(err, errWentBack):
 		a.wentBack = true
-	case err != nil && !errors.Is(err, errKeptUnknown): // what the log lacks keeps it from signing, not from looking
+	case err != nil && !errors.Is(err, errKeptUnknown) && !errors.Is(err, errHalfMade): // such things keep it from signing, not from looking
 		return err
 	}
 	if err := a.want(); err != nil {

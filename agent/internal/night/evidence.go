@@ -111,6 +111,9 @@ func (n *Night) writeEvidence(ctx context.Context) error {
 		return nil // another agent writes it, or nobody knows who may
 	}
 	place, err := open(ctx)
+	if errors.Is(err, errHalfMade) {
+		return nil // when it is ended, another head is agreed
+	}
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package night
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -51,13 +50,11 @@ func (n *Night) JudgeKept(kept Kept) error {
 	if err == nil {
 		err = n.judgeMark(kept.LastDelivered)
 	}
-	if !errors.Is(err, errWentBack) {
+	switch {
+	case errors.Is(err, errHalfMade):
+		return nil
+	case !errors.Is(err, errWentBack):
 		return err
-	}
-	if prepared, preparedErr := n.Log.Prepared(); preparedErr != nil {
-		return preparedErr
-	} else if prepared != nil && bytes.Equal(kept.LastDelivered, formatMark(receiptHash(prepared))) {
-		return n.judgeHead(kept.Head) // a crash caught that receipt half-way, and the next pass takes it up
 	}
 	if n.Condition().Running {
 		return ErrBusy

@@ -19,6 +19,10 @@ import (
 // agent's state, is an older version of itself.
 var errWentBack = errors.New("the destination or this agent's state went back in time")
 
+// errHalfMade says that a crash came between the mark of a receipt at the destination and the receipt itself. Nothing went back; the
+// next pass resolves it.
+var errHalfMade = errors.New("a receipt is half made: the next pass ends it")
+
 // errKeptUnknown says that the log does not lead to the head that the destination keeps, which both sides signed: it is
 // the log that lacks something. That head is never replaced by another before it does.
 var errKeptUnknown = errors.New("the log does not lead to the head that the destination keeps: heads are compared again")
@@ -64,7 +68,8 @@ func (m *marks) note(leaf []byte) {
 }
 
 // checkMarks compares what stands beside the marker with log and outbox: the head kept there must be one of the log's and
-// not older than the last one agreed, and the last delivered receipt the same. errWentBack says that it is not so.
+// not older than the last one agreed, and the last delivered receipt the same. errWentBack says that it is not so, errHalfMade
+// that a crash caught a receipt half-way.
 // errKeptUnknown says that the log lacks something; heads are then compared again.
 func (n *Night) checkMarks(ctx context.Context, place *dest.Place) error {
 	n.receipts.Lock()
@@ -96,10 +101,18 @@ func (n *Night) judgeMark(mark []byte) error {
 		return err
 	case mark == nil && any:
 		return fmt.Errorf("%w: it knows of no receipt", errWentBack)
+	case mark != nil && (!any || !bytes.Equal(mark, formatMark(last))) && n.isPrepared(mark):
+		return errHalfMade
 	case mark != nil && (!any || !bytes.Equal(mark, formatMark(last))):
 		return fmt.Errorf("%w: it knows of another last receipt", errWentBack)
 	}
 	return nil
+}
+
+// isPrepared reports whether a mark is that of the receipt that a crash left half made.
+func (n *Night) isPrepared(mark []byte) bool {
+	prepared, err := n.Log.Prepared()
+	return err == nil && prepared != nil && bytes.Equal(mark, formatMark(receiptHash(prepared)))
 }
 
 func (n *Night) checkKeptHead(ctx context.Context, place *dest.Place) error {
