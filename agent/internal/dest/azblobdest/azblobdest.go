@@ -23,11 +23,11 @@ import (
 // DefaultPartBytes is the size of a part where none is given.
 const DefaultPartBytes = 8 << 20
 
-// bufferBytes bounds what all uploads of one opener hold in memory.
-const bufferBytes = 48 << 20
+// bufferBytes bounds what all uploads of one opener hold in memory, unless two parts are more.
+const bufferBytes = 24 << 20
 
-// MaxPartBytes is the largest part: two of them fit into the buffers.
-const MaxPartBytes = bufferBytes / 2
+// MaxPartBytes is the largest part.
+const MaxPartBytes = 24 << 20
 
 // Options say where the container is and who the agent is there. Exactly one of Key, SAS and Identity is set.
 type Options struct {
@@ -74,7 +74,7 @@ func New(o Options) *Azblob {
 	if o.PartBytes == 0 {
 		o.PartBytes = DefaultPartBytes
 	}
-	return &Azblob{options: o, pace: newPace(), buffers: semaphore.NewWeighted(bufferBytes)}
+	return &Azblob{options: o, pace: newPace(), buffers: semaphore.NewWeighted(max(bufferBytes, 2*o.PartBytes))}
 }
 
 // Open implements dest.Opener. It lists the agent's own files, which shows that the container is there and may be read.
