@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/wolkvox/backup/internal/durable"
 )
@@ -110,6 +111,19 @@ func ReadPrivate(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read secret file %s, %d of %d bytes: %w", path, n, len(data), err)
 	}
 	return data, nil
+}
+
+// ReadSecret reads a file whose one line is a secret, such as a password, as [ReadPrivate] does. One that is empty is an error.
+func ReadSecret(path string) (string, error) {
+	data, err := ReadPrivate(path)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimRight(string(data), "\r\n")
+	if text == "" {
+		return "", fmt.Errorf("the secret file %s is empty", path)
+	}
+	return text, nil
 }
 
 // SaveCertificate writes a certificate, given in DER, durably; a file of that name is replaced.

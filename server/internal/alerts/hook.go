@@ -94,7 +94,7 @@ func signature(key []byte, id, timestamp string, body []byte) string {
 }
 
 func hookKey(name string) ([]byte, error) {
-	text, err := secret(name)
+	text, err := identity.ReadSecret(name)
 	if err != nil {
 		return nil, err
 	}
@@ -103,19 +103,6 @@ func hookKey(name string) ([]byte, error) {
 		return nil, fmt.Errorf("the secret in %s is not base64 of at least 24 bytes; make one with `openssl rand -base64 32`", name)
 	}
 	return key, nil
-}
-
-// secret reads a file of one line that nobody else may read.
-func secret(name string) (string, error) {
-	data, err := identity.ReadPrivate(name)
-	if err != nil {
-		return "", err
-	}
-	text := strings.TrimRight(string(data), "\r\n")
-	if text == "" {
-		return "", fmt.Errorf("the secret file %s is empty", name)
-	}
-	return text, nil
 }
 
 // tlsConfig trusts the authorities in a file, or the system's.

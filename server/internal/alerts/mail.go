@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/smtp"
 	"time"
+
+	"github.com/wolkvox/backup/internal/identity"
 )
 
 // errNoServer says that no mail can be sent at all now, whoever it is for.
@@ -97,7 +99,7 @@ func (m *Mailer) logIn(conn net.Conn) (*smtp.Client, error) {
 	if m.User == "" {
 		return client, nil
 	}
-	password, err := secret(m.PasswordFile)
+	password, err := identity.ReadSecret(m.PasswordFile)
 	if err != nil {
 		return nil, err
 	}

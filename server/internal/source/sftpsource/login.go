@@ -154,7 +154,7 @@ func lost(err error) bool {
 // credentials reads the secrets.
 func (h *Host) credentials() ([]ssh.AuthMethod, error) {
 	if h.config.PasswordFile != "" {
-		password, err := secret(h.config.PasswordFile)
+		password, err := identity.ReadSecret(h.config.PasswordFile)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func (h *Host) credentials() ([]ssh.AuthMethod, error) {
 	}
 	signer, err := ssh.ParsePrivateKey(key)
 	if _, encrypted := errors.AsType[*ssh.PassphraseMissingError](err); encrypted && h.config.PassphraseFile != "" {
-		passphrase, readErr := secret(h.config.PassphraseFile)
+		passphrase, readErr := identity.ReadSecret(h.config.PassphraseFile)
 		if readErr != nil {
 			return nil, readErr
 		}
@@ -185,17 +185,4 @@ func (h *Host) credentials() ([]ssh.AuthMethod, error) {
 		return nil, fmt.Errorf("the private key in %s cannot be used: %w", h.config.KeyFile, err)
 	}
 	return []ssh.AuthMethod{ssh.PublicKeys(signer)}, nil
-}
-
-// secret reads a file of one line.
-func secret(name string) (string, error) {
-	data, err := identity.ReadPrivate(name)
-	if err != nil {
-		return "", err
-	}
-	text := strings.TrimRight(string(data), "\r\n")
-	if text == "" {
-		return "", fmt.Errorf("the secret file %s is empty", name)
-	}
-	return text, nil
 }
