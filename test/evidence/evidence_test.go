@@ -44,7 +44,7 @@ func TestNights(t *testing.T) {
 			if said := f.Agent.Do(t, "status"); !strings.Contains(said, "evidence: through night ") || strings.Contains(said, "! evidence") {
 				t.Errorf("status says %s", said)
 			}
-			trusted := fingerprints(t, f.Enrolled)
+			trusted := f.Fingerprints(t)
 			found, err := filepath.Glob(filepath.Join(dir, ".wolkvox/evidence", fleet.TenantName+"-"+fleet.DestinationName, "*"))
 			if err != nil || len(found) != 1 {
 				t.Fatalf("%d folders of evidence, %v", len(found), err)
@@ -102,20 +102,6 @@ func ofBucket(t *testing.T, server *versitygw.Server, name, more string) string 
 	}
 	return fmt.Sprintf("  s3:\n    bucket: %q\n    endpoint: http://%s\n    path_style: true\n    region: %s\n    key: {file: %s}\n    check: provider\n%s",
 		name, server.Address, versitygw.Region, secret, more)
-}
-
-// fingerprints are the verifier's flags for the keys that enrolling told people to write down.
-func fingerprints(t *testing.T, enrolled string) (flags []string) {
-	t.Helper()
-	for line := range strings.Lines(enrolled) {
-		if words := strings.Fields(line); len(words) == 2 && len(words[1]) == 64 {
-			flags = append(flags, "--"+words[0]+"-fingerprint", words[1])
-		}
-	}
-	if len(flags) != 4 {
-		t.Fatalf("enrolling printed no two fingerprints:\n%s", enrolled)
-	}
-	return flags
 }
 
 // latest returns the SHA256SUMS of each night at its last head, as sha256sum takes them.

@@ -53,7 +53,7 @@ func testKilled(t *testing.T, d driver, want said) {
 	ended := s.begin(t)
 	s.peer.kill()
 	t.Log(<-ended)
-	t.Log(s.run(t.Context())) // what was on its way says less than the next try
+	t.Log(s.Copy(t.Context())) // what was on its way says less than the next try
 	s.expect(t, want)
 	s.peer.restart(t)
 	s.finish(t)
@@ -70,7 +70,7 @@ func testFull(t *testing.T, d driver, want said) {
 		fill(t, filepath.Join(s.volume, "filler"))
 	}
 	t.Log(<-ended)
-	t.Log(s.run(t.Context())) // what was on its way says less than the next try
+	t.Log(s.Copy(t.Context())) // what was on its way says less than the next try
 	s.expect(t, want)
 	if isFar {
 		far.fill(t, false)
@@ -92,7 +92,7 @@ func testNoInodes(t *testing.T, d driver, want said) {
 		f.Close()
 	}
 	t.Log(<-ended)
-	t.Log(s.run(t.Context())) // what was on its way says less than the next try
+	t.Log(s.Copy(t.Context())) // what was on its way says less than the next try
 	s.expect(t, want)
 	remount(t, s.volume, "nr_inodes=8000")
 	s.finish(t)
@@ -104,7 +104,7 @@ func testLocked(t *testing.T, d driver, want said) {
 	ended := s.begin(t)
 	s.peer.lock(t)
 	t.Log(<-ended)
-	t.Log(s.run(t.Context())) // what was on its way says less than the next try
+	t.Log(s.Copy(t.Context())) // what was on its way says less than the next try
 	s.expect(t, want)
 	s.peer.unlock(t)
 	s.finish(t)
@@ -115,7 +115,7 @@ func testReadOnly(t *testing.T, d driver, want said) {
 	s := newSite(t, d, direct, isWatched)
 	s.peer.readOnly(t, true)
 	s.night(t, 2, secondCount)
-	t.Log(s.run(t.Context()))
+	t.Log(s.Copy(t.Context()))
 	s.expect(t, want)
 	s.peer.readOnly(t, false)
 	s.finish(t)
@@ -126,7 +126,7 @@ func testSlow(t *testing.T, d driver, _ said) {
 	s := newSite(t, d, overLine, isWatched)
 	s.peer.slow(s.line, true)
 	s.night(t, 2, secondCount)
-	if o := s.run(t.Context()); !o.complete {
+	if o := s.Copy(t.Context()); !o.Complete {
 		t.Errorf("%v", o)
 	}
 	if only := s.Agent.Only(t); only.LastFault != nil || only.Circuit != nil {
@@ -144,17 +144,17 @@ func testCut(t *testing.T, d driver, want said) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	s.peer.slow(s.line, true)
 	s.night(t, 2, secondCount)
-	ended := make(chan outcome, 1)
-	running := func() { ended <- s.run(t.Context()) }
+	ended := make(chan fleet.Outcome, 1)
+	running := func() { ended <- s.Copy(t.Context()) }
 	go running()
 	const leastCuts, leastFaults, longest = 50, 5, int64(150 * time.Millisecond)
 	cuts, met := 0, map[string]int{}
-	for deadline := time.Now().Add(patience); (cuts < leastCuts || total(met) < leastFaults) && time.Now().Before(deadline); cuts++ {
+	for deadline := time.Now().Add(fleet.Patience); (cuts < leastCuts || total(met) < leastFaults) && time.Now().Before(deadline); cuts++ {
 		time.Sleep(time.Duration(random.Int64N(longest)))
 		s.peer.cut(t, s.line)
 		select {
 		case o := <-ended:
-			if o.complete {
+			if o.Complete {
 				s.night(t, random.Uint64(), secondCount/2) // there is always something to copy
 			} else if f := s.Agent.Only(t).LastFault; f != nil {
 				met[fmt.Sprintf("%s %s %s", f.Class, f.Party, f.Code)]++
@@ -194,7 +194,7 @@ func testAltered(t *testing.T, d driver, want said) {
 	}
 	s.night(t, 2, secondCount)
 	// Nobody asks for the pass: one that is asked for would bring them at once.
-	await(t, "the destination is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
+	fleet.Await(t, "the destination is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
 	s.expect(t, want)
 	if altered := stop(); altered != hit {
 		t.Errorf("%d files were altered, want %d", altered, hit)

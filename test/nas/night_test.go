@@ -38,7 +38,7 @@ func TestNight(t *testing.T) {
 		}
 		f.CheckComplete(t)
 		confirmed := f.Server.Items(t, fleet.TenantName, fleet.DestinationName, "confirmed")
-		if checkSums(t, f, confirmed); len(confirmed) != count {
+		if f.CheckStored(t, confirmed); len(confirmed) != count {
 			t.Errorf("%d recordings are confirmed, want %d", len(confirmed), count)
 		}
 		said := fleet.Command(t.Context(), "rsync", "--dry-run", "--checksum", "--checksum-choice=md5", "--recursive", "--delete", "--itemize-changes",

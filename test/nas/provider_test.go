@@ -72,7 +72,7 @@ func (s provided) stopsPaying(t *testing.T, status int, code, message string, wa
 		s.refuse(w, r, status, code, message)
 	})
 	t.Log(<-ended)
-	t.Log(s.run(t.Context()))
+	t.Log(s.Copy(t.Context()))
 	s.expect(t, want)
 	circuit := s.Agent.Only(t).Circuit
 	if circuit == nil || !strings.Contains(circuit.Fault.Message, page) {
@@ -84,7 +84,7 @@ func (s provided) stopsPaying(t *testing.T, status int, code, message string, wa
 	tried := tries.Load()
 	s.Record(t, 3, 1, 1, medianBytes)
 	s.Seal(t)
-	await(t, "the agent knows of another night", func() bool { return int(s.Agent.Only(t).Counts.Sum()) == s.WantedCount() })
+	fleet.Await(t, "the agent knows of another night", func() bool { return int(s.Agent.Only(t).Counts.Sum()) == s.WantedCount() })
 	time.Sleep(2 * time.Second) // two heartbeats, with something new to copy
 	if now := tries.Load(); now != tried {
 		t.Errorf("within the hour there were %d more tries to store a recording", now-tried)
@@ -144,9 +144,9 @@ func (s provided) throttles(t *testing.T, code, message string) {
 	})
 	const count = 20 // each refusal takes a while
 	s.night(t, 2, count)
-	o := s.run(t.Context())
+	o := s.Copy(t.Context())
 	t.Logf("%v; %d puts were taken, and %d refused", o, taken.Load(), refused.Load())
-	if o.complete {
+	if o.Complete {
 		t.Errorf("a night of which %d puts were refused is complete", refused.Load())
 	}
 	if others := int64(count * 3 / 4); taken.Load() < others {
@@ -218,7 +218,7 @@ func TestAzureUnchecked(t *testing.T) {
 	})
 	s.Line.Slow(feedBytes)
 	s.night(t, 2, secondCount)
-	await(t, "the destination is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
+	fleet.Await(t, "the destination is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
 	s.expect(t, d.cases.altered)
 	if confirmed := s.checkConfirmed(t); confirmed > firstCount+secondCount-hit {
 		t.Errorf("%d recordings are confirmed although %d were stored wrong", confirmed, hit)

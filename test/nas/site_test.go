@@ -3,19 +3,13 @@
 package nas
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/wolkvox/backup/test/fleet"
 )
-
-// patience bounds what takes a moment on an idle machine.
-const patience = 2 * time.Minute
 
 // site is a fleet whose destination is at a peer, with an agent that runs as a service, and a first night that was
 // confirmed.
@@ -73,68 +67,26 @@ func (s *site) night(t *testing.T, seed uint64, count int) {
 	t.Helper()
 	s.Record(t, seed, count, 1, medianBytes)
 	s.Seal(t)
-	await(t, "the agent knows of the night", func() bool { return int(s.Agent.Only(t).Counts.Sum()) == s.WantedCount() })
-}
-
-// outcome is how a pass ended.
-type outcome struct {
-	complete bool
-	message  string
-	err      error
-}
-
-func (o outcome) String() string {
-	return fmt.Sprintf("complete %v: %s (%v)", o.complete, o.message, o.err)
-}
-
-// run has the agent copy what is pending, as if a person had asked for it.
-func (s *site) run(ctx context.Context) outcome {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var o outcome
-	o.complete, o.message, o.err = s.Agent.RunNow(ctx)
-	return o
+	fleet.Await(t, "the agent knows of the night", func() bool { return int(s.Agent.Only(t).Counts.Sum()) == s.WantedCount() })
 }
 
 // begin seals the second night and has the agent copy it, slowly, and returns when it has begun.
-func (s *site) begin(t *testing.T) (ended <-chan outcome) {
+func (s *site) begin(t *testing.T) (ended <-chan fleet.Outcome) {
 	t.Helper()
 	s.Line.Slow(feedBytes)
 	before := s.Line.Carried()
 	s.night(t, 2, secondCount)
-	ends := make(chan outcome, 1)
-	go func() { ends <- s.run(t.Context()) }()
+	ends := make(chan fleet.Outcome, 1)
+	go func() { ends <- s.Copy(t.Context()) }()
 	const begun = 150_000
-	await(t, "the night begins", func() bool { return s.Line.Carried()-before > begun })
+	fleet.Await(t, "the night begins", func() bool { return s.Line.Carried()-before > begun })
 	return ends
-}
-
-// await returns when something is so.
-func await(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in %v it did not come to this: %s", patience, what)
-		}
-	}
 }
 
 // complete has the agent copy until all is confirmed, and looks at the whole.
 func (s *site) complete(t *testing.T) {
 	t.Helper()
-	s.Line.Slow(0)
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		o := s.run(t.Context())
-		if o.complete {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not complete after %v: %v\n%v\n%s", patience, o, s.Agent.Only(t), fleet.Tail(s.Agent.Log))
-		}
-	}
-	if only := s.Agent.Only(t); only.Circuit != nil {
-		t.Errorf("all is copied, and the destination is still left alone because of %+v", only.Circuit.Fault)
-	}
+	s.CopyAll(t)
 	s.look(t)
 	s.CheckComplete(t)
 	s.checkConfirmed(t)
@@ -170,30 +122,9 @@ func (s *site) checkConfirmed(t *testing.T) int {
 	t.Helper()
 	confirmed := s.Server.Items(t, fleet.TenantName, fleet.DestinationName, "confirmed")
 	if s.look(t) {
-		checkSums(t, s.Fleet, confirmed)
+		s.CheckStored(t, confirmed)
 	}
 	return len(confirmed)
-}
-
-// checkSums has sha256sum compare what is confirmed with what lies at the destination.
-func checkSums(t *testing.T, f *fleet.Fleet, confirmed []fleet.Item) {
-	t.Helper()
-	var list strings.Builder
-	for _, item := range confirmed {
-		sum, ok := f.Wanted(item.Path)
-		if !ok {
-			t.Errorf("%s is confirmed, and was never recorded", item.Path)
-		}
-		fmt.Fprintf(&list, "%s  %s\n", sum, item.Path)
-	}
-	name := filepath.Join(t.TempDir(), "sums")
-	if err := os.WriteFile(name, []byte(list.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := fleet.Command(t.Context(), "env", "-C", f.Destination, "sha256sum", "--check", "--strict", "--quiet", name)
-	if r.Status != 0 {
-		t.Errorf("what is confirmed is not at the peer as it must be: %v", r)
-	}
 }
 
 // opensAfter is after how many faults in a row of the most patient class a destination is left alone.
@@ -206,7 +137,7 @@ func (s *site) expect(t *testing.T, want said) {
 	s.Line.Slow(0)
 	only := s.Agent.Only(t)
 	for tries := 0; only.Circuit == nil && tries < opensAfter; tries++ {
-		t.Logf("insisted: %v", s.run(t.Context()))
+		t.Logf("insisted: %v", s.Copy(t.Context()))
 		only = s.Agent.Only(t)
 	}
 	f := only.LastFault

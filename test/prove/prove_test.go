@@ -33,7 +33,7 @@ func TestBothProve(t *testing.T) {
 	if len(paths) != count {
 		t.Fatalf("%d files at the destination", len(paths))
 	}
-	trusted := fingerprints(t, f.Enrolled)
+	trusted := f.Fingerprints(t)
 	dir := t.TempDir()
 	for i, path := range []string{paths[0], paths[count/2], paths[count-1]} {
 		ofAgent, ofServer := filepath.Join(dir, string(rune('a'+i))), filepath.Join(dir, string(rune('A'+i)))
@@ -86,18 +86,4 @@ func TestBothProve(t *testing.T) {
 func verify(t *testing.T, args ...string) fleet.Result {
 	t.Helper()
 	return fleet.Command(t.Context(), "node", append([]string{filepath.Join("..", "verifier", "verify.mjs"), "proof"}, args...)...)
-}
-
-// fingerprints are the verifier's flags for the keys that enrolling told people to write down.
-func fingerprints(t *testing.T, enrolled string) (flags []string) {
-	t.Helper()
-	for line := range strings.Lines(enrolled) {
-		if words := strings.Fields(line); len(words) == 2 && len(words[1]) == 64 {
-			flags = append(flags, "--"+words[0]+"-fingerprint", words[1])
-		}
-	}
-	if len(flags) != 4 {
-		t.Fatalf("enrolling printed no two fingerprints:\n%s", enrolled)
-	}
-	return flags
 }

@@ -17,9 +17,6 @@ import (
 	"github.com/wolkvox/backup/test/fleet"
 )
 
-// patience bounds what takes a moment on an idle machine, and a place that is not asked again at once after a failure.
-const patience = 2 * time.Minute
-
 // site is a fleet whose recordings lie at a place, which the server reaches over a line.
 type site struct {
 	*fleet.Fleet
@@ -67,20 +64,11 @@ func (s *site) items(t *testing.T, states ...string) []string {
 	return paths
 }
 
-func await(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in %v it did not come to this: %s", patience, what)
-		}
-	}
-}
-
 // complete seals and copies until all is confirmed.
 func (s *site) complete(t *testing.T) {
 	t.Helper()
-	await(t, "all is sealed", func() bool { s.trySeal(t); return len(s.items(t)) == s.WantedCount() })
-	await(t, "all is copied", func() bool { return s.RunOnce(t).Status == 0 })
+	fleet.Await(t, "all is sealed", func() bool { s.trySeal(t); return len(s.items(t)) == s.WantedCount() })
+	fleet.Await(t, "all is copied", func() bool { return s.RunOnce(t).Status == 0 })
 	s.CheckComplete(t)
 }
 
@@ -151,7 +139,7 @@ func TestLost(t *testing.T) {
 		before := s.line.Carried()
 		sealed := make(chan fleet.Result, 1)
 		go func() { sealed <- s.trySeal(t) }()
-		await(t, "the place is read", func() bool { return s.line.Carried()-before > 700_000 })
+		fleet.Await(t, "the place is read", func() bool { return s.line.Carried()-before > 700_000 })
 		s.place.kill()
 		t.Logf("killed in mid-look: %v", <-sealed)
 		if nights := s.Nights(t); len(nights) != 0 {
@@ -160,7 +148,7 @@ func TestLost(t *testing.T) {
 
 		s.place.restart(t)
 		s.line.Slow(0)
-		await(t, "all is sealed", func() bool { s.trySeal(t); return len(s.items(t)) == s.WantedCount() })
+		fleet.Await(t, "all is sealed", func() bool { s.trySeal(t); return len(s.items(t)) == s.WantedCount() })
 		for _, n := range s.Nights(t) {
 			if n.Items == 0 {
 				t.Errorf("an empty night: %+v", n)
@@ -171,7 +159,7 @@ func TestLost(t *testing.T) {
 		before = s.line.Carried()
 		ran := make(chan fleet.Result, 1)
 		go func() { ran <- s.RunOnce(t) }()
-		await(t, "recordings are served", func() bool { return s.line.Carried()-before > 700_000 })
+		fleet.Await(t, "recordings are served", func() bool { return s.line.Carried()-before > 700_000 })
 		s.place.kill()
 		time.Sleep(time.Second)
 		s.place.restart(t)
@@ -201,14 +189,14 @@ func TestAltered(t *testing.T) {
 		damage(t, s.place.file(below(damaged)))
 
 		want := []string{paths[changed], paths[gone], paths[damaged]}
-		await(t, "what changed is withdrawn", func() bool {
+		fleet.Await(t, "what changed is withdrawn", func() bool {
 			s.RunOnce(t)
 			return len(s.items(t, "withdrawn")) >= len(want)
 		})
 		if got := s.items(t, "withdrawn"); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("withdrawn: %q, want %q", got, want)
 		}
-		await(t, "all else is copied", func() bool { return s.RunOnce(t).Status == 0 && len(s.items(t, "pending")) == 0 })
+		fleet.Await(t, "all else is copied", func() bool { return s.RunOnce(t).Status == 0 && len(s.items(t, "pending")) == 0 })
 		// What lies there now is a recording of its own, for the changed one and the damaged one.
 		if got := s.items(t, "confirmed"); len(got) != 20-len(want)+2 {
 			t.Errorf("confirmed: %d, %q", len(got), got)

@@ -4,7 +4,6 @@ package storage
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,9 +14,6 @@ import (
 
 	"github.com/wolkvox/backup/test/fleet"
 )
-
-// patience bounds what takes a moment on an idle machine.
-const patience = 2 * time.Minute
 
 // site is a fleet whose destination is in wolkvox Storage, on a small volume of its own, with an agent that runs as a service
 // and a first night that was confirmed. What is ever visible there is watched.
@@ -82,54 +78,13 @@ func (s *site) night(t *testing.T, seed uint64, count int, medianBytes int64) {
 	t.Helper()
 	s.Record(t, seed, count, 1, medianBytes)
 	s.Seal(t)
-	await(t, "the agent knows of the night", func() bool { return int(s.Agent.Only(t).Counts.Sum()) == s.WantedCount() })
-}
-
-// outcome is how a pass ended.
-type outcome struct {
-	complete bool
-	message  string
-	err      error
-}
-
-func (o outcome) String() string {
-	return fmt.Sprintf("complete %v: %s (%v)", o.complete, o.message, o.err)
-}
-
-// run has the agent copy what is pending, as if a person had asked for it.
-func (s *site) run(ctx context.Context) outcome {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var o outcome
-	o.complete, o.message, o.err = s.Agent.RunNow(ctx)
-	return o
-}
-
-func await(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in %v it did not come to this: %s", patience, what)
-		}
-	}
+	fleet.Await(t, "the agent knows of the night", func() bool { return int(s.Agent.Only(t).Counts.Sum()) == s.WantedCount() })
 }
 
 // complete has the agent copy until all is confirmed, and looks at the whole.
 func (s *site) complete(t *testing.T) {
 	t.Helper()
-	s.Line.Slow(0)
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		o := s.run(t.Context())
-		if o.complete {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not complete after %v: %v\n%v\n%s", patience, o, s.Agent.Only(t), fleet.Tail(s.Agent.Log))
-		}
-	}
-	if only := s.Agent.Only(t); only.Circuit != nil {
-		t.Errorf("all is copied, and the destination is still left alone because of %+v", only.Circuit.Fault)
-	}
+	s.CopyAll(t)
 	s.CheckComplete(t)
 	s.checkConfirmed(t)
 }
@@ -152,22 +107,7 @@ func (s *site) finish(t *testing.T) {
 func (s *site) checkConfirmed(t *testing.T) int {
 	t.Helper()
 	confirmed := s.Server.Items(t, fleet.TenantName, fleet.DestinationName, "confirmed")
-	var list strings.Builder
-	for _, item := range confirmed {
-		sum, ok := s.Wanted(item.Path)
-		if !ok {
-			t.Errorf("%s is confirmed, and was never recorded", item.Path)
-		}
-		fmt.Fprintf(&list, "%s  %s\n", sum, item.Path)
-	}
-	name := filepath.Join(t.TempDir(), "sums")
-	if err := os.WriteFile(name, []byte(list.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := fleet.Command(t.Context(), "env", "-C", s.Destination, "sha256sum", "--check", "--strict", "--quiet", name)
-	if r.Status != 0 {
-		t.Errorf("what is confirmed is not stored as it must be: %v", r)
-	}
+	s.CheckStored(t, confirmed)
 	return len(confirmed)
 }
 
@@ -205,7 +145,7 @@ func TestFull(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, c.volume, "", true)
 			s.night(t, 2, c.count, c.median)
-			t.Log(s.run(t.Context()))
+			t.Log(s.Copy(t.Context()))
 			s.expect(t, "capacity", "wolkvox", "STORAGE_FULL")
 			if s.Agent.Only(t).Circuit == nil {
 				t.Error("the full storage is not left alone")
@@ -225,7 +165,7 @@ func TestReadOnly(t *testing.T) {
 	s := newSite(t, "size=64m", "", true)
 	s.remount(t, "ro")
 	s.night(t, 2, secondCount, medianBytes)
-	t.Log(s.run(t.Context()))
+	t.Log(s.Copy(t.Context()))
 	s.expect(t, "transient", "wolkvox", "INTERNAL")
 	s.remount(t, "rw")
 	s.finish(t)
@@ -238,7 +178,7 @@ func TestRevoked(t *testing.T) {
 	s.begin(t)
 	agent := s.Agent.Status(t).Agent
 	s.Server.Do(t, "agents", "revoke", fleet.TenantName, agent, "--reason", "it was stolen")
-	await(t, "the storage is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
+	fleet.Await(t, "the storage is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
 	if c := s.Agent.Only(t).Circuit.Fault; c.Class != "credential" || c.Party != "client" || c.Code != "REVOKED" || c.Message == "" {
 		t.Errorf("the storage is left alone because of %+v", c)
 	}
@@ -258,14 +198,14 @@ func TestRevoked(t *testing.T) {
 }
 
 // begin seals a second night, whose recordings the agent reads back slowly, and returns when it has begun.
-func (s *site) begin(t *testing.T) (ended <-chan outcome) {
+func (s *site) begin(t *testing.T) (ended <-chan fleet.Outcome) {
 	t.Helper()
 	s.night(t, 2, secondCount, medianBytes)
 	s.Line.Slow(slowBytes)
 	before := s.Line.Carried()
-	ends := make(chan outcome, 1)
-	go func() { ends <- s.run(t.Context()) }()
-	await(t, "the night begins", func() bool { return s.Line.Carried()-before > slowBytes })
+	ends := make(chan fleet.Outcome, 1)
+	go func() { ends <- s.Copy(t.Context()) }()
+	fleet.Await(t, "the night begins", func() bool { return s.Line.Carried()-before > slowBytes })
 	return ends
 }
 
@@ -276,7 +216,7 @@ func TestKilled(t *testing.T) {
 	ended := s.begin(t)
 	s.Server.Kill()
 	s.Server.Wait()
-	await(t, "the agent says that the server is not there", func() bool { return s.Agent.Only(t).Circuit != nil && s.Agent.Status(t).ServerProblem != "" })
+	fleet.Await(t, "the agent says that the server is not there", func() bool { return s.Agent.Only(t).Circuit != nil && s.Agent.Status(t).ServerProblem != "" })
 	if c := s.Agent.Only(t).Circuit.Fault; c.Class != "network" || c.Party != "network" || c.Message == "" {
 		t.Errorf("the storage is left alone because of %+v", c)
 	}
@@ -290,7 +230,7 @@ func TestKilled(t *testing.T) {
 func TestSlow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "size=64m", "check: readback", true)
-	if o := <-s.begin(t); !o.complete {
+	if o := <-s.begin(t); !o.Complete {
 		t.Errorf("%v", o)
 	}
 	if only := s.Agent.Only(t); only.LastFault != nil || only.Circuit != nil {
@@ -308,7 +248,7 @@ func TestAltered(t *testing.T) {
 	s.Record(t, 2, secondCount, 1, medianBytes)
 	s.Seal(t)
 	// Nobody asks for the pass: one that is asked for would store them again at once.
-	await(t, "all is stored", func() bool { return len(fleet.Tree(t, s.Destination)) == firstCount+secondCount })
+	fleet.Await(t, "all is stored", func() bool { return len(fleet.Tree(t, s.Destination)) == firstCount+secondCount })
 	items := s.Server.Items(t, fleet.TenantName, fleet.DestinationName, "pending")
 	const hit = 4
 	for _, item := range items[len(items)-hit:] { // they are read in this order, slowly
@@ -322,7 +262,7 @@ func TestAltered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	await(t, "the storage is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
+	fleet.Await(t, "the storage is left alone", func() bool { return s.Agent.Only(t).Circuit != nil })
 	s.expect(t, "integrity", "wolkvox", "READ_BACK")
 	if confirmed := s.checkConfirmed(t); confirmed > firstCount+secondCount-hit {
 		t.Errorf("%d recordings are confirmed although %d were altered", confirmed, hit)
@@ -339,17 +279,17 @@ func TestCut(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	s.night(t, 2, secondCount, medianBytes)
 	s.Line.Slow(slowBytes)
-	ended := make(chan outcome, 1)
-	running := func() { ended <- s.run(t.Context()) }
+	ended := make(chan fleet.Outcome, 1)
+	running := func() { ended <- s.Copy(t.Context()) }
 	go running()
 	const leastCuts, leastFaults, longest = 50, 5, int64(300 * time.Millisecond)
 	cuts, met := 0, 0
-	for deadline := time.Now().Add(patience); (cuts < leastCuts || met < leastFaults) && time.Now().Before(deadline); cuts++ {
+	for deadline := time.Now().Add(fleet.Patience); (cuts < leastCuts || met < leastFaults) && time.Now().Before(deadline); cuts++ {
 		time.Sleep(time.Duration(random.Int64N(longest)))
 		s.Line.Cut()
 		select {
 		case o := <-ended:
-			if o.complete {
+			if o.Complete {
 				s.night(t, random.Uint64(), secondCount, medianBytes) // there is always something to copy
 			} else if f := s.Agent.Only(t).LastFault; f != nil {
 				if met++; f.Class != "network" || f.Party != "network" {

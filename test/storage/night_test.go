@@ -77,7 +77,7 @@ func TestNight(t *testing.T) {
 		t.Error("the receipts do not name the service's comparison, or name another")
 	}
 	// Programs that know nothing of this module find the same.
-	verifier := append([]string{filepath.Join("..", "verifier", "verify.mjs"), "ledger", export}, fingerprints(t, f.Enrolled)...)
+	verifier := append([]string{filepath.Join("..", "verifier", "verify.mjs"), "ledger", export}, f.Fingerprints(t)...)
 	if r := fleet.Command(t.Context(), "node", verifier...); r.Status != 0 {
 		t.Errorf("the stand-alone verifier: %v", r)
 	}
@@ -92,20 +92,6 @@ func TestNight(t *testing.T) {
 	if r := fleet.Command(t.Context(), "sha256sum", "--check", "--strict", "--quiet", list); r.Status != 0 {
 		t.Errorf("sha256sum: %v", r)
 	}
-}
-
-// fingerprints are the verifier's flags for the keys that enrolling told people to write down.
-func fingerprints(t *testing.T, enrolled string) (flags []string) {
-	t.Helper()
-	for line := range strings.Lines(enrolled) {
-		if words := strings.Fields(line); len(words) == 2 && len(words[1]) == 64 {
-			flags = append(flags, "--"+words[0]+"-fingerprint", words[1])
-		}
-	}
-	if len(flags) != 4 {
-		t.Fatalf("enrolling printed no two fingerprints:\n%s", enrolled)
-	}
-	return flags
 }
 
 // Where the destination asks for it, everything is read back over the line as well, and the receipts say so.
